@@ -1,0 +1,628 @@
+"""The nouns of an approval, as frozen values.
+
+Everything here is data: no I/O, no clock, no behaviour beyond what a value knows of
+itself. A change makes a new value (`dataclasses.replace`); the rules that make one
+live in `lifecycle`, `authority`, `policy` and `risk`. Every datetime is aware UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NewType
+
+RequestId = NewType("RequestId", str)
+"""`req_` and a time-ordered id."""
+
+SlackId = NewType("SlackId", str)
+"""A person in Slack: `U…` or `W…`."""
+
+Digest = NewType("Digest", str)
+"""`sha256:` and the hex of the canonical JSON of `{"params": …, "type": …}`."""
+
+ACTION_TYPE = r"^[a-z][a-z0-9_.:-]{0,63}$"
+"""What an action's `type` looks like."""
+
+JsonObject = Mapping[str, Any]
+"""Parsed JSON: str, bool, None, int, Decimal (never float), list and dict."""
+
+
+class Status(StrEnum):
+    """Where a request stands. PENDING, then exactly one of the others, for good."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    MODIFIED = "modified"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+
+    @property
+    def runnable(self) -> bool:
+        """Whether the agent may claim and run what was decided."""
+        return self in (Status.APPROVED, Status.MODIFIED)
+
+
+class Cause(StrEnum):
+    """Why a decided request is what it is. A delivery failure is never a cause."""
+
+    HUMAN = "human"
+    POLICY_RULE = "policy_rule"
+    RISK_THRESHOLD = "risk_threshold"
+    GRANT = "grant"
+    TIMEOUT = "timeout"
+    NO_APPROVER = "no_approver"
+    CANCELLED_BY_AGENT = "cancelled_by_agent"
+    CANCELLED_BY_OPERATOR = "cancelled_by_operator"
+    PAUSED = "paused"
+
+    @property
+    def automatic(self) -> bool:
+        """True when no person was asked."""
+        return self in (Cause.POLICY_RULE, Cause.RISK_THRESHOLD, Cause.GRANT, Cause.PAUSED)
+
+
+class RiskLevel(StrEnum):
+    """How dangerous an action is; ordered, `NONE < LOW < MEDIUM < HIGH < CRITICAL`."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for NONE to 4 for CRITICAL."""
+        return _RANKS[self.value]
+
+    def __lt__(self, other: str) -> bool:
+        return self.rank < RiskLevel(other).rank
+
+    def __le__(self, other: str) -> bool:
+        return self.rank <= RiskLevel(other).rank
+
+    def __gt__(self, other: str) -> bool:
+        return self.rank > RiskLevel(other).rank
+
+    def __ge__(self, other: str) -> bool:
+        return self.rank >= RiskLevel(other).rank
+
+
+_RANKS = {"none": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
+
+
+class Effect(StrEnum):
+    """What a policy does with an action."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    REVIEW = "review"
+
+
+class Verdict(StrEnum):
+    """What one person says."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    MODIFY = "modify"
+
+
+class Urgency(StrEnum):
+    """The agent's plea for attention: ordering, mention and reminders, never authority."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class ExecutionState(StrEnum):
+    """What became of a decided action; a second axis beside `Status`."""
+
+    NOT_STARTED = "not_started"
+    CLAIMED = "claimed"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Exactly what the agent wants to run."""
+
+    type: str
+    params: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class RiskFactor:
+    """One reason for a score: a name of the weights table, its points, a sentence for people."""
+
+    name: str
+    points: Decimal
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RiskAssessment:
+    """How dangerous an action is and why. `score` is 0..100, the clamped sum of the points."""
+
+    level: RiskLevel
+    score: Decimal
+    factors: tuple[RiskFactor, ...]
+    recommendation: str
+    """`auto_approve`, `require_approval` or `block`; advice, the policy decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApproverSet:
+    """One named set of people who may approve.
+
+    `source` says where membership comes from: `users` (then `users` lists Slack ids or
+    e-mail addresses), `slack_usergroup:S…` or `schedule:NAME` (then `users` is None and
+    membership is looked up at the click).
+    """
+
+    group: str | None
+    source: str
+    users: tuple[str, ...] | None = None
+    seat: bool = True
+    """False for people added by an escalation: they count for the quorum, never for a group's seat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Who may approve and how many must; a snapshot, made stricter by edits, never looser."""
+
+    quorum: int
+    one_from_each: bool
+    approvers: tuple[ApproverSet, ...]
+
+    @property
+    def mandatory(self) -> tuple[str, ...]:
+        """Groups of which each must give one approver."""
+        if not self.one_from_each:
+            return ()
+        return tuple(a.group for a in self.approvers if a.group is not None and a.seat)
+
+    @property
+    def needed(self) -> int:
+        """How many distinct people must approve: the quorum, at least one for each mandatory group."""
+        return max(self.quorum, len(self.mandatory), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What an open requirement still lacks."""
+
+    count: int
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDecision:
+    """What a policy said of an action, as the agent and the card read it."""
+
+    name: str | None
+    version: str
+    rule: str
+    effect: Effect
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an escalation knocks: `kind` of `notify` (`slack`, `slack_dm`, `email`, …) and its address."""
+
+    kind: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One rung of the ladder, fixed at submission. Level 0 opens with the request."""
+
+    opens_at: datetime
+    ends_at: datetime
+    rule: str | None = None
+    escalate_to: str | None = None
+    entitles: tuple[ApproverSet, ...] = ()
+    notify: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Everything a policy lays down for one action: the verdict and, when people must be asked, how."""
+
+    policy: PolicyDecision
+    cause: Cause | None
+    """Why the action was decided; None when people must be asked."""
+    requirement: Requirement | None
+    """None unless the effect is `review`."""
+    channel: str | None
+    """Slack channel of the card: an id, or `#name`."""
+    level_wait: timedelta
+    """`default_timeout`: how long a level waits when nothing else says."""
+    approval_valid_for: timedelta
+    agent_may_escalate_to: tuple[ApproverSet, ...] = ()
+    ladder: tuple["LadderRule", ...] = ()
+    never_approve: bool = False
+    """True at or above `auto_reject_threshold` or in a block rule: an edit to this action is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class LadderRule:
+    """A matching `after` rule of the policy: when a further level opens, whom it asks, how long it lasts."""
+
+    name: str
+    after: timedelta
+    wait: timedelta | None
+    escalate_to: ApproverSet
+    may_approve: bool
+    notify: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in Slack as the directory knows them at this moment."""
+
+    id: SlackId
+    team_id: str
+    name: str
+    email: str | None = None
+    tz: str | None = None
+    is_bot: bool = False
+    is_guest: bool = False
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """Who gave a verdict: the immutable Slack id, and the name to show."""
+
+    id: SlackId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What an approver attached: free text for the agent, and a window the claim must fall in."""
+
+    text: str | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One person's verdict on one digest."""
+
+    reviewer: Reviewer
+    verdict: Verdict
+    digest: Digest
+    at: datetime
+    reason: str | None = None
+    conditions: Conditions | None = None
+    groups: tuple[str, ...] = ()
+    """Groups with a seat that this person belonged to at the click."""
+    voided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An edit waiting for agreement: what would run instead, judged anew."""
+
+    params: JsonObject
+    digest: Digest
+    risk: RiskAssessment
+    policy: PolicyDecision
+    requirement: Requirement
+    by: Reviewer
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a request ended. Params, digests and expiry are None unless it may run."""
+
+    status: Status
+    by: tuple[Reviewer, ...]
+    reason: str | None
+    decided_at: datetime
+    conditions: Conditions | None = None
+    params: JsonObject | None = None
+    digest: Digest | None = None
+    preview_digest: Digest | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What became of the decided action."""
+
+    state: ExecutionState = ExecutionState.NOT_STARTED
+    claimed_at: datetime | None = None
+    finished_at: datetime | None = None
+    success: bool | None = None
+    error: str | None = None
+    rollback_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A line of the talk between reviewers and the agent. `sender` is a Slack id or the agent's name."""
+
+    sender: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another action of the same type that the agent offers instead."""
+
+    description: str
+    params: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What an agent sent, validated: its callback host is allowed, `params_schema` holds for `params`."""
+
+    action: Action
+    description: str
+    reason: str | None = None
+    session_id: str | None = None
+    on_behalf_of: str | None = None
+    urgency: Urgency = Urgency.NORMAL
+    timeout: timedelta | None = None
+    escalate_to: str | None = None
+    params_schema: JsonObject | None = None
+    preview: str | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    related: tuple[str, ...] = ()
+    rollback: Any = None
+    """Planned undo: an object, a list of them, or None."""
+    callback_url: str | None = None
+    metadata: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """One ask for one action, and everything that has happened to it."""
+
+    id: RequestId
+    agent: str
+    owner: SlackId | None
+    """The person behind the agent's token when it asked; may never approve it."""
+    submission: Submission
+    digest: Digest
+    preview_digest: Digest | None
+    risk: RiskAssessment
+    policy: PolicyDecision
+    requirement: Requirement | None
+    status: Status
+    cause: Cause | None
+    decision: Decision | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    """1 at submission, one more with each change; an update names the version it read."""
+    level: int = 0
+    plan: tuple[Level, ...] = ()
+    """The ladder; empty when nobody is asked."""
+    approval_valid_for: timedelta = timedelta(0)
+    channel: str | None = None
+    on_behalf_of_id: SlackId | None = None
+    """Slack id of the person in `on_behalf_of`, once known."""
+    reviews: tuple[Review, ...] = ()
+    proposal: Proposal | None = None
+    execution: Execution = field(default_factory=Execution)
+    messages: tuple[Message, ...] = ()
+
+    @property
+    def action(self) -> Action:
+        """What was submitted."""
+        return self.submission.action
+
+    @property
+    def automatic(self) -> bool:
+        """True when no person was asked."""
+        return self.cause is not None and self.cause.automatic
+
+    @property
+    def current_action(self) -> Action:
+        """What an approval would let run: the proposal when there is one, else what was submitted."""
+        if self.proposal is None:
+            return self.action
+        return Action(self.action.type, self.proposal.params)
+
+    @property
+    def current_digest(self) -> Digest:
+        """Digest of `current_action`; a click that names another is stale."""
+        return self.digest if self.proposal is None else self.proposal.digest
+
+    @property
+    def current_risk(self) -> RiskAssessment:
+        """Risk of `current_action`."""
+        return self.risk if self.proposal is None else self.proposal.risk
+
+    @property
+    def current_requirement(self) -> Requirement | None:
+        """Who must agree to `current_action`."""
+        return self.requirement if self.proposal is None else self.proposal.requirement
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """End of the last level; from then on the request is timed out."""
+        return self.plan[-1].ends_at if self.plan else None
+
+    @property
+    def next_deadline_at(self) -> datetime | None:
+        """When the scheduler must look again: the end of the present level; None once decided."""
+        if self.status is not Status.PENDING:
+            return None
+        return self.plan[self.level].ends_at
+
+    @property
+    def next_escalation_at(self) -> datetime | None:
+        """When the next level opens; None when there is none or the request is decided."""
+        if self.status is not Status.PENDING or self.level + 1 >= len(self.plan):
+            return None
+        return self.plan[self.level].ends_at
+
+    @property
+    def effective_preview_digest(self) -> Digest | None:
+        """The preview an approval would bind; an edit drops it."""
+        return self.preview_digest if self.proposal is None else None
+
+
+class ActorType(StrEnum):
+    """Who does things."""
+
+    HUMAN = "human"
+    AGENT = "agent"
+    SYSTEM = "system"
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it: a Slack id, an agent's name, a policy's name or a part of the system."""
+
+    type: ActorType
+    id: str
+    name: str
+
+    @classmethod
+    def system(cls, part: str) -> "Actor":
+        """Keyturn itself, naming the part that acted."""
+        return cls(ActorType.SYSTEM, part, part)
+
+    @classmethod
+    def agent(cls, name: str) -> "Actor":
+        """An agent, by the name its token was made for."""
+        return cls(ActorType.AGENT, name, name)
+
+    @classmethod
+    def human(cls, person: Person | Reviewer) -> "Actor":
+        """Somebody in Slack."""
+        return cls(ActorType.HUMAN, person.id, person.name)
+
+
+class Via(StrEnum):
+    """The face through which a change came."""
+
+    SLACK = "slack"
+    HTTP = "http"
+    CLI = "cli"
+    SCHEDULER = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, before it has its place in the chain."""
+
+    name: str
+    actor: Actor
+    via: Via
+    body: JsonObject
+    agent: str | None = None
+    request_id: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change: the request as it now stands, what happened, and what must be told to whom.
+
+    `now` is the one time that every row of the change carries. `request.version` is one more
+    than the version the change was made from.
+    """
+
+    request: ApprovalRequest
+    events: tuple[Event, ...]
+    now: datetime
+    outbox: tuple["Outgoing", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Something to be sent once the change is on disk.
+
+    `kind` names the sender's work (`slack.post`, `slack.paint`, `slack.ephemeral`, `slack.thread`,
+    `callback`, …). Work with the same `coalesce` key that is still unsent is one piece of work;
+    work with the same `order` key is sent one at a time, in order.
+    """
+
+    kind: str
+    payload: JsonObject
+    order: str
+    coalesce: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A credential and what it may do."""
+
+    name: str
+    scopes: frozenset[str]
+    owner: SlackId | None
+    rate: int
+    """POSTs of requests and evaluate per minute; 0 for no limit."""
+    callback_hosts: tuple[str, ...]
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of an agent. `id` is unique within the agent."""
+
+    agent: str
+    id: str
+    name: str | None
+    metadata: JsonObject | None
+    started_at: datetime
+    ended_at: datetime | None = None
+    summary: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Requests by status."""
+
+
+def missing(requirement: Requirement, reviews: Sequence[Review], digest: Digest) -> Missing:
+    """What `requirement` still lacks, given the live approvals of `digest`.
+
+    Seats are filled by the assignment of distinct people to mandatory groups that fills most
+    (one person fills one seat), the rest counts towards the quorum.
+    """
+    approvals = [
+        r for r in reviews if not r.voided and r.digest == digest and r.verdict is not Verdict.REJECT
+    ]
+    people = {r.reviewer.id: frozenset(r.groups) for r in approvals}
+    seats = requirement.mandatory
+    filled = _fill_seats(seats, people)
+    open_groups = tuple(g for g in seats if g not in filled)
+    short = max(requirement.needed - len(people), len(open_groups), 0)
+    return Missing(short, open_groups)
+
+
+def _fill_seats(seats: Sequence[str], people: Mapping[SlackId, frozenset[str]]) -> dict[str, SlackId]:
+    """Maximum matching of groups to people, by augmenting paths (Kuhn); a handful of seats at most."""
+    holder: dict[str, SlackId] = {}
+
+    def place(person: SlackId, tried: set[str]) -> bool:
+        for seat in seats:
+            if seat not in people[person] or seat in tried:
+                continue
+            tried.add(seat)
+            if seat not in holder or place(holder[seat], tried):
+                holder[seat] = person
+                return True
+        return False
+
+    for person in people:
+        place(person, set())
+    return holder
