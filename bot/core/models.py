@@ -5,7 +5,7 @@ itself. A change makes a new value (`dataclasses.replace`); the rules that make 
 live in `lifecycle`, `authority`, `policy` and `risk`. Every datetime is aware UTC.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -194,14 +194,6 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """What an open requirement still lacks."""
-
-    count: int
-    groups: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyDecision:
     """What a policy said of an action, as the agent and the card read it."""
 
@@ -308,6 +300,8 @@ class Review:
     groups: tuple[str, ...] = ()
     """Groups with a seat that this person belonged to at the click."""
     voided: bool = False
+    counts: bool = True
+    """False for an edit that its author may not approve as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +333,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What became of the decided action."""
+    """What became of the decided action. `outcome` is the agent's report as it was sent."""
 
     state: ExecutionState = ExecutionState.NOT_STARTED
     claimed_at: datetime | None = None
@@ -347,6 +341,12 @@ class Execution:
     success: bool | None = None
     error: str | None = None
     rollback_id: str | None = None
+    outcome: JsonObject | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more is expected of the agent."""
+        return self.state not in (ExecutionState.NOT_STARTED, ExecutionState.CLAIMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -590,39 +590,3 @@ class Session:
     summary: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     """Requests by status."""
-
-
-def missing(requirement: Requirement, reviews: Sequence[Review], digest: Digest) -> Missing:
-    """What `requirement` still lacks, given the live approvals of `digest`.
-
-    Seats are filled by the assignment of distinct people to mandatory groups that fills most
-    (one person fills one seat), the rest counts towards the quorum.
-    """
-    approvals = [
-        r for r in reviews if not r.voided and r.digest == digest and r.verdict is not Verdict.REJECT
-    ]
-    people = {r.reviewer.id: frozenset(r.groups) for r in approvals}
-    seats = requirement.mandatory
-    filled = _fill_seats(seats, people)
-    open_groups = tuple(g for g in seats if g not in filled)
-    short = max(requirement.needed - len(people), len(open_groups), 0)
-    return Missing(short, open_groups)
-
-
-def _fill_seats(seats: Sequence[str], people: Mapping[SlackId, frozenset[str]]) -> dict[str, SlackId]:
-    """Maximum matching of groups to people, by augmenting paths (Kuhn); a handful of seats at most."""
-    holder: dict[str, SlackId] = {}
-
-    def place(person: SlackId, tried: set[str]) -> bool:
-        for seat in seats:
-            if seat not in people[person] or seat in tried:
-                continue
-            tried.add(seat)
-            if seat not in holder or place(holder[seat], tried):
-                holder[seat] = person
-                return True
-        return False
-
-    for person in people:
-        place(person, set())
-    return holder
