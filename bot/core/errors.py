@@ -5,6 +5,7 @@
     │   ├── InvalidJson              not JSON, or JSON that two readers could read differently
     │   ├── InvalidRequest           a field is wrong; `errors` says which
     │   ├── InexactNumber            a number that a double cannot hold
+    │   ├── InvalidFields            what a person filled in; `fields` says which and why
     │   ├── UnknownEscalationTarget  `escalate_to` names no group the policy lets agents call
     │   ├── TooLarge                 over the body limit
     │   └── UnsupportedMediaType     not JSON
@@ -28,7 +29,7 @@ A class has a `code`; its docstring is the sentence for people unless one is giv
 attributes. Each face maps codes in one table, and a test proves the table complete.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -69,6 +70,20 @@ class InvalidRequest(InvalidInput):
             message = "; ".join(f"{pointer or 'body'}: {text}" for pointer, text in errors)
         super().__init__(message)
         self.errors = tuple(errors)
+
+
+class InvalidFields(InvalidInput):
+    """Something in the form is wrong.
+
+    Args:
+        fields: A sentence for each wrong field, by the field's name.
+    """
+
+    code = "invalid_fields"
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(" ".join(fields.values()))
+        self.fields = dict(fields)
 
 
 class InexactNumber(InvalidInput):

@@ -243,6 +243,11 @@ class Ruling:
     never_approve: bool = False
     """True at or above `auto_reject_threshold` or in a block rule: an edit to this action is refused."""
 
+    @property
+    def effect_is_review(self) -> bool:
+        """Whether people must be asked."""
+        return self.policy.effect is Effect.REVIEW
+
 
 @dataclass(frozen=True, slots=True)
 class LadderRule:

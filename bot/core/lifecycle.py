@@ -1,0 +1,343 @@
+"""The life of an approval request, as pure functions.
+
+A request starts PENDING and settles exactly once. Nothing here reads a clock or a
+database: the caller passes `now` and stores the returned Transition, which names the
+version it was made from. Verdicts are in `reviewing`, what follows a decision is in
+`executing`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.core import escalation
+from bot.core.audited import changed, created, noted
+from bot.core.digest import digest_of, text_digest
+from bot.core.errors import AlreadyDecided
+from bot.core.models import (
+    Action,
+    Actor,
+    ActorType,
+    Agent,
+    ApprovalRequest,
+    Cause,
+    Conditions,
+    Decision,
+    Effect,
+    Event,
+    Message,
+    Outgoing,
+    RequestId,
+    Reviewer,
+    RiskAssessment,
+    Ruling,
+    SlackId,
+    Status,
+    Submission,
+    Target,
+    Transition,
+    Via,
+)
+
+Members = Mapping[str, Sequence[SlackId]]
+"""Who stands behind a group's name, or behind a person's id or address."""
+
+DECIDED_EVENTS = {
+    Status.APPROVED: "action_approved",
+    Status.MODIFIED: "action_modified",
+    Status.REJECTED: "action_rejected",
+    Status.TIMED_OUT: "action_timed_out",
+    Status.CANCELLED: "action_cancelled",
+}
+"""The audit event of each way to settle."""
+
+NOBODY_DECIDED = "Nobody decided before the deadline, so the action may not run."
+NOBODY_MAY_DECIDE = "Nobody is left who may approve this, so the action may not run."
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An action with the risk and the ruling it was given."""
+
+    action: Action
+    risk: RiskAssessment
+    ruling: Ruling
+
+
+def submit(
+    submission: Submission,
+    judged: Judged,
+    *,
+    id: RequestId,
+    agent: Agent,
+    on_behalf_of_id: SlackId | None = None,
+    now: datetime,
+) -> Transition:
+    """A new request as the policy leaves it: decided at once, or pending with its ladder.
+
+    The events are `action_requested`, `policy_applied` and, when the policy decided, the decision.
+    """
+    ruling = judged.ruling
+    asked = ruling.effect_is_review
+    fresh = ApprovalRequest(
+        id=id,
+        agent=agent.name,
+        owner=agent.owner,
+        submission=submission,
+        digest=digest_of(submission.action),
+        preview_digest=None if submission.preview is None else text_digest(submission.preview),
+        risk=judged.risk,
+        policy=ruling.policy,
+        requirement=ruling.requirement if asked else None,
+        status=Status.PENDING,
+        cause=None,
+        decision=None,
+        created_at=now,
+        updated_at=now,
+        version=1,
+        plan=escalation.plan(ruling, submission, now=now),
+        approval_valid_for=ruling.approval_valid_for,
+        channel=ruling.channel,
+        on_behalf_of_id=on_behalf_of_id,
+    )
+    events = [_requested(fresh), _policy_applied(fresh)]
+    if asked:
+        return Transition(fresh, tuple(events), now, _cards(fresh))
+    settled = _settle_by_policy(replace(fresh, plan=()), ruling, now)
+    actor = Actor(ActorType.POLICY, ruling.policy.name or "none", ruling.policy.name or "no policy")
+    events.append(changed(DECIDED_EVENTS[settled.status], fresh, settled, actor, Via.HTTP))
+    return Transition(settled, tuple(events), now, decided_outgoing(settled))
+
+
+def cancel(
+    request: ApprovalRequest, *, reason: str | None, actor: Actor, cause: Cause, via: Via, now: datetime
+) -> Transition | None:
+    """Withdraw a pending request; None when it was cancelled before.
+
+    Raises:
+        AlreadyDecided: it was settled in another way.
+    """
+    if request.status is Status.CANCELLED:
+        return None
+    if request.status is not Status.PENDING:
+        raise AlreadyDecided(f"The request is already {request.status.value}; it cannot be cancelled.")
+    by = "an operator" if cause is Cause.CANCELLED_BY_OPERATOR else "the agent"
+    after = settled(request, Status.CANCELLED, cause, reason=reason or f"Cancelled by {by}.", now=now)
+    event = changed("action_cancelled", request, after, actor, via)
+    return Transition(after, (event,), now, decided_outgoing(after))
+
+
+def advance(request: ApprovalRequest, *, members: Members, now: datetime) -> Transition | None:
+    """What time does to a pending request: the next level opens, or it is timed out.
+
+    None when nothing is due. One level at a time: the caller asks again until None.
+
+    Args:
+        members: Slack ids behind each group that the next level pings.
+    """
+    due = request.next_deadline_at
+    if due is None or now < due:
+        return None
+    if request.level + 1 < len(request.plan):
+        return _open_next_level(request, members, now, why="deadline")
+    return time_out(request, cause=Cause.TIMEOUT, reason=NOBODY_DECIDED, now=now)
+
+
+def nobody_may_approve(request: ApprovalRequest, *, members: Members, now: datetime) -> Transition:
+    """The approvers cannot fill the quorum: the next level opens at once, or the request ends.
+
+    `escalation_unreachable` records it before anything else.
+    """
+    loud = noted("escalation_unreachable", request, _LADDER, Via.SCHEDULER, why="no_approver")
+    if request.level + 1 < len(request.plan):
+        step = _open_next_level(request, members, now, why="no_approver")
+    else:
+        step = time_out(request, cause=Cause.NO_APPROVER, reason=NOBODY_MAY_DECIDE, now=now)
+    return replace(step, events=(loud, *step.events))
+
+
+def time_out(request: ApprovalRequest, *, cause: Cause, reason: str, now: datetime) -> Transition:
+    """End a pending request that nobody decided. It never runs."""
+    after = settled(request, Status.TIMED_OUT, cause, reason=reason, now=now)
+    event = changed("action_timed_out", request, after, _LADDER, Via.SCHEDULER)
+    return Transition(after, (event,), now, decided_outgoing(after))
+
+
+def say(request: ApprovalRequest, message: Message, *, in_reply_to: str | None, now: datetime) -> Transition:
+    """Add the agent's words to the request's talk."""
+    after = bumped(request, now, messages=(*request.messages, message))
+    event = changed(
+        "info_given",
+        request,
+        after,
+        Actor.agent(request.agent),
+        Via.HTTP,
+        text=message.text,
+        in_reply_to=in_reply_to,
+    )
+    note = Outgoing(
+        kind="slack.thread",
+        payload={"text": message.text, "by": message.sender},
+        order=f"thread:{request.id}",
+        request_id=request.id,
+    )
+    return Transition(after, (event,), now, (note,))
+
+
+def settled(
+    request: ApprovalRequest,
+    status: Status,
+    cause: Cause,
+    *,
+    reason: str | None,
+    now: datetime,
+    by: Sequence[Reviewer] = (),
+    conditions: Conditions | None = None,
+) -> ApprovalRequest:
+    """`request` with its one final decision. What may run is the current action, if anything may."""
+    decision = Decision(status=status, by=tuple(by), reason=reason, decided_at=now, conditions=conditions)
+    if status.runnable:
+        decision = replace(
+            decision,
+            params=request.current_action.params,
+            digest=request.current_digest,
+            preview_digest=request.effective_preview_digest,
+            expires_at=_expiry(request, conditions, now),
+        )
+    return bumped(request, now, status=status, cause=cause, decision=decision)
+
+
+def bumped(request: ApprovalRequest, now: datetime, **changes: object) -> ApprovalRequest:
+    """`request` with `changes`, one version on."""
+    return replace(request, version=request.version + 1, updated_at=now, **changes)  # type: ignore[arg-type]  # names are those of the dataclass; `replace` refuses others
+
+
+def decided_outgoing(request: ApprovalRequest) -> tuple[Outgoing, ...]:
+    """Who must hear of a decision beside the cards: the agent's callback and the human it acts for."""
+    outgoing: list[Outgoing] = []
+    if request.submission.callback_url is not None:
+        outgoing.append(callback(request, "request.decided"))
+    if request.on_behalf_of_id is not None and not request.automatic:
+        outgoing.append(
+            Outgoing(
+                kind="slack.dm",
+                payload={"user": request.on_behalf_of_id},
+                order=f"dm:{request.on_behalf_of_id}",
+                request_id=request.id,
+            )
+        )
+    return tuple(outgoing)
+
+
+def callback(request: ApprovalRequest, name: str) -> Outgoing:
+    """A signed call to the agent's `callback_url`, saying that `name` happened."""
+    return Outgoing(
+        kind="callback",
+        payload={"url": request.submission.callback_url, "type": name},
+        order=f"callback:{request.id}",
+        request_id=request.id,
+    )
+
+
+_LADDER = Actor.system("escalation")
+
+
+def _settle_by_policy(request: ApprovalRequest, ruling: Ruling, now: datetime) -> ApprovalRequest:
+    status = Status.APPROVED if ruling.policy.effect is Effect.APPROVE else Status.REJECTED
+    cause = ruling.cause or Cause.POLICY_RULE
+    reason = ruling.policy.explanation or f"Rule {ruling.policy.rule} of the policy."
+    return replace(settled(request, status, cause, reason=reason, now=now), version=1)
+
+
+def _requested(request: ApprovalRequest) -> Event:
+    submission = request.submission
+    return created(
+        request,
+        Actor.agent(request.agent),
+        Via.HTTP,
+        type=request.action.type,
+        description=submission.description,
+        reason=submission.reason,
+        urgency=submission.urgency.value,
+        on_behalf_of=submission.on_behalf_of,
+        preview_digest=request.preview_digest,
+    )
+
+
+def _policy_applied(request: ApprovalRequest) -> Event:
+    policy, risk = request.policy, request.risk
+    return noted(
+        "policy_applied",
+        request,
+        Actor(ActorType.POLICY, policy.name or "none", policy.name or "no policy"),
+        Via.HTTP,
+        policy=policy.name,
+        policy_version=policy.version,
+        rule=policy.rule,
+        effect=policy.effect.value,
+        explanation=policy.explanation,
+        risk=risk.level.value,
+        score=str(risk.score),
+        factors={factor.name: str(factor.points) for factor in risk.factors},
+    )
+
+
+def _cards(request: ApprovalRequest) -> tuple[Outgoing, ...]:
+    """The card that asks. Without a channel nobody is asked, and the ladder still runs."""
+    if request.channel is None:
+        return ()
+    return (_card(request, request.channel, "channel", 0),)
+
+
+def _card(request: ApprovalRequest, channel: str, kind: str, level: int) -> Outgoing:
+    return Outgoing(
+        kind="slack.post",
+        payload={"channel": channel, "kind": kind, "level": level},
+        order=f"channel:{channel}",
+        request_id=request.id,
+    )
+
+
+def _open_next_level(request: ApprovalRequest, members: Members, now: datetime, *, why: str) -> Transition:
+    plan = request.plan
+    if now < plan[request.level].ends_at:
+        plan = escalation.brought_forward(plan, request.level, now=now)
+    after = bumped(request, now, level=request.level + 1, plan=plan)
+    level = after.plan[after.level]
+    event = changed(
+        "escalation_triggered",
+        request,
+        after,
+        _LADDER,
+        Via.SCHEDULER,
+        rule=level.rule,
+        escalate_to=level.escalate_to,
+        targets=[f"{target.kind}:{target.address}" for target in level.notify],
+        why=why,
+    )
+    outgoing = [
+        _card(after, address, kind, after.level) for kind, address in _addresses(level.notify, members)
+    ]
+    if request.submission.callback_url is not None:
+        outgoing.append(callback(after, "request.escalated"))
+    return Transition(after, (event,), now, tuple(outgoing))
+
+
+def _addresses(targets: Sequence[Target], members: Members) -> Iterator[tuple[str, str]]:
+    """Where cards go: channels as they stand, groups as one direct message to each person."""
+    for target in targets:
+        if target.kind == "slack":
+            yield "channel", target.address
+        elif target.kind == "slack_dm":
+            yield from (("dm", person) for person in members.get(target.address, ()))
+
+
+def _expiry(request: ApprovalRequest, conditions: Conditions | None, now: datetime) -> datetime:
+    """max(decided, not_before) + how long an approval is valid, at most not_after."""
+    start = now
+    if conditions is not None and conditions.not_before is not None:
+        start = max(now, conditions.not_before)
+    end = start + request.approval_valid_for
+    if conditions is not None and conditions.not_after is not None:
+        end = min(end, conditions.not_after)
+    return end
