@@ -1,0 +1,327 @@
+"""An action in words for people: one line, its target, and how much care an approval takes.
+
+Pure functions of the action. What the agent chose stands inside “…”, made visible and cut, so no
+value can end its quotes, start a new line, reorder the text or hide in it. Nothing else that the
+agent says (description, reason, preview) has any influence here.
+"""
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from bot.core import jsontext
+from bot.core.models import Action, JsonObject, RiskLevel
+
+TARGET_LENGTH = 40
+"""A target is typed by hand, on a phone too."""
+
+LONGEST_VALUE = 160
+"""Characters of one value in an action line unless the caller allows more."""
+
+_LISTED = 4
+
+
+class Ceremony(StrEnum):
+    """What a person must do to approve."""
+
+    ONE_TAP = "one_tap"
+    CONFIRM = "confirm"
+    """A confirmation that names action and target."""
+    TYPED = "typed"
+    """A form with a reason and the target typed."""
+
+
+def ceremony(level: RiskLevel) -> Ceremony:
+    """One tap up to medium, a confirmation at high, a typed form at critical."""
+    if level is RiskLevel.CRITICAL:
+        return Ceremony.TYPED
+    return Ceremony.CONFIRM if level is RiskLevel.HIGH else Ceremony.ONE_TAP
+
+
+# Visible-looking categories that draw nothing: fillers, joiners and variation selectors.
+_BLANK = frozenset(
+    [
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+        *range(0x180B, 0x1810),
+        *range(0xFE00, 0xFE10),
+        *range(0xE0100, 0xE01F0),
+    ]
+)
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
+_RESERVED_BLANK = re.compile("[\u2065\ufff0-\ufff8\U000e0000-\U000e0fff]")
+_SUSPECT = re.compile(r"[^ -~]")
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_STACK = 3
+"""Combining marks on one letter; more of them would paint over the lines around it."""
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""`text` with everything invisible or reordering shown as an escape such as `\u202e`.
+
+    Control, bidi, zero-width, tag, private-use and filler characters, variation selectors, spaces
+    other than U+0020, and marks stacked more than three high. Beyond U+FFFF the escape is a
+    surrogate pair, so JSON text stays JSON text.
+
+    Args:
+        lines: Keep line feeds; otherwise they are escaped too, and the result is one line.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    stack = 0
+    shown = []
+    for character in text:
+        stack = stack + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        kept = character == "\n" and lines
+        shown.append(_escape(character) if not kept and _hidden(character, stack) else character)
+    return "".join(shown)
+
+
+def _hidden(character: str, stack: int) -> bool:
+    if not _SUSPECT.match(character):
+        return False
+    return (
+        stack > _STACK
+        or unicodedata.category(character) in _HIDDEN_CATEGORIES
+        or ord(character) in _BLANK
+        or _RESERVED_BLANK.match(character) is not None
+    )
+
+
+def _escape(character: str) -> str:
+    if character in _NAMED:
+        return _NAMED[character]
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def action_line(action: Action, *, longest: int = LONGEST_VALUE) -> str:
+    """What would happen, in one line built by us, such as `Delete “/var/data” and everything below it`.
+
+    Args:
+        longest: Characters shown of each value; what is left out is counted beside it.
+    """
+    say = _Quoted(longest)
+    sentence = _SENTENCES.get(action.type, _any_type)(action.params, say)
+    return sentence or f"{action.type}{_any_type(action.params, say)}"
+
+
+def target(action: Action) -> str:
+    """What a critical approval makes the reviewer type; at most 40 characters, never empty.
+
+    The last path segment, environment, database, host or program; the action's type when it names
+    none, or one that cannot be typed as it is shown.
+    """
+    for candidate in _candidates(action):
+        typed = candidate.strip()[:TARGET_LENGTH].strip()
+        if typed and visible(typed) == typed and not set(typed) & set('"“”'):
+            return typed
+    return action.type[:TARGET_LENGTH]
+
+
+def one_line_json(value: Any) -> str:
+    """JSON on one line, numbers exactly as they came, everything invisible escaped."""
+    return visible(jsontext.dumps(value).decode())
+
+
+class _Quoted:
+    """Puts values in quotes that they cannot close."""
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+
+    def __call__(self, value: Any) -> str:
+        text = visible(value) if isinstance(value, str) else one_line_json(value)
+        text = text.replace("“", r"\u201c").replace("”", r"\u201d")
+        left_out = len(text) - self._longest
+        if left_out <= 0:
+            return f"“{text}”"
+        return f"“{text[: self._longest]}…” (and {left_out:,} more characters)"
+
+
+_Sentence = Callable[[JsonObject, _Quoted], str]
+
+
+def _file_write(params: JsonObject, say: _Quoted) -> str:
+    if "path" not in params:
+        return ""
+    verb = "Create file" if params.get("overwrite") is False else "Write file"
+    content = params.get("content")
+    size = f" ({len(content):,} characters)" if isinstance(content, str) else ""
+    return f"{verb} {say(params['path'])}{size}"
+
+
+def _file_delete(params: JsonObject, say: _Quoted) -> str:
+    if "path" not in params:
+        return ""
+    below = " and everything below it" if params.get("recursive") is True else ""
+    return f"Delete {say(params['path'])}{below}"
+
+
+def _command(params: JsonObject, say: _Quoted) -> str:
+    if not isinstance(params.get("command"), str):
+        return ""
+    line, arguments = params["command"], params.get("args")
+    if isinstance(arguments, list) and arguments:
+        line = shlex.join([line, *(a if isinstance(a, str) else one_line_json(a) for a in arguments)])
+    where = f" in {say(params['cwd'])}" if params.get("cwd") else ""
+    return f"Run {say(line)}{where}"
+
+
+def _network(params: JsonObject, say: _Quoted) -> str:
+    if "url" not in params:
+        return ""
+    method = params.get("method", "GET")
+    plain = isinstance(method, str) and re.fullmatch(r"[A-Za-z]{1,10}", method)
+    return f"Send {method.upper() if plain else say(method)} to {say(params['url'])}"
+
+
+def _database(params: JsonObject, say: _Quoted) -> str:
+    if "query" not in params:
+        return ""
+    values = params.get("params")
+    given = f" with {len(values)} parameters" if isinstance(values, list) and values else ""
+    where = f" on database {say(params['database'])}" if params.get("database") else ""
+    return f"Run SQL {say(params['query'])}{given}{where}"
+
+
+def _config(params: JsonObject, say: _Quoted) -> str:
+    if "key" not in params:
+        return ""
+    old = f" from {say(params['old_value'])}" if "old_value" in params else ""
+    new = f" to {say(params['new_value'])}" if "new_value" in params else ""
+    return f"Change setting {say(params['key'])}{old}{new}"
+
+
+def _deployment(params: JsonObject, say: _Quoted) -> str:
+    services = params.get("services")
+    what = f" {_several(services, say)}" if isinstance(services, list) and services else ""
+    version = f" version {say(params['version'])}" if params.get("version") else ""
+    named = params.get("environment")
+    return f"Deploy{what}{version} to {say(named) if named else 'an environment that is not named'}"
+
+
+def _user_data(params: JsonObject, say: _Quoted) -> str:
+    what = say(params["data_type"]) if params.get("data_type") else "data"
+    whose = f" of user {say(params['user_id'])}" if params.get("user_id") else ""
+    purpose = f" for {say(params['purpose'])}" if params.get("purpose") else ""
+    return f"Access {what}{whose}{purpose}"
+
+
+def _external_call(params: JsonObject, say: _Quoted) -> str:
+    if "service" not in params and "endpoint" not in params:
+        return ""
+    endpoint = f" {say(params['endpoint'])}" if params.get("endpoint") else ""
+    service = f" of {say(params['service'])}" if params.get("service") else ""
+    return f"Call{endpoint}{service}"
+
+
+def _system(params: JsonObject, say: _Quoted) -> str:
+    if "target" not in params and "operation" not in params:
+        return ""
+    operation = say(params["operation"]) if params.get("operation") else "Change"
+    where = f" on {say(params['target'])}" if params.get("target") else ""
+    return f"System: {operation}{where}"
+
+
+def _money(verb: str) -> _Sentence:
+    def sentence(params: JsonObject, say: _Quoted) -> str:
+        amount = _amount(params, say)
+        to = next((params[key] for key in _RECIPIENTS if params.get(key)), None)
+        return f"{verb} {amount}" + (f" to {say(to)}" if to is not None else "")
+
+    return sentence
+
+
+_RECIPIENTS = ("to", "recipient", "destination", "beneficiary", "payee", "account")
+
+
+def _amount(params: JsonObject, say: _Quoted) -> str:
+    if "amount" not in params:
+        return "an amount that is not given"
+    amount, currency = params["amount"], params.get("currency")
+    exact = isinstance(amount, int | Decimal) and not isinstance(amount, bool)
+    plain = isinstance(amount, str) and re.fullmatch(r"-?\d{1,40}(\.\d{1,20})?", amount, re.ASCII)
+    figure = str(amount) if (exact or plain) and len(str(amount)) <= 60 else say(amount)
+    if currency is None:
+        return figure
+    known = isinstance(currency, str) and re.fullmatch(r"[A-Z]{3}", currency)
+    return f"{figure} {currency if known else say(currency)}"
+
+
+def _any_type(params: JsonObject, say: _Quoted) -> str:
+    """`: key “value”, …` for a type without a sentence of its own."""
+    if not params:
+        return " without parameters"
+    shown = [f"{say(key)} = {say(params[key])}" for key in list(params)[:_LISTED]]
+    return f" with {', '.join(shown)}{_rest(len(params))}"
+
+
+def _several(values: list[Any], say: _Quoted) -> str:
+    return ", ".join(say(value) for value in values[:_LISTED]) + _rest(len(values))
+
+
+def _rest(count: int) -> str:
+    return f" and {count - _LISTED} more" if count > _LISTED else ""
+
+
+_SENTENCES: dict[str, _Sentence] = {
+    "file_write": _file_write,
+    "file_delete": _file_delete,
+    "command_execute": _command,
+    "network_request": _network,
+    "database_modify": _database,
+    "config_change": _config,
+    "deployment": _deployment,
+    "user_data_access": _user_data,
+    "external_api_call": _external_call,
+    "system_modification": _system,
+    "transaction": _money("Make a transaction of"),
+    "transfer": _money("Transfer"),
+    "payment": _money("Pay"),
+    "refund": _money("Refund"),
+    "withdrawal": _money("Withdraw"),
+    "payout": _money("Pay out"),
+}
+
+
+def _candidates(action: Action) -> Iterator[str]:
+    """Texts that could serve as the target, best first."""
+    params = action.params
+    for key, read in _TARGET_KEYS.items():
+        if isinstance(value := params.get(key), str):
+            yield read(value)
+
+
+def _last_segment(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path.strip()[:1]
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _program(command: str) -> str:
+    words = command.split()
+    return _last_segment(words[0]) if words else ""
+
+
+_TARGET_KEYS: dict[str, Callable[[str], str]] = {
+    "path": _last_segment,
+    "environment": str,
+    "database": str,
+    "host": str,
+    "url": _host,
+    "command": _program,
+    "key": str,
+    "target": str,
+    "service": str,
+    "user_id": str,
+}
