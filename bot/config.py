@@ -1,0 +1,137 @@
+"""Settings: the environment, read once into one frozen object.
+
+Importing reads nothing. `Settings.read` refuses what is missing or empty and says what to
+set; secrets are `SecretStr`, so that no log and no traceback shows them.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+SLACK_API = "https://slack.com/api/"
+
+
+class ConfigError(Exception):
+    """The environment is not fit to start with; the message names each variable and its fix."""
+
+
+def _comma_list(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """Everything the environment says. Field names are the variables' names in lower case."""
+
+    model_config = ConfigDict(frozen=True)
+
+    keyturn_database_url: str = "sqlite:///keyturn.db"
+    keyturn_policies: Path = Path("policies")
+    keyturn_host: str = "127.0.0.1"
+    keyturn_port: int = Field(8420, ge=0, le=65535)
+    keyturn_public_url: str = ""
+    keyturn_key_dir: Path = Path(".keyturn/keys")
+    keyturn_webhook_allow: Annotated[tuple[str, ...], BeforeValidator(_comma_list)] = ()
+    slack_bot_token: SecretStr = Field(min_length=1)
+    slack_signing_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(_comma_list)] = ()
+    slack_app_token: SecretStr | None = None
+    slack_api_url: str = SLACK_API
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings of this environment.
+
+        Raises:
+            ConfigError: something is missing, empty or wrong.
+        """
+        given = {
+            name: environment[name.upper()]
+            for name in cls.model_fields
+            if environment.get(name.upper()) is not None
+        }
+        faults = [
+            f"{name.upper()} is set but empty; {_FIXES[name]}" for name in given if not given[name].strip()
+        ]
+        if not faults:
+            try:
+                return cls.model_validate(given)
+            except ValidationError as error:
+                faults = [_fault(dict(detail)) for detail in error.errors()]
+        raise ConfigError("Keyturn cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    @model_validator(mode="after")
+    def _secrets_are_there(self) -> "Settings":
+        if self.slack_app_token is None and not any(s.get_secret_value() for s in self.slack_signing_secret):
+            raise ValueError(
+                "Neither SLACK_APP_TOKEN (Socket Mode) nor SLACK_SIGNING_SECRET (signed HTTP) is set; "
+                "clicks could not be trusted. Copy one of them from your Slack app's settings."
+            )
+        if any(not s.get_secret_value() for s in self.slack_signing_secret):
+            raise ValueError(
+                "SLACK_SIGNING_SECRET has an empty entry; an empty secret would accept forgeries."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slack_is_slack(self) -> "Settings":
+        if self.slack_api_url != SLACK_API and not self.sandbox:
+            raise ValueError(
+                f"SLACK_API_URL may only be {SLACK_API} or an address on this machine (a sandbox), "
+                f"not {self.slack_api_url}; anybody there could press the buttons."
+            )
+        return self
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the Slack it talks to is a sandbox on this machine."""
+        host = urlsplit(self.slack_api_url).hostname or ""
+        return self.slack_api_url != SLACK_API and _is_loopback(host)
+
+    @property
+    def public_url(self) -> str:
+        """Where agents reach this server, without a trailing slash."""
+        given = self.keyturn_public_url or f"http://{self.keyturn_host}:{self.keyturn_port}"
+        return given.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_FIXES = {
+    "keyturn_database_url": "write sqlite:///PATH.",
+    "keyturn_policies": "name the directory of your policy files.",
+    "keyturn_host": "write the address to listen on, such as 127.0.0.1.",
+    "keyturn_port": "write a port number, such as 8420.",
+    "keyturn_public_url": "write the https address under which agents reach this server.",
+    "keyturn_key_dir": "name a directory that only this user can read.",
+    "keyturn_webhook_allow": "list hosts, addresses or networks, or unset it.",
+    "slack_bot_token": "copy the Bot User OAuth Token (xoxb-…) from your Slack app's OAuth page.",
+    "slack_signing_secret": "copy the Signing Secret from your Slack app's Basic Information page.",
+    "slack_app_token": "make an app-level token (xapp-…) with connections:write, or unset it.",
+    "slack_api_url": f"unset it, or write {SLACK_API}.",
+}
+
+
+def _fault(detail: Mapping[str, Any]) -> str:
+    if not detail["loc"]:
+        return str(detail["ctx"]["error"])
+    name = str(detail["loc"][0])
+    problem = "is not set" if detail["type"] == "missing" else f"is wrong ({detail['msg']})"
+    return f"{name.upper()} {problem}; {_FIXES[name]}"

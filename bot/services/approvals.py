@@ -1,0 +1,394 @@
+"""The agent's side of an approval: submit, wait, claim, report.
+
+Each call reads the request, asks the rule in `core`, and commits the transition it returns;
+when somebody else moved first, it reads and asks again. An answer is returned only once what
+it says is on disk.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from bot.core import executing, jsontext, lifecycle
+from bot.core.authority import Candidates, entitled_sets, fillable
+from bot.core.clock import Clock
+from bot.core.digest import digest_of, sha256
+from bot.core.errors import (
+    Conflict,
+    IdempotencyConflict,
+    NotFound,
+    UnknownEscalationTarget,
+)
+from bot.core.executing import Outcome
+from bot.core.lifecycle import Judged
+from bot.core.models import (
+    Action,
+    Actor,
+    Agent,
+    ApprovalRequest,
+    ApproverSet,
+    Cause,
+    Digest,
+    Message,
+    PolicyDecision,
+    RequestId,
+    Requirement,
+    RiskAssessment,
+    Ruling,
+    Status,
+    Submission,
+    Transition,
+    Via,
+)
+from bot.core.times import rfc3339
+from bot.services.policies import Policies
+from bot.services.receipts import Receipts
+from bot.services.waiting import Waiters
+from bot.store import Store
+from bot.store.commands import ClaimRequest, CreateRequest, Idempotency, RecordEvents, SaveTransition
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What would happen to an action if it were asked now."""
+
+    digest: Digest
+    risk: RiskAssessment
+    policy: PolicyDecision
+    requirement: Requirement | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of a list, newest first, and how to ask for more."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change as a listener hears it: the audit's seq and event, and the request as it stands.
+
+    `seq` is None for the present state that a new listener gets first.
+    """
+
+    seq: int | None
+    name: str
+    request: ApprovalRequest
+
+
+class Approvals:
+    """Requests, as agents see them."""
+
+    def __init__(
+        self,
+        store: Store,
+        policies: Policies,
+        waiters: Waiters,
+        receipts: Receipts,
+        clock: Clock,
+        new_id: Callable[[str], str],
+    ) -> None:
+        self._store = store
+        self._policies = policies
+        self._waiters = waiters
+        self._receipts = receipts
+        self._clock = clock
+        self._new_id = new_id
+
+    @property
+    def groups(self) -> Mapping[str, ApproverSet]:
+        """The workspace's groups by name, by the policies in force."""
+        return self._policies.current.workspace.groups
+
+    def judge(self, action: Action, agent: str) -> Judged:
+        """Risk and ruling of an action, by the policies in force."""
+        judgement = self._policies.current.judge(action, agent=agent)
+        return Judged(action, judgement.risk, judgement.ruling)
+
+    def evaluate(self, agent: Agent, submission: Submission) -> Evaluation:
+        """What would happen to this submission; nothing is stored."""
+        judged = self.judge(submission.action, agent.name)
+        _check_escalation(submission, judged.ruling)
+        ruling = judged.ruling
+        return Evaluation(
+            digest_of(submission.action),
+            judged.risk,
+            ruling.policy,
+            ruling.requirement if ruling.effect_is_review else None,
+        )
+
+    async def submit(
+        self, agent: Agent, submission: Submission, *, key: str | None, body: bytes
+    ) -> tuple[ApprovalRequest, bool]:
+        """Store a request and what the policy makes of it. The flag says whether it is new.
+
+        Args:
+            key: The agent's Idempotency-Key.
+            body: The canonical bytes of what it sent, to tell a retry from another ask.
+
+        Raises:
+            UnknownEscalationTarget, IdempotencyConflict, SessionEnded, Unavailable.
+        """
+        judged = self.judge(submission.action, agent.name)
+        _check_escalation(submission, judged.ruling)
+        step = lifecycle.submit(
+            submission,
+            judged,
+            id=RequestId(self._new_id("req")),
+            agent=agent,
+            now=self._clock.now(),
+        )
+        idempotency = None if key is None else Idempotency(agent.name, "request", key, sha256(body))
+        created = await self._store.write(CreateRequest(step, idempotency))
+        if not created.created:
+            return await self._present(RequestId(created.request_id)), False
+        return await self._past_unfillable_levels(step.request), True
+
+    async def get(self, agent: Agent, request_id: str) -> ApprovalRequest:
+        """A request of this agent; auditors and operators see all.
+
+        Raises:
+            NotFound: there is none, or it is another agent's.
+        """
+        request = await self._store.reads.request(RequestId(request_id))
+        if request is None or not (request.agent == agent.name or agent.reads_all):
+            raise NotFound(f"There is no request {request_id}, or it is not yours.")
+        return request
+
+    async def page(
+        self,
+        agent: Agent,
+        *,
+        status: Status | None,
+        type: str | None,
+        session_id: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[ApprovalRequest]:
+        """Requests, newest first.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+        """
+        items, next_cursor = await self._store.reads.requests(
+            agent=None if agent.reads_all else agent.name,
+            status=status,
+            type=type,
+            session_id=session_id,
+            limit=limit,
+            cursor=cursor,
+        )
+        return Page(tuple(items), next_cursor)
+
+    async def wait(self, request_id: RequestId, *, seconds: float) -> ApprovalRequest:
+        """The request as soon as it is decided, or as it stands after `seconds`."""
+        with self._waiters.waiting(request_id) as changed:
+            request = await self._present(request_id)
+            try:
+                async with asyncio.timeout(seconds):
+                    while request.status is Status.PENDING:
+                        await changed.wait()
+                        changed.clear()
+                        request = await self._present(request_id)
+            except TimeoutError:
+                request = await self._present(request_id)
+        return request
+
+    async def events(self, agent: Agent, request_id: str, *, after: int | None) -> AsyncIterator[Change]:
+        """Every change, until execution is final; from `after` on, or first the present state.
+
+        Raises:
+            NotFound: there is none, or it is another agent's.
+        """
+        request = await self.get(agent, request_id)
+        with self._waiters.waiting(request.id) as changed:
+            if after is None:
+                after = await self._store.reads.last_seq(request.id)
+                request = await self._present(request.id)
+                yield Change(None, "state", request)
+            while True:
+                changed.clear()
+                events = await self._store.reads.events(request.id, after)
+                request = await self._present(request.id)
+                for event in events:
+                    after = event.seq
+                    yield Change(event.seq, event.event, request)
+                if over(request) and not events:
+                    return
+                if not events:
+                    await changed.wait()
+
+    async def cancel(self, agent: Agent, request_id: str, reason: str | None) -> ApprovalRequest:
+        """Withdraw a pending request; an operator may withdraw any.
+
+        Raises:
+            NotFound, AlreadyDecided.
+        """
+        operator = "operator" in agent.scopes
+        cause = Cause.CANCELLED_BY_OPERATOR if operator else Cause.CANCELLED_BY_AGENT
+
+        def step(request: ApprovalRequest) -> Transition | None:
+            return lifecycle.cancel(
+                request,
+                reason=reason,
+                actor=Actor.agent(agent.name),
+                cause=cause,
+                via=Via.HTTP,
+                now=self._clock.now(),
+            )
+
+        return await self._change(agent, request_id, step)
+
+    async def claim(
+        self,
+        agent: Agent,
+        request_id: str,
+        *,
+        digest: str,
+        preview_digest: str | None,
+        audience: str | None,
+        key: str | None,
+        body: bytes,
+    ) -> bytes:
+        """Consume the approval; the answer's JSON `{params, digest, receipt, expires_at}`.
+
+        The same key and body get the identical answer again.
+
+        Raises:
+            NotFound, Conflict: refused, and audited as `claim_refused`.
+        """
+        scope = f"claim:{request_id}"
+        idempotency = None if key is None else Idempotency(agent.name, scope, key, sha256(body))
+        while True:
+            request = await self._own(agent, request_id)
+            if idempotency is not None and (earlier := await self._answered(idempotency)) is not None:
+                return earlier
+            now = self._clock.now()
+            try:
+                step = executing.claim(request, digest=digest, preview_digest=preview_digest, now=now)
+            except Conflict as refusal:
+                event = executing.claim_refused(request, refusal)
+                await self._store.write(RecordEvents((event,), now))
+                raise
+            answer = self._claim_answer(step, audience)
+            if await self._store.write(ClaimRequest(step, idempotency, answer)) is not None:
+                return answer
+
+    async def report(self, agent: Agent, request_id: str, outcome: Outcome) -> ApprovalRequest:
+        """Record what became of a claimed action.
+
+        Raises:
+            NotFound, NotClaimed, OutcomeConflict.
+        """
+        return await self._change(
+            agent,
+            request_id,
+            lambda request: executing.report(request, outcome, now=self._clock.now()),
+        )
+
+    async def message(
+        self, agent: Agent, request_id: str, *, text: str, in_reply_to: str | None
+    ) -> ApprovalRequest:
+        """Say something to the reviewers of a request.
+
+        Raises:
+            NotFound.
+        """
+
+        def step(request: ApprovalRequest) -> Transition:
+            now = self._clock.now()
+            return lifecycle.say(request, Message(agent.name, text, now), in_reply_to=in_reply_to, now=now)
+
+        return await self._change(agent, request_id, step)
+
+    async def _change(
+        self,
+        agent: Agent,
+        request_id: str,
+        ask: Callable[[ApprovalRequest], Transition | None],
+    ) -> ApprovalRequest:
+        """Ask the rule and commit what it says, again and again until nobody moved in between."""
+        while True:
+            request = await self._own(agent, request_id)
+            step = ask(request)
+            if step is None:
+                return request
+            if await self._store.write(SaveTransition(step)):
+                return step.request
+
+    async def _own(self, agent: Agent, request_id: str) -> ApprovalRequest:
+        """A request that this credential may change: its own, or any for an operator."""
+        request = await self.get(agent, request_id)
+        if request.agent != agent.name and "operator" not in agent.scopes:
+            raise NotFound(f"There is no request {request_id}, or it is not yours.")
+        return request
+
+    async def _present(self, request_id: RequestId) -> ApprovalRequest:
+        request = await self._store.reads.request(request_id)
+        if request is None:
+            raise NotFound(f"There is no request {request_id}, or it is not yours.")
+        return request
+
+    async def _answered(self, idempotency: Idempotency) -> bytes | None:
+        earlier = await self._store.reads.idempotent(idempotency.agent, idempotency.scope, idempotency.key)
+        if earlier is None:
+            return None
+        if earlier.body_digest != idempotency.body_digest:
+            raise IdempotencyConflict()
+        return earlier.answer
+
+    def _claim_answer(self, step: Transition, audience: str | None) -> bytes:
+        decision = step.request.decision
+        assert decision is not None, "a claim follows a decision"
+        receipt, expires_at = self._receipts.sign(
+            step.request, id=self._new_id("rcpt"), audience=audience, now=step.now
+        )
+        return jsontext.dumps(
+            {
+                "params": decision.params,
+                "digest": decision.digest,
+                "receipt": receipt,
+                "expires_at": rfc3339(expires_at),
+            }
+        )
+
+    async def _past_unfillable_levels(self, request: ApprovalRequest) -> ApprovalRequest:
+        """Open level after level while those who may approve are known to be too few."""
+        while request.status is Status.PENDING and not _could_be_met(request):
+            step = lifecycle.nobody_may_approve(request, members={}, now=self._clock.now())
+            if await self._store.write(SaveTransition(step)):
+                request = step.request
+            else:
+                request = await self._present(request.id)
+        return request
+
+
+def over(request: ApprovalRequest) -> bool:
+    """Whether nothing more can happen: not runnable, or run to its end."""
+    if request.status is Status.PENDING:
+        return False
+    return not request.status.runnable or request.execution.final
+
+
+def _check_escalation(submission: Submission, ruling: Ruling) -> None:
+    wanted = submission.escalate_to
+    allowed = [entry.group for entry in ruling.agent_may_escalate_to]
+    if wanted is not None and wanted not in allowed:
+        names = ", ".join(name for name in allowed if name) or "none"
+        raise UnknownEscalationTarget(
+            f"escalate_to: {wanted!r} is not a group that agents may escalate to here; allowed: {names}."
+        )
+
+
+def _could_be_met(request: ApprovalRequest) -> bool:
+    """Whether the approvers named outright could fill the quorum; groups are looked up later."""
+    requirement = request.current_requirement
+    assert requirement is not None, "a pending request has a requirement"
+    shut_out = {request.owner, request.submission.on_behalf_of} - {None}
+    candidates = Candidates(entitled_sets(request), {}, frozenset(str(name) for name in shut_out))
+    return fillable(requirement, candidates)

@@ -1,0 +1,37 @@
+"""Who people are and which groups they belong to, as a promise.
+
+Implemented over Slack's Web API (`bot.slack.directory`). What cannot be verified in time
+raises `CannotVerify`: it authorises nobody.
+"""
+
+from typing import Protocol
+
+from bot.core.models import Person, SlackId
+
+
+class Directory(Protocol):
+    """Slack's people and groups. Answers may be up to 60 s old."""
+
+    async def home_team(self) -> str:
+        """The workspace that the bot lives in."""
+        ...
+
+    async def person(self, id: SlackId) -> Person | None:
+        """Somebody by id; None when Slack knows nobody of that id.
+
+        Raises:
+            CannotVerify: Slack did not answer in time.
+        """
+        ...
+
+    async def by_email(self, email: str) -> Person | None:
+        """Somebody by e-mail address; None when Slack knows nobody of that address."""
+        ...
+
+    async def members(self, source: str) -> frozenset[SlackId]:
+        """Members of `slack_usergroup:S…`.
+
+        Raises:
+            CannotVerify: Slack did not answer in time, or does not know the source.
+        """
+        ...

@@ -1,0 +1,193 @@
+"""Everything that leaves Keyturn, sent after the change that caused it is on disk.
+
+A row is leased, sent, and then completed, put off or given up. A process that dies in
+between leaves the lease to run out, so each message is sent at least once; senders make a
+second copy harmless. Trouble with sending never decides anything.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from bot.core.clock import Clock
+from bot.core.errors import Unavailable
+from bot.core.models import Actor, Event, Outgoing, Via
+from bot.store import Store
+from bot.store.commands import (
+    CompleteOutbox,
+    EnqueueOutbox,
+    FailOutbox,
+    LeaseOutbox,
+    OutboxItem,
+    RetryOutbox,
+)
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=30)
+"""How long a row is one sender's; longer than any single call to the outside."""
+
+_BATCH = 20
+_FIRST_WAIT = 1.0  # seconds
+_LONGEST_WAIT = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """It arrived. `events` and `outbox` are committed together with the row's completion."""
+
+    events: tuple[Event, ...] = ()
+    outbox: tuple[Outgoing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It did not arrive and may be tried again; `retry_after` is the receiver's own wish."""
+
+    error: str
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It cannot arrive. `code` says why, in the receiver's vocabulary."""
+
+    code: str
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """It may have arrived. The next try must look before it sends again."""
+
+    error: str
+
+
+Delivery = Sent | Later | Failed | Unclear
+
+
+class Sender(Protocol):
+    """Sends one kind of row, or several."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds it sends."""
+        ...
+
+    async def send(self, item: OutboxItem) -> Delivery:
+        """Try once. Anything raised counts as unclear."""
+        ...
+
+
+class Outbox:
+    """One pass over what is unsent, again and again."""
+
+    def __init__(self, store: Store, clock: Clock, senders: Sequence[Sender]) -> None:
+        self._store = store
+        self._clock = clock
+        self._senders = {kind: sender for sender in senders for kind in sender.kinds}
+        self._woken = asyncio.Event()
+        store.on_commit(lambda _changes: self._woken.set())
+
+    async def tell(
+        self, channel: str, user: str, text: str, *, request_id: str | None, thread_ts: str | None = None
+    ) -> None:
+        """Say something to one person alone, where they clicked."""
+        payload = {"channel": channel, "user": user, "text": text, "thread_ts": thread_ts}
+        await self.enqueue(
+            Outgoing("slack.ephemeral", payload, order=f"ephemeral:{user}", request_id=request_id)
+        )
+
+    async def enqueue(self, *outgoing: Outgoing) -> None:
+        """Store work that no change of a request brings with it."""
+        await self._store.write(EnqueueOutbox(outgoing, self._clock.now()))
+
+    async def run(self, stop: asyncio.Event, beat: "Beat") -> None:
+        """Send until `stop`; sleep until a commit or the next due time."""
+        while not stop.is_set():
+            self._woken.clear()
+            try:
+                sent = await self.run_once()
+                beat("outbox")
+            except Unavailable as trouble:
+                log.warning("outbox pass failed: %s", trouble.message, extra={"event": "outbox_failed"})
+                sent = 0
+            if not sent:
+                await self._sleep(stop)
+
+    async def run_once(self) -> int:
+        """Send what is due now; how many rows were tried."""
+        now = self._clock.now()
+        items = await self._store.write(LeaseOutbox(now, _BATCH, LEASE, frozenset(self._senders)))
+        async with asyncio.TaskGroup() as tasks:
+            for item in items:
+                tasks.create_task(self._deliver(item))
+        return len(items)
+
+    async def _deliver(self, item: OutboxItem) -> None:
+        try:
+            delivery = await self._senders[item.kind].send(item)
+        except Unavailable as trouble:
+            delivery = Later(trouble.message)
+        except Exception as trouble:
+            log.exception("sender of %s broke", item.kind, extra={"event": "sender_broke"})
+            delivery = Unclear(type(trouble).__name__)
+        await self._settle(item, delivery)
+
+    async def _settle(self, item: OutboxItem, delivery: Delivery) -> None:
+        now = self._clock.now()
+        match delivery:
+            case Sent(events, outbox):
+                await self._store.write(CompleteOutbox(item.id, item.generation, now, events, outbox))
+            case Failed(code, events):
+                log.warning("%s failed: %s", item.kind, code, extra={"event": "delivery_failed"})
+                failure = _failed_event(item, code)
+                await self._store.write(FailOutbox(item.id, now, code, (failure, *events)))
+            case Later(error, retry_after):
+                wait = retry_after or _backoff(item.attempts)
+                await self._store.write(RetryOutbox(item.id, now, now + wait, error, unclear=False))
+            case Unclear(error):
+                wait = _backoff(item.attempts)
+                await self._store.write(RetryOutbox(item.id, now, now + wait, error, unclear=True))
+
+    async def _sleep(self, stop: asyncio.Event) -> None:
+        """Until something is committed, the next row is due, or five seconds have passed."""
+        next_at = await self._store.reads.next_outbox_at()
+        longest = 5.0
+        if next_at is not None:
+            longest = min(longest, max((next_at - self._clock.now()).total_seconds(), 0.02))
+        waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waits, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+class Beat(Protocol):
+    """Says that a loop has completed a pass (`Health.beat`)."""
+
+    def __call__(self, name: str) -> None:
+        """Note it."""
+        ...
+
+
+def _failed_event(item: OutboxItem, code: str) -> Event:
+    return Event(
+        name="notification_failed",
+        actor=Actor.system("outbox"),
+        via=Via.SCHEDULER,
+        body={"kind": item.kind, "to": item.order_key, "code": code, "attempts": item.attempts},
+        request_id=item.request_id,
+    )
+
+
+def _backoff(attempts: int) -> timedelta:
+    """Twice as long after each try, with jitter so that many rows do not come back at once."""
+    longest = min(_FIRST_WAIT * 2 ** (attempts - 1), _LONGEST_WAIT)
+    return timedelta(seconds=random.uniform(longest / 2, longest))

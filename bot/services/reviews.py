@@ -1,0 +1,245 @@
+"""The reviewer's side of an approval: a click becomes a verdict, or a private refusal.
+
+Who may decide is looked up at the click and cached nowhere but in the directory. The verdict
+is committed before anybody is told; a refusal is committed to the audit before it is raised.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bot.core import lifecycle, reviewing
+from bot.core.authority import (
+    Candidates,
+    Membership,
+    authorise,
+    entitled_sets,
+    fillable,
+    sources,
+)
+from bot.core.clock import Clock
+from bot.core.errors import (
+    AlreadySettled,
+    CannotVerify,
+    InvalidFields,
+    NotAPerson,
+    OtherWorkspace,
+    ReviewRefused,
+    UnknownRequest,
+)
+from bot.core.models import (
+    Action,
+    Actor,
+    ActorType,
+    ApprovalRequest,
+    Conditions,
+    Digest,
+    Event,
+    JsonObject,
+    RequestId,
+    Reviewer,
+    SlackId,
+    Status,
+    Transition,
+    Verdict,
+    Via,
+)
+from bot.core.params import check_params
+from bot.core.reviewing import Given
+from bot.services.approvals import Approvals
+from bot.services.directory import Directory
+from bot.store import Store
+from bot.store.commands import RecordEvents, SaveTransition
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A verdict as a signed payload brought it."""
+
+    request_id: RequestId
+    digest: Digest
+    user_id: SlackId
+    team_id: str
+    verdict: Verdict
+    reason: str | None = None
+    target: str | None = None
+    conditions: Conditions | None = None
+    params: JsonObject | None = None
+    """The edited params of a `modify`."""
+
+
+class Reviews:
+    """Verdicts on requests, as people in Slack give them."""
+
+    def __init__(self, store: Store, approvals: Approvals, directory: Directory, clock: Clock) -> None:
+        self._store = store
+        self._approvals = approvals
+        self._directory = directory
+        self._clock = clock
+
+    async def review(self, click: Click) -> ApprovalRequest:
+        """Record a verdict durably and return the request as it now stands.
+
+        Raises:
+            ReviewRefused: it does not count; the sentence is for the person, and is audited.
+            InvalidFields: something in the form is wrong; nothing was recorded.
+            Unavailable: it could not be stored; nothing was decided.
+        """
+        while True:
+            request = await self._store.reads.request(click.request_id)
+            try:
+                step = await self._verdict(request, click)
+            except ReviewRefused as refusal:
+                await self._record_refusal(request, click, refusal)
+                raise
+            if await self._store.write(SaveTransition(step)):
+                return await self._answer(step, click)
+
+    async def may_review(self, click: Click) -> ApprovalRequest:
+        """The request, if this person may give a verdict on it now: asked before a form opens.
+
+        Raises:
+            ReviewRefused: audited, as for a verdict.
+        """
+        request = await self._store.reads.request(click.request_id)
+        try:
+            await self._given(request, click)
+            present = _known(request)
+            if present.status is not Status.PENDING:
+                raise AlreadySettled(request=present)
+            reviewing.check_fresh(present, click.digest)
+        except ReviewRefused as refusal:
+            await self._record_refusal(request, click, refusal)
+            raise
+        return present
+
+    async def check_fillable(self, request_id: RequestId) -> None:
+        """Look up who may approve; open the next level, or end the request, when they are too few.
+
+        What cannot be looked up at the moment changes nothing.
+        """
+        while True:
+            request = await self._store.reads.request(request_id)
+            if request is None or request.status is not Status.PENDING:
+                return
+            try:
+                met = await self._could_be_met(request)
+                members = {} if met else await self._next_members(request)
+            except CannotVerify:
+                return
+            if met:
+                return
+            step = lifecycle.nobody_may_approve(request, members=members, now=self._clock.now())
+            await self._store.write(SaveTransition(step))
+
+    async def resolve(self, names: Iterable[str]) -> dict[str, tuple[SlackId, ...]]:
+        """Slack ids behind group names, ids and e-mail addresses, each as far as it is known now."""
+        groups = self._approvals.groups
+        found: dict[str, tuple[SlackId, ...]] = {}
+        for name in names:
+            entry = groups.get(name)
+            if entry is None:
+                found[name] = await self._ids([name])
+            elif entry.users is None:
+                found[name] = tuple(sorted(await self._directory.members(entry.source)))
+            else:
+                found[name] = await self._ids(entry.users)
+        return found
+
+    async def _verdict(self, request: ApprovalRequest | None, click: Click) -> Transition:
+        given = await self._given(request, click)
+        present = _known(request)
+        now = self._clock.now()
+        if click.verdict is Verdict.REJECT:
+            return reviewing.reject(present, given, now=now)
+        if click.verdict is Verdict.APPROVE or click.params is None:
+            return reviewing.approve(present, given, now=now)
+        edited = Action(present.action.type, click.params)
+        faults = check_params(edited.type, edited.params, present.submission.params_schema)
+        if faults:
+            raise InvalidFields({f"param:{_top(pointer)}": text for pointer, text in faults})
+        judged = self._approvals.judge(edited, present.agent)
+        return reviewing.modify(present, given, judged, now=now)
+
+    async def _given(self, request: ApprovalRequest | None, click: Click) -> Given:
+        """The click with its author authorised, by a look at Slack as it is now."""
+        present = _known(request)
+        home = await self._directory.home_team()
+        if click.team_id != home:
+            raise OtherWorkspace()
+        person = await self._directory.person(click.user_id)
+        if person is None:
+            raise NotAPerson()
+        members = await self._members(present)
+        groups = authorise(present, person, home_team=home, members=members)
+        return Given(
+            reviewer=Reviewer(person.id, person.name),
+            digest=click.digest,
+            groups=groups,
+            reason=click.reason,
+            target=click.target,
+            conditions=click.conditions,
+        )
+
+    async def _members(self, request: ApprovalRequest) -> Membership:
+        return {source: await self._directory.members(source) for source in sorted(sources(request))}
+
+    async def _answer(self, step: Transition, click: Click) -> ApprovalRequest:
+        request = step.request
+        if request.status is Status.TIMED_OUT:
+            refusal = AlreadySettled(request=request)
+            await self._record_refusal(request, click, refusal)
+            raise refusal
+        return request
+
+    async def _record_refusal(
+        self, request: ApprovalRequest | None, click: Click, refusal: ReviewRefused
+    ) -> None:
+        event = Event(
+            name="review_refused",
+            actor=Actor(ActorType.HUMAN, click.user_id, click.user_id),
+            via=Via.SLACK,
+            body={"code": refusal.code, "verdict": click.verdict.value, "digest": click.digest},
+            agent=None if request is None else request.agent,
+            request_id=click.request_id if request is not None else None,
+            session_id=None if request is None else request.submission.session_id,
+        )
+        await self._store.write(RecordEvents((event,), self._clock.now()))
+
+    async def _could_be_met(self, request: ApprovalRequest) -> bool:
+        requirement = request.current_requirement
+        assert requirement is not None, "a pending request has a requirement"
+        members = dict(await self._members(request))
+        shut_out = {request.owner, *await self._ids(filter(None, [request.submission.on_behalf_of]))}
+        excluded = frozenset(str(person) for person in shut_out if person is not None)
+        resolved = [
+            entry if entry.users is None else replace(entry, users=await self._ids(entry.users))
+            for entry in entitled_sets(request)
+        ]
+        return fillable(requirement, Candidates(tuple(resolved), members, excluded))
+
+    async def _next_members(self, request: ApprovalRequest) -> dict[str, tuple[SlackId, ...]]:
+        if request.level + 1 >= len(request.plan):
+            return {}
+        targets = request.plan[request.level + 1].notify
+        return await self.resolve(t.address for t in targets if t.kind == "slack_dm")
+
+    async def _ids(self, names: Iterable[str]) -> tuple[SlackId, ...]:
+        """Ids of people named by id or address; an address nobody has is nobody."""
+        ids: list[SlackId] = []
+        for name in names:
+            if "@" not in name:
+                ids.append(SlackId(name))
+            elif (person := await self._directory.by_email(name)) is not None:
+                ids.append(person.id)
+        return tuple(ids)
+
+
+def _known(request: ApprovalRequest | None) -> ApprovalRequest:
+    if request is None:
+        raise UnknownRequest()
+    return request
+
+
+def _top(pointer: str) -> str:
+    """The top-level param that a fault lies in, as a JSON Pointer."""
+    return "/" + pointer.split("/")[1] if "/" in pointer else pointer
