@@ -54,7 +54,7 @@ _BLANK = frozenset(
 )
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
 _RESERVED_BLANK = re.compile("[\u2065\ufff0-\ufff8\U000e0000-\U000e0fff]")
-_SUSPECT = re.compile(r"[^ -~]")
+_OUTSIDE_ASCII = re.compile(r"[^ -~]+")
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _STACK = 3
 """Combining marks on one letter; more of them would paint over the lines around it."""
@@ -70,23 +70,22 @@ def visible(text: str, *, lines: bool = False) -> str:
     Args:
         lines: Keep line feeds; otherwise they are escaped too, and the result is one line.
     """
-    if text.isascii() and text.isprintable():
-        return text
+    return _OUTSIDE_ASCII.sub(lambda run: _shown(run[0], lines), text)
+
+
+def _shown(run: str, lines: bool) -> str:
     stack = 0
     shown = []
-    for character in text:
+    for character in run:
         stack = stack + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
-        kept = character == "\n" and lines
-        shown.append(_escape(character) if not kept and _hidden(character, stack) else character)
+        kept = (lines and character == "\n") or not (stack > _STACK or _hidden(character))
+        shown.append(character if kept else _escape(character))
     return "".join(shown)
 
 
-def _hidden(character: str, stack: int) -> bool:
-    if not _SUSPECT.match(character):
-        return False
+def _hidden(character: str) -> bool:
     return (
-        stack > _STACK
-        or unicodedata.category(character) in _HIDDEN_CATEGORIES
+        unicodedata.category(character) in _HIDDEN_CATEGORIES
         or ord(character) in _BLANK
         or _RESERVED_BLANK.match(character) is not None
     )

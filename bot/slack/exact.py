@@ -1,0 +1,62 @@
+"""Params as people read them: exact JSON, and long texts a second time as lines.
+
+The JSON parses back to the same value: numbers keep their digits, and what is invisible stands as
+a JSON escape. A text of several lines is one unreadable line in JSON, so it is shown beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bot.core import jsontext
+from bot.core.describe import one_line_json, visible
+from bot.core.models import JsonObject
+
+_WIDTH = 80
+"""A list or object up to this long stays on one line."""
+
+
+def pretty(value: Any) -> str:
+    """Indented JSON text of `value`, everything invisible escaped."""
+    return "".join(_pieces(value, ""))
+
+
+def _pieces(value: Any, indent: str) -> Iterator[str]:
+    short = one_line_json(value)
+    if not isinstance(value, Mapping | list) or not value or (indent and len(short) <= _WIDTH):
+        yield short
+        return
+    inner = f"{indent}  "
+    opening, closing = "{}" if isinstance(value, Mapping) else "[]"
+    yield opening
+    for index, item in enumerate(value):
+        yield f"{',' if index else ''}\n{inner}"
+        if isinstance(value, Mapping):
+            yield f"{one_line_json(item)}: "
+            item = value[item]
+        yield from _pieces(item, inner)
+    yield f"\n{indent}{closing}"
+
+
+def texts(params: JsonObject) -> dict[str, str]:
+    """The params that are texts of several lines, by name, made visible and with their lines kept."""
+    return {
+        key: visible(value, lines=True)
+        for key, value in params.items()
+        if isinstance(value, str) and "\n" in value
+    }
+
+
+def differences(old: JsonObject, new: JsonObject) -> list[tuple[str, str | None, str | None]]:
+    """`(name, old JSON, new JSON)` for every param that differs; None where there is none."""
+    names = list(dict.fromkeys([*old, *new]))
+    pairs = ((name, _json(old, name), _json(new, name)) for name in names)
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def _json(params: JsonObject, name: str) -> str | None:
+    return one_line_json(params[name]) if name in params else None
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two values are the same JSON text, digits included."""
+    return jsontext.dumps(first) == jsontext.dumps(second)

@@ -1,0 +1,67 @@
+"""Ids of buttons, views and inputs, and what a button carries. They are a contract with posted cards.
+
+A button's value and a view's private metadata hold a request id and a digest, nothing else: they say
+what was shown, never who may decide or what would run.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+from bot.core.models import ApprovalRequest, Digest, RequestId
+
+APPROVE = "request.approve"
+REJECT = "request.reject"
+MODIFY = "request.modify"
+DETAILS = "request.details"
+PAGE = "details.page"
+
+REASON = "reason"
+TARGET = "target"
+CONDITIONS = "conditions"
+NOT_BEFORE = "not_before"
+NOT_AFTER = "not_after"
+VALUE = "value"
+"""The action id of every input's element."""
+
+CARD_EVENT = "keyturn_card"
+"""`event_type` of a card's message metadata."""
+
+PAGE_BLOCK = "page:"
+"""Block id of a paging button: this and the page it leads to, from 0."""
+
+_LONGEST_ID = 255
+
+
+class Reference(NamedTuple):
+    """What a button or a view points at."""
+
+    request_id: RequestId
+    digest: Digest
+
+
+def reference(request: ApprovalRequest) -> str:
+    """`<request id> <digest>` of the request as it is shown."""
+    return f"{request.id} {request.current_digest}"
+
+
+def parse_reference(value: object) -> Reference | None:
+    """The reverse; None for anything that is not such a reference."""
+    if not isinstance(value, str):
+        return None
+    request_id, _, digest = value.partition(" ")
+    if not request_id.startswith("req_") or not digest.startswith("sha256:"):
+        return None
+    return Reference(RequestId(request_id), Digest(digest))
+
+
+def pointer(name: str) -> str:
+    """The JSON Pointer (RFC 6901) of a top-level param."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def param_block(pointer: str) -> str:
+    """Block id of a param's input: `param:<JSON Pointer>`, hashed when Slack would not take it."""
+    whole = f"param:{pointer}"
+    if len(whole) <= _LONGEST_ID:
+        return whole
+    return f"param:{hashlib.sha256(pointer.encode()).hexdigest()}"
