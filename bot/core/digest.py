@@ -7,9 +7,11 @@ actions never share a digest.
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import rfc8785
 
 from bot.core.models import Action, Digest
@@ -38,6 +40,13 @@ def canonical(value: Any) -> bytes:
     Raises:
         rfc8785.CanonicalizationError: a number is out of range or a string is not valid Unicode.
     """
+    # orjson is twenty times faster and agrees, save that it writes doubles another way and sorts
+    # keys by code points, not by UTF-16 units, which for ASCII is the same.
+    if not _has_doubles(value):
+        with suppress(orjson.JSONEncodeError):
+            text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+            if text.isascii():
+                return text
     return rfc8785.dumps(_doubles(value))
 
 
@@ -54,6 +63,25 @@ def text_digest(text: str) -> Digest:
 def sha256(data: bytes) -> str:
     """`sha256:` and the hex of `data`'s hash."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _has_doubles(value: Any) -> bool:
+    """Whether anything but str, int, bool, None, dict, list and tuple is in `value`."""
+    left = [value]
+    for item in left:
+        kind = type(item)
+        if kind in _SCALARS:
+            continue
+        if kind is dict:
+            left += item.values()
+        elif kind is list or kind is tuple:
+            left += item
+        else:
+            return True
+    return False
+
+
+_SCALARS = frozenset({str, int, bool, type(None)})
 
 
 def _doubles(value: Any) -> Any:

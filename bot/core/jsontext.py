@@ -61,13 +61,14 @@ def dumps(value: Any) -> bytes:
     Raises:
         TypeError: the value is not JSON in memory, or a string is not valid Unicode.
     """
-    return orjson.dumps(value, default=_other)
+    return orjson.dumps(value, default=other)
 
 
 _TOO_DEEP = f"The body is nested more than {DEEPEST} levels deep."
 
 
-def _other(value: Any) -> Any:
+def other(value: Any) -> Any:
+    """The JSON form of a value orjson does not know; for its `default`."""
     if isinstance(value, Decimal):
         return orjson.Fragment(_decimal_text(value))
     if isinstance(value, Mapping):

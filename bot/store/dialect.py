@@ -1,0 +1,302 @@
+"""Everything about the store that is SQLite's: connecting, pragmas, the lock, checks, errors.
+
+One process writes a file, through one connection in one thread; the others of that process only
+read. Versions of SQLite that can lose committed writes when connections write and checkpoint at
+once are refused, and so is a second process. After an unclean stop the file is checked before it
+is used.
+"""
+
+import fcntl
+import os
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import sqlalchemy
+
+from bot.store import schema
+from bot.store.errors import CannotOpen
+
+try:
+    from pysqlite3 import dbapi2 as driver
+except ImportError:  # no wheel for this platform: Python's own SQLite, if its version will do
+    driver = sqlite3
+
+Params = Mapping[str, Any]
+
+
+class Row(Protocol):
+    """One row of an answer, by column name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+_CLEAN, _OPEN = b"clean\n", b"open\n"
+_STATEMENTS = 512
+"""Prepared statements kept for each connection; there are fewer texts than that."""
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA wal_autocheckpoint = 1000",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -65536",
+)
+_READER_PRAGMAS = (
+    "PRAGMA query_only = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16384",
+)
+
+
+class Connection:
+    """The writing connection: transactions, savepoints and statements, all in one thread.
+
+    Raises (every method): the driver's `Error`, or its `IntegrityError` when the schema refuses a row.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.run = raw.execute
+
+    def begin(self) -> None:
+        """Start a transaction that may write."""
+        self.run("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make it durable."""
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo all since `begin`."""
+        if self._raw.in_transaction:
+            self.run("ROLLBACK")
+
+    def savepoint(self) -> None:
+        """Mark the place to which `undo` returns."""
+        self.run("SAVEPOINT command")
+
+    def keep(self) -> None:
+        """Forget the savepoint and keep what was done since."""
+        self.run("RELEASE command")
+
+    def undo(self) -> None:
+        """Undo what was done since the savepoint, and forget it."""
+        self.run("ROLLBACK TO command")
+        self.run("RELEASE command")
+
+    def fetch_one(self, sql: str, params: Params = {}) -> Row | None:  # noqa: B006  # never written to
+        """The first row, or None."""
+        rows = self.run(sql, params).fetchall()
+        return rows[0] if rows else None
+
+    def fetch_all(self, sql: str, params: Params = {}) -> Sequence[Row]:  # noqa: B006  # never written to
+        """Every row."""
+        rows: list[Row] = self.run(sql, params).fetchall()
+        return rows
+
+    def execute(self, sql: str, params: Params = {}) -> int:  # noqa: B006  # never written to
+        """How many rows a statement wrote."""
+        count: int = self.run(sql, params).rowcount
+        return count
+
+    def execute_many(self, sql: str, rows: Sequence[Params]) -> None:
+        """One statement for each of `rows`."""
+        self._raw.executemany(sql, rows)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._raw.close()
+
+
+class SQLite:
+    """One database file.
+
+    Args:
+        path: The file; made, with mode 0600, when there is none.
+        synchronous: `FULL`: a commit is on disk. Anything less is for benchmarks.
+        busy_seconds: How long to wait for another process that holds the file's own lock.
+    """
+
+    def __init__(self, path: Path, *, synchronous: str = "FULL", busy_seconds: float = 2.0) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._busy_seconds = busy_seconds
+        self._lock: int | None = None
+
+    def prepare(self) -> None:
+        """Take the lock, check the file if it was left open, bring its schema up to date.
+
+        Raises:
+            CannotOpen: see the message.
+        """
+        refuse_faulty(driver.sqlite_version_info)
+        sound = not self._take_lock()
+        try:
+            sound = self._make_file() or sound
+            if not sound:
+                self._check()
+                sound = True
+            self._upgrade()
+        except driver.Error as error:
+            self.release(clean=sound)
+            raise CannotOpen(f"{self.path} cannot be opened: {error}.") from error
+        except BaseException:
+            self.release(clean=sound)
+            raise
+
+    def release(self, *, clean: bool) -> None:
+        """Give the lock back, saying whether the file was left in order."""
+        if self._lock is None:
+            return
+        if clean:
+            _write(self._lock, _CLEAN)
+        os.close(self._lock)
+        self._lock = None
+
+    def connect(self) -> Connection:
+        """The writing connection. Call it, and use what it returns, in one thread."""
+        return Connection(self._writing())
+
+    def connect_reader(self) -> Any:
+        """A connection that can only read, as the driver made it."""
+        raw = driver.connect(
+            f"file:{quote(str(self.path))}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            timeout=self._busy_seconds,
+            cached_statements=_STATEMENTS,
+        )
+        return _prepared(raw, _READER_PRAGMAS)
+
+    def _writing(self) -> Any:
+        raw = driver.connect(
+            str(self.path),
+            isolation_level=None,
+            timeout=self._busy_seconds,
+            cached_statements=_STATEMENTS,
+        )
+        return _prepared(raw, (*_PRAGMAS, f"PRAGMA synchronous = {self._synchronous}"))
+
+    def _take_lock(self) -> bool:
+        """Whether the last process with this lock left without saying goodbye."""
+        place = self.path.with_name(self.path.name + ".lock")
+        try:
+            lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CannotOpen(f"The lock {place} cannot be opened: {error.strerror}.") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise CannotOpen(
+                f"Another process uses {self.path} (lock {place})."
+                " Stop it first, or use PostgreSQL to run several."
+            ) from None
+        self._lock = lock
+        unclean = os.pread(lock, 16, 0) != _CLEAN
+        _write(lock, _OPEN)
+        return unclean
+
+    def _make_file(self) -> bool:
+        """Whether the file is new. Made by hand, since SQLite would make it readable by all."""
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise CannotOpen(f"{self.path} cannot be made: {error.strerror}.") from error
+        return True
+
+    def _check(self) -> None:
+        try:
+            with closing(self._writing()) as raw:
+                found = [row[0] for row in raw.execute("PRAGMA quick_check(5)")]
+        except driver.DatabaseError as error:
+            found = [str(error)]
+        if found != ["ok"]:
+            raise CannotOpen(
+                f"{self.path} was not closed properly and is damaged: {'; '.join(found)}."
+                " Restore a backup; `keyturn audit verify` tells what a copy still holds."
+            )
+
+    def _upgrade(self) -> None:
+        with closing(self._writing()) as raw:
+            found = _schema_version(raw)
+        if found == schema.HEAD:
+            return
+        engine = sqlalchemy.create_engine(
+            "sqlite://", creator=self._writing, module=driver, poolclass=sqlalchemy.NullPool
+        )
+        with engine.connect() as connection:
+            # By hand: the driver begins no transaction before DDL, and half a schema is worse than none.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            schema.upgrade(connection, found, str(self.path))
+            connection.exec_driver_sql("COMMIT")
+
+
+def of(url: str, *, synchronous: str = "FULL") -> SQLite:
+    """The database that `url` names: `sqlite:///relative.db` or `sqlite:////absolute.db`.
+
+    Raises:
+        CannotOpen: the URL names nothing that Keyturn can store in.
+    """
+    found = re.fullmatch(r"sqlite:///(?P<path>[^?#]+)", url)
+    if found is None or found["path"] == ":memory:":
+        raise CannotOpen(
+            "The database URL must look like sqlite:///keyturn.db or sqlite:////var/lib/keyturn.db."
+        )
+    return SQLite(Path(found["path"]), synchronous=synchronous)
+
+
+def refuse_faulty(version: tuple[int, ...]) -> None:
+    """Refuse a SQLite that can lose committed writes (the WAL-reset bug, sqlite.org/wal.html).
+
+    Raises:
+        CannotOpen: `version` lies in 3.7.0 to 3.51.2 and is neither 3.50.7 or later of 3.50 nor
+            3.44.6 or later of 3.44, or it is older still.
+    """
+    repaired = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    if not repaired:
+        raise CannotOpen(
+            f"SQLite {'.'.join(map(str, version))} can lose committed writes (the WAL-reset bug, fixed in"
+            " 3.51.3, 3.50.7 and 3.44.6). Run `pip install pysqlite3`, which brings its own."
+        )
+
+
+def _prepared(raw: Any, pragmas: Sequence[str]) -> Any:
+    raw.row_factory = driver.Row
+    try:
+        for pragma in pragmas:
+            raw.execute(pragma).fetchall()
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _schema_version(raw: Any) -> str | None:
+    """The migration the file stands at; None for an empty file."""
+    tables = raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    names = {row["name"] for row in tables}
+    if not names:
+        return None
+    if "alembic_version" not in names:
+        raise CannotOpen("The file is a SQLite database of something else; name another file.")
+    row = raw.execute("SELECT version_num FROM alembic_version").fetchone()
+    version: str | None = row and row["version_num"]
+    return version
+
+
+def _write(descriptor: int, text: bytes) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text, 0)
+    os.fsync(descriptor)

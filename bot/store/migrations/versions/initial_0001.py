@@ -1,0 +1,321 @@
+"""The first schema.
+
+SQL by hand: what runs is what is read here. Both databases run the same tables and indexes;
+only the names of three column types differ, and the language of triggers.
+"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+TABLES = (
+    """
+    CREATE TABLE request (
+        id TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        owner TEXT,
+        session_id TEXT,
+        action_type TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        preview_digest TEXT,
+        risk_level TEXT NOT NULL,
+        status TEXT NOT NULL,
+        cause TEXT,
+        version {big} NOT NULL,
+        level {big} NOT NULL,
+        channel TEXT,
+        on_behalf_of_id TEXT,
+        approval_valid_for {big} NOT NULL,
+        next_deadline_at {big},
+        due_at {big},
+        decided_at {big},
+        decided_digest TEXT,
+        expires_at {big},
+        execution_state TEXT NOT NULL,
+        claimed_at {big},
+        submission TEXT NOT NULL,
+        risk TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        requirement TEXT,
+        plan TEXT NOT NULL,
+        proposal TEXT,
+        decision TEXT,
+        execution TEXT NOT NULL,
+        created_at {big} NOT NULL,
+        updated_at {big} NOT NULL,
+        CONSTRAINT pk_request PRIMARY KEY (id),
+        CONSTRAINT ck_request_status
+            CHECK (status IN ('pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled')),
+        CONSTRAINT ck_request_version CHECK (version >= 1),
+        CONSTRAINT ck_request_level CHECK (level >= 0),
+        CONSTRAINT ck_request_pending_has_deadline
+            CHECK ((status = 'pending') = (next_deadline_at IS NOT NULL)),
+        CONSTRAINT ck_request_due_while_pending
+            CHECK ((next_deadline_at IS NULL) = (due_at IS NULL)),
+        CONSTRAINT ck_request_decided_in_full
+            CHECK ((status = 'pending') = (decided_at IS NULL)
+                AND (status = 'pending') = (decision IS NULL)
+                AND (status = 'pending') = (cause IS NULL)),
+        CONSTRAINT ck_request_runnable_is_bound
+            CHECK ((status IN ('approved', 'modified'))
+                = (decided_digest IS NOT NULL AND expires_at IS NOT NULL)),
+        CONSTRAINT ck_request_execution_state
+            CHECK (execution_state IN ('not_started', 'claimed', 'succeeded', 'failed', 'rolled_back')),
+        CONSTRAINT ck_request_claimed_in_full
+            CHECK ((execution_state = 'not_started') = (claimed_at IS NULL)),
+        CONSTRAINT ck_request_only_approved_runs
+            CHECK (execution_state = 'not_started' OR status IN ('approved', 'modified'))
+    ) {strict}
+    """,
+    """
+    CREATE TABLE review (
+        request_id TEXT NOT NULL,
+        position {big} NOT NULL,
+        reviewer_id TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        voided {big} NOT NULL,
+        at {big} NOT NULL,
+        body TEXT NOT NULL,
+        CONSTRAINT pk_review PRIMARY KEY (request_id, position),
+        CONSTRAINT ck_review_voided CHECK (voided IN (0, 1)),
+        CONSTRAINT ck_review_verdict CHECK (verdict IN ('approve', 'reject', 'modify')),
+        CONSTRAINT fk_review_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE message (
+        request_id TEXT NOT NULL,
+        position {big} NOT NULL,
+        at {big} NOT NULL,
+        body TEXT NOT NULL,
+        CONSTRAINT pk_message PRIMARY KEY (request_id, position),
+        CONSTRAINT fk_message_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE audit (
+        seq {big} NOT NULL,
+        at {big} NOT NULL,
+        event TEXT NOT NULL,
+        actor_id TEXT NOT NULL,
+        agent TEXT,
+        request_id TEXT,
+        session_id TEXT,
+        action_type TEXT,
+        risk_level TEXT,
+        canonical {bytes} NOT NULL,
+        prev_hash {bytes} NOT NULL,
+        hash {bytes} NOT NULL,
+        CONSTRAINT pk_audit PRIMARY KEY (seq),
+        CONSTRAINT ck_audit_hashes CHECK (length(prev_hash) = 32 AND length(hash) = 32)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE chain_head (
+        id {big} NOT NULL,
+        seq {big} NOT NULL,
+        at {big} NOT NULL,
+        hash {bytes} NOT NULL,
+        CONSTRAINT pk_chain_head PRIMARY KEY (id),
+        CONSTRAINT ck_chain_head_one_row CHECK (id = 1),
+        CONSTRAINT ck_chain_head_hash CHECK (length(hash) = 32)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE card (
+        id {serial},
+        request_id TEXT NOT NULL,
+        channel_target TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        level {big} NOT NULL,
+        channel TEXT,
+        ts TEXT,
+        request_version {big} NOT NULL,
+        posted_version {big},
+        painted_version {big},
+        state TEXT NOT NULL,
+        error TEXT,
+        created_at {big} NOT NULL,
+        CONSTRAINT pk_card PRIMARY KEY (id),
+        CONSTRAINT ck_card_state CHECK (state IN ('wanted', 'posted', 'failed')),
+        CONSTRAINT ck_card_posted_in_full
+            CHECK ((state = 'posted')
+                = (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)),
+        CONSTRAINT ck_card_failed_in_full CHECK ((state = 'failed') = (error IS NOT NULL)),
+        CONSTRAINT fk_card_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE outbox (
+        id {serial},
+        kind TEXT NOT NULL,
+        order_key TEXT NOT NULL,
+        coalesce_key TEXT,
+        request_id TEXT,
+        payload TEXT NOT NULL,
+        attempts {big} DEFAULT 0 NOT NULL,
+        generation {big} DEFAULT 1 NOT NULL,
+        next_at {big} NOT NULL,
+        lease_until {big},
+        lease_owner TEXT,
+        unclear {big} DEFAULT 0 NOT NULL,
+        first_attempt_at {big},
+        last_error TEXT,
+        created_at {big} NOT NULL,
+        done_at {big},
+        failed_at {big},
+        CONSTRAINT pk_outbox PRIMARY KEY (id),
+        CONSTRAINT ck_outbox_unclear CHECK (unclear IN (0, 1)),
+        CONSTRAINT ck_outbox_one_end CHECK (done_at IS NULL OR failed_at IS NULL),
+        CONSTRAINT ck_outbox_failed_in_full CHECK (failed_at IS NULL OR last_error IS NOT NULL)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE pace (
+        key TEXT NOT NULL,
+        free_at {big} NOT NULL,
+        ready_at {big},
+        CONSTRAINT pk_pace PRIMARY KEY (key)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE session (
+        agent TEXT NOT NULL,
+        id TEXT NOT NULL,
+        name TEXT,
+        metadata TEXT,
+        started_at {big} NOT NULL,
+        ended_at {big},
+        summary TEXT,
+        CONSTRAINT pk_session PRIMARY KEY (agent, id)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE agent (
+        name TEXT NOT NULL,
+        token_hash TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        owner TEXT,
+        rate {big} NOT NULL,
+        callback_hosts TEXT NOT NULL,
+        created_at {big} NOT NULL,
+        revoked_at {big},
+        CONSTRAINT pk_agent PRIMARY KEY (name),
+        CONSTRAINT uq_agent_token_hash UNIQUE (token_hash),
+        CONSTRAINT ck_agent_rate CHECK (rate >= 0)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE idempotency (
+        agent TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        body_digest TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        answer {bytes},
+        created_at {big} NOT NULL,
+        CONSTRAINT pk_idempotency PRIMARY KEY (agent, scope, key)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE meta (
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        CONSTRAINT pk_meta PRIMARY KEY (name)
+    ) {strict}
+    """,
+)
+
+INDEXES = (
+    "CREATE INDEX ix_request_agent ON request (agent, created_at, id)",
+    "CREATE INDEX ix_request_created ON request (created_at, id)",
+    "CREATE INDEX ix_request_due ON request (due_at) WHERE status = 'pending'",
+    "CREATE INDEX ix_request_pending ON request (created_at, id) WHERE status = 'pending'",
+    "CREATE INDEX ix_request_session ON request (agent, session_id, created_at, id)"
+    " WHERE session_id IS NOT NULL",
+    "CREATE UNIQUE INDEX uq_review_live ON review (request_id, reviewer_id, digest) WHERE voided = 0",
+    "CREATE INDEX ix_audit_action_type ON audit (action_type, seq)",
+    "CREATE INDEX ix_audit_actor ON audit (actor_id, seq)",
+    "CREATE INDEX ix_audit_agent ON audit (agent, seq)",
+    "CREATE INDEX ix_audit_at ON audit (at)",
+    "CREATE INDEX ix_audit_event ON audit (event, seq)",
+    "CREATE INDEX ix_audit_request ON audit (request_id, seq)",
+    "CREATE INDEX ix_audit_risk_level ON audit (risk_level, seq)",
+    "CREATE INDEX ix_audit_session ON audit (session_id, seq) WHERE session_id IS NOT NULL",
+    "CREATE INDEX ix_card_message ON card (channel, ts)",
+    "CREATE INDEX ix_card_request ON card (request_id)",
+    "CREATE INDEX ix_outbox_ended ON outbox (created_at) WHERE done_at IS NOT NULL OR failed_at IS NOT NULL",
+    "CREATE INDEX ix_outbox_lane ON outbox (order_key, id) WHERE done_at IS NULL AND failed_at IS NULL",
+    "CREATE UNIQUE INDEX uq_outbox_coalesce ON outbox (coalesce_key)"
+    " WHERE done_at IS NULL AND failed_at IS NULL",
+    "CREATE INDEX ix_pace_ready ON pace (ready_at) WHERE ready_at IS NOT NULL",
+    "CREATE INDEX ix_idempotency_created ON idempotency (created_at)",
+)
+
+_WORDS = {
+    "sqlite": {"big": "INTEGER", "bytes": "BLOB", "serial": "INTEGER NOT NULL", "strict": "STRICT"},
+}
+
+_REWRITTEN = (
+    "status, cause, version, level, channel, on_behalf_of_id, next_deadline_at, decided_at, decided_digest,"
+    " expires_at, execution_state, claimed_at, requirement, plan, proposal, decision, execution, updated_at"
+)
+
+
+def _refuse(name: str, when: str, table: str, condition: str, why: str) -> str:
+    guard = f" WHEN {condition}" if condition else ""
+    return (
+        f"CREATE TRIGGER {name} BEFORE {when} ON {table} FOR EACH ROW{guard}"
+        f" BEGIN SELECT RAISE(ABORT, '{why}'); END"
+    )
+
+
+SQLITE_TRIGGERS = (
+    _refuse("audit_no_update", "UPDATE", "audit", "", "audit rows are never changed"),
+    _refuse("audit_no_delete", "DELETE", "audit", "", "audit rows are never deleted"),
+    _refuse("chain_head_no_delete", "DELETE", "chain_head", "", "the chain head is never deleted"),
+    _refuse(
+        "chain_head_forward",
+        "UPDATE",
+        "chain_head",
+        "NEW.seq < OLD.seq OR NEW.at < OLD.at",
+        "the chain only grows",
+    ),
+    _refuse(
+        "request_version",
+        f"UPDATE OF {_REWRITTEN}",
+        "request",
+        "NEW.version <> OLD.version + 1",
+        "a change must raise the version by one",
+    ),
+    _refuse(
+        "request_decided_once",
+        "UPDATE OF status",
+        "request",
+        "OLD.status <> 'pending' AND NEW.status <> OLD.status",
+        "a decided request keeps its status",
+    ),
+    _refuse(
+        "request_as_submitted",
+        "UPDATE OF id, agent, action_type, digest, preview_digest, submission, risk, policy, created_at",
+        "request",
+        "",
+        "what was submitted is never changed",
+    ),
+)
+
+
+def upgrade() -> None:
+    """Make every table, index and trigger, and the head of an empty chain."""
+    dialect = op.get_bind().dialect.name
+    for table in TABLES:
+        op.execute(table.format_map(_WORDS[dialect]))
+    for statement in (*INDEXES, *SQLITE_TRIGGERS):
+        op.execute(statement)
+    op.get_bind().exec_driver_sql(
+        f"INSERT INTO chain_head (id, seq, at, hash) VALUES (1, 0, 0, x'{'00' * 32}')"
+    )

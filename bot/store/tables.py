@@ -1,0 +1,353 @@
+"""The tables, as SQLAlchemy Core knows them.
+
+Alembic compares the database with this; a test proves that the migrations lead here. The hot
+path does not use it: `commands` and `reads` are SQL by hand. Times are INTEGER microseconds
+since the epoch, JSON is TEXT, hashes are raw bytes. On SQLite every table is STRICT.
+
+What no row may be is said here as CHECKs and unique indexes; what no change may do (rewrite the
+audit, reopen a decision, skip a version) is said as triggers in the migrations.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+BIG = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits on both databases: SQLite's INTEGER, PostgreSQL's BIGINT."""
+
+metadata = MetaData(
+    naming_convention={
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_STATUSES = "'pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled'"
+_RUN = "'claimed', 'succeeded', 'failed', 'rolled_back'"
+_UNSENT = "done_at IS NULL AND failed_at IS NULL"
+
+
+def _table(name: str, *parts: Any) -> Table:
+    return Table(name, metadata, *parts, sqlite_strict=True)
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _integer(name: str, *, null: bool = False, default: int | None = None) -> Column[int]:
+    given = None if default is None else text(str(default))
+    return Column(name, BIG, nullable=null, server_default=given)
+
+
+def _bytes(name: str, *, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null)
+
+
+def _boolean(name: str) -> CheckConstraint:
+    return CheckConstraint(f"{name} IN (0, 1)", name)
+
+
+request = _table(
+    "request",
+    _text("id"),
+    _text("agent"),
+    _text("owner", null=True),
+    _text("session_id", null=True),
+    _text("action_type"),
+    _text("digest"),
+    _text("preview_digest", null=True),
+    _text("risk_level"),
+    _text("status"),
+    _text("cause", null=True),
+    _integer("version"),
+    _integer("level"),
+    _text("channel", null=True),
+    _text("on_behalf_of_id", null=True),
+    _integer("approval_valid_for"),
+    _integer("next_deadline_at", null=True),
+    # When the scheduler looks again: the deadline, or the end of the lease of whoever looks at it.
+    _integer("due_at", null=True),
+    _integer("decided_at", null=True),
+    _text("decided_digest", null=True),
+    _integer("expires_at", null=True),
+    _text("execution_state"),
+    _integer("claimed_at", null=True),
+    _text("submission"),
+    _text("risk"),
+    _text("policy"),
+    _text("requirement", null=True),
+    _text("plan"),
+    _text("proposal", null=True),
+    _text("decision", null=True),
+    _text("execution"),
+    _integer("created_at"),
+    _integer("updated_at"),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint(f"status IN ({_STATUSES})", "status"),
+    CheckConstraint("version >= 1", "version"),
+    CheckConstraint("level >= 0", "level"),
+    CheckConstraint("(status = 'pending') = (next_deadline_at IS NOT NULL)", "pending_has_deadline"),
+    CheckConstraint("(next_deadline_at IS NULL) = (due_at IS NULL)", "due_while_pending"),
+    CheckConstraint(
+        "(status = 'pending') = (decided_at IS NULL) AND (status = 'pending') = (decision IS NULL)"
+        " AND (status = 'pending') = (cause IS NULL)",
+        "decided_in_full",
+    ),
+    CheckConstraint(
+        "(status IN ('approved', 'modified')) = (decided_digest IS NOT NULL AND expires_at IS NOT NULL)",
+        "runnable_is_bound",
+    ),
+    CheckConstraint(f"execution_state IN ('not_started', {_RUN})", "execution_state"),
+    CheckConstraint("(execution_state = 'not_started') = (claimed_at IS NULL)", "claimed_in_full"),
+    CheckConstraint(
+        "execution_state = 'not_started' OR status IN ('approved', 'modified')", "only_approved_runs"
+    ),
+    Index("ix_request_agent", "agent", "created_at", "id"),
+    Index("ix_request_created", "created_at", "id"),
+    Index(
+        "ix_request_session",
+        "agent",
+        "session_id",
+        "created_at",
+        "id",
+        sqlite_where=text("session_id IS NOT NULL"),
+        postgresql_where=text("session_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_request_due",
+        "due_at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_request_pending",
+        "created_at",
+        "id",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+)
+
+review = _table(
+    "review",
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    _integer("position"),
+    _text("reviewer_id"),
+    _text("verdict"),
+    _text("digest"),
+    _integer("voided"),
+    _integer("at"),
+    _text("body"),
+    PrimaryKeyConstraint("request_id", "position"),
+    _boolean("voided"),
+    CheckConstraint("verdict IN ('approve', 'reject', 'modify')", "verdict"),
+    Index(
+        "uq_review_live",
+        "request_id",
+        "reviewer_id",
+        "digest",
+        unique=True,
+        sqlite_where=text("voided = 0"),
+        postgresql_where=text("voided = 0"),
+    ),
+)
+
+message = _table(
+    "message",
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    _integer("position"),
+    _integer("at"),
+    _text("body"),
+    PrimaryKeyConstraint("request_id", "position"),
+)
+
+audit = _table(
+    "audit",
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    _integer("at"),
+    _text("event"),
+    _text("actor_id"),
+    _text("agent", null=True),
+    _text("request_id", null=True),
+    _text("session_id", null=True),
+    _text("action_type", null=True),
+    _text("risk_level", null=True),
+    _bytes("canonical"),
+    _bytes("prev_hash"),
+    _bytes("hash"),
+    CheckConstraint("length(prev_hash) = 32 AND length(hash) = 32", "hashes"),
+    Index("ix_audit_at", "at"),
+    Index("ix_audit_event", "event", "seq"),
+    Index("ix_audit_actor", "actor_id", "seq"),
+    Index("ix_audit_agent", "agent", "seq"),
+    Index("ix_audit_request", "request_id", "seq"),
+    Index(
+        "ix_audit_session",
+        "session_id",
+        "seq",
+        sqlite_where=text("session_id IS NOT NULL"),
+        postgresql_where=text("session_id IS NOT NULL"),
+    ),
+    Index("ix_audit_action_type", "action_type", "seq"),
+    Index("ix_audit_risk_level", "risk_level", "seq"),
+)
+
+chain_head = _table(
+    "chain_head",
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _integer("seq"),
+    _integer("at"),
+    _bytes("hash"),
+    CheckConstraint("id = 1", "one_row"),
+    CheckConstraint("length(hash) = 32", "hash"),
+)
+
+card = _table(
+    "card",
+    Column("id", BIG, primary_key=True),
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    _text("channel_target"),
+    _text("kind"),
+    _integer("level"),
+    _text("channel", null=True),
+    _text("ts", null=True),
+    # The request's version that the card should show; above `painted_version` it is out of date.
+    _integer("request_version"),
+    _integer("posted_version", null=True),
+    _integer("painted_version", null=True),
+    _text("state"),
+    _text("error", null=True),
+    _integer("created_at"),
+    CheckConstraint("state IN ('wanted', 'posted', 'failed')", "state"),
+    CheckConstraint(
+        "(state = 'posted') = (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)",
+        "posted_in_full",
+    ),
+    CheckConstraint("(state = 'failed') = (error IS NOT NULL)", "failed_in_full"),
+    Index("ix_card_request", "request_id"),
+    Index("ix_card_message", "channel", "ts"),
+)
+
+outbox = _table(
+    "outbox",
+    Column("id", BIG, primary_key=True),
+    _text("kind"),
+    _text("order_key"),
+    _text("coalesce_key", null=True),
+    _text("request_id", null=True),
+    _text("payload"),
+    _integer("attempts", default=0),
+    _integer("generation", default=1),
+    _integer("next_at"),
+    _integer("lease_until", null=True),
+    _text("lease_owner", null=True),
+    _integer("unclear", default=0),
+    _integer("first_attempt_at", null=True),
+    _text("last_error", null=True),
+    _integer("created_at"),
+    _integer("done_at", null=True),
+    _integer("failed_at", null=True),
+    _boolean("unclear"),
+    CheckConstraint("done_at IS NULL OR failed_at IS NULL", "one_end"),
+    CheckConstraint("failed_at IS NULL OR last_error IS NOT NULL", "failed_in_full"),
+    Index(
+        "ix_outbox_lane",
+        "order_key",
+        "id",
+        sqlite_where=text(_UNSENT),
+        postgresql_where=text(_UNSENT),
+    ),
+    Index(
+        "uq_outbox_coalesce",
+        "coalesce_key",
+        unique=True,
+        sqlite_where=text(_UNSENT),
+        postgresql_where=text(_UNSENT),
+    ),
+    Index(
+        "ix_outbox_ended",
+        "created_at",
+        sqlite_where=text("done_at IS NOT NULL OR failed_at IS NOT NULL"),
+        postgresql_where=text("done_at IS NOT NULL OR failed_at IS NOT NULL"),
+    ),
+)
+
+pace = _table(
+    "pace",
+    _text("key"),
+    # Before this nothing of the key may be leased.
+    _integer("free_at"),
+    # When the first unsent row of the key should be looked at; NULL when nothing is unsent.
+    _integer("ready_at", null=True),
+    PrimaryKeyConstraint("key"),
+    Index(
+        "ix_pace_ready",
+        "ready_at",
+        sqlite_where=text("ready_at IS NOT NULL"),
+        postgresql_where=text("ready_at IS NOT NULL"),
+    ),
+)
+
+session = _table(
+    "session",
+    _text("agent"),
+    _text("id"),
+    _text("name", null=True),
+    _text("metadata", null=True),
+    _integer("started_at"),
+    _integer("ended_at", null=True),
+    _text("summary", null=True),
+    PrimaryKeyConstraint("agent", "id"),
+)
+
+agent = _table(
+    "agent",
+    _text("name"),
+    _text("token_hash"),
+    _text("scopes"),
+    _text("owner", null=True),
+    _integer("rate"),
+    _text("callback_hosts"),
+    _integer("created_at"),
+    _integer("revoked_at", null=True),
+    PrimaryKeyConstraint("name"),
+    UniqueConstraint("token_hash"),
+    CheckConstraint("rate >= 0", "rate"),
+)
+
+idempotency = _table(
+    "idempotency",
+    _text("agent"),
+    _text("scope"),
+    _text("key"),
+    _text("body_digest"),
+    _text("request_id"),
+    _bytes("answer", null=True),
+    _integer("created_at"),
+    PrimaryKeyConstraint("agent", "scope", "key"),
+    Index("ix_idempotency_created", "created_at"),
+)
+
+meta = _table(
+    "meta",
+    _text("name"),
+    _text("value"),
+    PrimaryKeyConstraint("name"),
+)
