@@ -42,7 +42,7 @@ def authorise(
         raise NotAPerson()
     if person.id == request.owner:
         raise OwnRequest()
-    if _acts_for(request, person):
+    if _is(person, request.submission.on_behalf_of):
         raise ActsForYou()
     mine = [entry for entry in entitled_sets(request) if _belongs(person, entry, members)]
     if not mine:
@@ -77,12 +77,6 @@ def fillable(requirement: Requirement, candidates: Candidates) -> bool:
                 key = SlackId(person)
                 people[key] = people.get(key, frozenset()) | seat
     return len(people) >= requirement.needed and seats_fillable(requirement.mandatory, people)
-
-
-def _acts_for(request: ApprovalRequest, person: Person) -> bool:
-    if request.on_behalf_of_id is not None:
-        return request.on_behalf_of_id == person.id
-    return _is(person, request.submission.on_behalf_of)
 
 
 def _belongs(person: Person, entry: ApproverSet, members: Membership) -> bool:

@@ -70,7 +70,6 @@ def submit(
     *,
     id: RequestId,
     agent: Agent,
-    on_behalf_of_id: SlackId | None = None,
     now: datetime,
 ) -> Transition:
     """A new request as the policy leaves it: decided at once, or pending with its ladder.
@@ -98,7 +97,6 @@ def submit(
         plan=escalation.plan(ruling, submission, now=now),
         approval_valid_for=ruling.approval_valid_for,
         channel=ruling.channel,
-        on_behalf_of_id=on_behalf_of_id,
     )
     events = [_requested(fresh), _policy_applied(fresh)]
     if asked:
@@ -217,12 +215,13 @@ def decided_outgoing(request: ApprovalRequest) -> tuple[Outgoing, ...]:
     outgoing: list[Outgoing] = []
     if request.submission.callback_url is not None:
         outgoing.append(callback(request, "request.decided"))
-    if request.on_behalf_of_id is not None and not request.automatic:
+    human = request.submission.on_behalf_of
+    if human is not None and not request.automatic:
         outgoing.append(
             Outgoing(
                 kind="slack.dm",
-                payload={"user": request.on_behalf_of_id},
-                order=f"dm:{request.on_behalf_of_id}",
+                payload={"user": human, "why": "outcome"},
+                order=f"dm:{human}",
                 request_id=request.id,
             )
         )

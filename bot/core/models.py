@@ -419,8 +419,6 @@ class ApprovalRequest:
     """The ladder; empty when nobody is asked."""
     approval_valid_for: timedelta = timedelta(0)
     channel: str | None = None
-    on_behalf_of_id: SlackId | None = None
-    """Slack id of the person in `on_behalf_of`, once known."""
     reviews: tuple[Review, ...] = ()
     proposal: Proposal | None = None
     execution: Execution = field(default_factory=Execution)
@@ -580,6 +578,11 @@ class Agent:
     callback_hosts: tuple[str, ...]
     created_at: datetime
     revoked_at: datetime | None = None
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether this credential sees every agent's requests."""
+        return bool(self.scopes & {"auditor", "operator"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,9 +154,18 @@ def _overdue(request: ApprovalRequest, given: Given, now: datetime) -> Transitio
         raise AlreadySettled(request=request)
     if request.deadline_at is not None and now >= request.deadline_at:
         return time_out(request, cause=Cause.TIMEOUT, reason=NOBODY_DECIDED, now=now)
-    if given.digest != request.current_digest:
-        raise StaleReview(request=request)
+    check_fresh(request, given.digest)
     return None
+
+
+def check_fresh(request: ApprovalRequest, digest: Digest) -> None:
+    """Refuse a verdict on anything but the present action.
+
+    Raises:
+        StaleReview: the action has been edited since.
+    """
+    if digest != request.current_digest:
+        raise StaleReview(request=request)
 
 
 def _check_ceremony(request: ApprovalRequest, risk: RiskAssessment, given: Given) -> None:
