@@ -3,12 +3,12 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import { useSandbox } from "./api";
 import { Composer } from "./composer";
 import { ConfirmProvider } from "./confirm";
-import { DeskProvider, type Desk } from "./desk";
+import { DeskProvider, useDesk, type Desk } from "./desk";
 import { Faults } from "./faults";
 import { Home } from "./home";
 import { Icon, type IconName } from "./icons";
 import { Mailbox } from "./mail";
-import { MessageList, Thread } from "./messages";
+import { isMember, MessageList, Thread } from "./messages";
 import { Modals } from "./modal";
 import { actors, People } from "./people";
 import { useAnnouncement, useReading } from "./reading";
@@ -166,6 +166,8 @@ function Conversation({ place, onThread, act }: { place: Here; onThread: (ts: st
 }
 
 function Foot({ channel }: { channel: Channel }) {
+  const { me } = useDesk();
+  if (!isMember(channel, me.id)) return <p className="closed">{me.real_name} is not a member of <b># {channel.name}</b>.</p>;
   if (channel.is_archived) return <p className="closed">You are viewing <b># {channel.name}</b>, an archived channel.</p>;
   return <Composer channel={channel.id} placeholder={channel.kind === "dm" ? "Message Keyturn" : `Message #${channel.name}`} />;
 }
@@ -173,7 +175,7 @@ function Foot({ channel }: { channel: Channel }) {
 const ChannelHead = ({ channel }: { channel: Channel }) => (
   <header className="pane-head">
     <h2># {channel.name}</h2>
-    {channel.is_archived && <span className="badge">archived</span>}
+    {Boolean(channel.is_archived) && <span className="badge">archived</span>}
     <span className="members">{channel.members.length} members</span>
   </header>
 );

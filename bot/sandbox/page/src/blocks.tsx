@@ -10,6 +10,7 @@ import { plain } from "./desk";
 import { blockId, firstState, isStateful } from "./elements";
 import type { Host } from "./host";
 import { Library, Text } from "./rich";
+import { ownAddress } from "./route";
 import type { Block, BlockElement, Option, TextObject } from "./types";
 
 interface Place {
@@ -149,7 +150,7 @@ function Picture({ block }: { block: Block }) {
   return (
     <figure className="picture">
       {block.title ? <figcaption>{plain(block.title as TextObject)}</figcaption> : null}
-      <img src={source} alt={(block.alt_text as string) ?? ""} loading="lazy" />
+      <img src={ownAddress(source)} alt={(block.alt_text as string) ?? ""} loading="lazy" />
     </figure>
   );
 }

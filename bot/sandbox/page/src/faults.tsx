@@ -30,10 +30,12 @@ const OFFERS: Offer[] = [
 
 const METHODS = ["chat.postMessage", "chat.update", "chat.postEphemeral", "views.open", "views.update", "views.publish", "conversations.open", "users.info", "usergroups.users.list"];
 
-const rules = (body: unknown): Fault[] => {
-  const found = Array.isArray(body) ? body : ((body as { faults?: Fault[] } | null)?.faults ?? []);
-  return found;
-};
+/** A rule in a few words; the server fills in every field, only those that matter to this fault are named. */
+function inWords(rule: Fault): string {
+  const own = Object.keys(OFFERS.find((offer) => offer.fault === rule.fault)?.with ?? {}) as (keyof Fault)[];
+  const parts = (["method", "count", "seconds", ...own] as const).filter((key) => rule[key] != null).map((key) => `${key}=${rule[key]}`);
+  return [rule.fault, ...parts].join(" ");
+}
 
 export function Faults({ onClose }: { onClose: () => void }) {
   const { state } = useDesk();
@@ -43,7 +45,7 @@ export function Faults({ onClose }: { onClose: () => void }) {
   const [seconds, setSeconds] = useState(20);
   const [pace, setPace] = useState(true);
   const [problem, setProblem] = useState<string | null>(null);
-  const refresh = () => void get<unknown>("faults").then((body) => setActive(rules(body)), () => setActive([]));
+  const refresh = () => void get<{ faults: Fault[] }>("faults").then((body) => setActive(body.faults), () => setActive([]));
   useEffect(refresh, [state.version]);
   useEffect(() => void get<{ pace: boolean }>("limits").then((limits) => setPace(limits.pace), () => undefined), [state.version]);
 
@@ -87,7 +89,7 @@ export function Faults({ onClose }: { onClose: () => void }) {
         <h3>Waiting to happen</h3>
         {active.length ? (
           <>
-            <ul className="rules" data-testid="active-faults">{active.map((rule, index) => <li key={index}><code>{Object.entries(rule).filter(([, held]) => held != null).map(([key, held]) => (key === "fault" ? held : `${key}=${held}`)).join(" ")}</code></li>)}</ul>
+            <ul className="rules" data-testid="active-faults">{active.map((rule, index) => <li key={index}><code>{inWords(rule)}</code></li>)}</ul>
             <button type="button" className="button" data-testid="clear-faults" onClick={() => void tell("faults", { clear: true })}>Clear all</button>
           </>
         ) : <p className="nothing">No fault.</p>}

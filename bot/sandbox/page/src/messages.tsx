@@ -9,7 +9,7 @@ import { clock, dayHeading, reply, timeOf } from "./dates";
 import { standing, useDesk } from "./desk";
 import { useHost, useTouched } from "./host";
 import { Icon } from "./icons";
-import { channelHash } from "./route";
+import { channelHash, ownAddress } from "./route";
 import { Text } from "./rich";
 import type { Channel, Message, SlackFile } from "./types";
 
@@ -22,6 +22,8 @@ const byTime = (a: Message, b: Message) => Number.parseFloat(a.ts) - Number.pars
 /** What a person may see of a channel, oldest first: others' ephemeral messages are not theirs. */
 export const visible = (channel: Channel, user: string) =>
   channel.messages.filter((message) => !message.ephemeral_to || message.ephemeral_to === user).sort(byTime);
+
+export const isMember = (channel: Channel, user: string) => channel.user === user || channel.members.includes(user);
 
 /** Does `message` follow `before` so closely that Slack leaves out the name? */
 const follows = (message: Message, before: Message | undefined) =>
@@ -161,10 +163,19 @@ const Row = memo(function Row({ message, channel, brief = false, replies, focuse
 
 function Content({ message, channel }: { message: Message; channel: string }) {
   const blocks = message.blocks ?? [];
-  const host = useHost({ channel, message_ts: message.ts }, blocks, useTouched());
+  const attachments = message.attachments ?? [];
+  const all = useMemo(() => [...blocks, ...attachments.flatMap((attachment) => attachment.blocks ?? [])], [blocks, attachments]);
+  const host = useHost({ channel, message_ts: message.ts }, all, useTouched());
   return (
     <div className="content">
-      {blocks.length ? <Blocks blocks={blocks} host={host} /> : <Text text={{ type: "mrkdwn", text: message.text ?? "" }} guess="links" />}
+      {blocks.length > 0 && <Blocks blocks={blocks} host={host} />}
+      {!blocks.length && message.text && <Text text={{ type: "mrkdwn", text: message.text }} guess="links" />}
+      {attachments.map((attachment, index) => (
+        <div key={index} className="attachment" style={{ "--edge": attachment.color && `#${attachment.color.replace("#", "")}` } as React.CSSProperties}>
+          {attachment.title && <div className="attachment-title">{attachment.title}</div>}
+          {attachment.blocks?.length ? <Blocks blocks={attachment.blocks} host={host} /> : <Text text={{ type: "mrkdwn", text: attachment.text ?? attachment.fallback ?? "" }} guess="links" />}
+        </div>
+      ))}
       {message.edited && <span className="edited">(edited)</span>}
       {host.failure && (
         <p className="trouble" role="alert" data-testid="click-failure">
@@ -187,7 +198,7 @@ function Ephemeral({ message, channel }: { message: Message; channel: string }) 
 }
 
 function File({ file }: { file: SlackFile }) {
-  const source = file.url_private ?? `/files/${file.id}`;
+  const source = ownAddress(file.url_private ?? `/files/${file.id}`);
   const name = file.title || file.name || file.id;
   if (file.mimetype?.startsWith("image/")) return <a className="file-image" href={source} target="_blank" rel="noopener noreferrer"><img src={source} alt={name} /></a>;
   return (
@@ -242,7 +253,7 @@ export function Thread({ channel, ts, focused, onClose }: { channel: Channel; ts
           <Row key={message.ts} message={message} channel={channel.id} brief={follows(message, replies[index - 1])} focused={focused === message.ts} />
         ))}
       </div>
-      {!channel.is_archived && <Composer channel={channel.id} thread={ts} placeholder="Reply…" />}
+      {!channel.is_archived && isMember(channel, me.id) && <Composer channel={channel.id} thread={ts} placeholder="Reply…" />}
     </aside>
   );
 }

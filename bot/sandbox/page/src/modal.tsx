@@ -54,8 +54,7 @@ function Modal({ open, depth }: { open: OpenView; depth: number }) {
     setSending(true);
     const answer = await post("submit", { user: me.id, view_id: open.id, values: held });
     setSending(false);
-    if (answer.errors) setLocal(answer.errors);
-    else if (!answer.ok) setFailure(answer);
+    if (!answer.ok && !answer.errors) setFailure(answer);
   };
   const close = (clear: boolean) => void post("close", { user: me.id, view_id: open.id, clear });
   const keys = (event: React.KeyboardEvent) => {

@@ -7,6 +7,7 @@
 import { memo, useMemo } from "react";
 import { Message as Rendered } from "slack-blocks-to-jsx";
 import type { Block as RenderedBlock, MessageProps } from "slack-blocks-to-jsx";
+import { ownAddress } from "./route";
 import { slackDate } from "./dates";
 import { useDesk } from "./desk";
 import { parse, plainElements, type Guess, type RichText } from "./mrkdwn";
@@ -16,7 +17,8 @@ const SAFE = /^(https?:|mailto:)/i;
 
 export function Link({ href, children, className }: { href: string; children: React.ReactNode; className?: string }) {
   if (!SAFE.test(href)) return <span className={className}>{children}</span>;
-  if (href.startsWith(`${location.origin}/#/`)) return <a href={href.slice(location.origin.length + 1)} className={className}>{children}</a>;
+  const own = ownAddress(href);
+  if (own.startsWith("/#/")) return <a href={own.slice(1)} className={className}>{children}</a>;
   return <a href={href} className={className} target="_blank" rel="noopener noreferrer">{children}</a>;
 }
 

@@ -24,6 +24,13 @@ const subscribe = (listener: () => void) => {
   return () => removeEventListener("hashchange", listener);
 };
 
+/** An address of this sandbox as a path, whichever of its loopback names it was written with; others as they are. */
+export function ownAddress(address: string): string {
+  const url = new URL(address, location.href);
+  const here = url.port === location.port && /^(127\.0\.0\.1|localhost|\[::1\])$/.test(url.hostname);
+  return here ? url.pathname + url.search + url.hash : address;
+}
+
 export const useHash = () => useSyncExternalStore(subscribe, () => location.hash);
 
 export const parameter = (name: string) => new URLSearchParams(location.search).get(name);

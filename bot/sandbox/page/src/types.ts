@@ -115,11 +115,20 @@ export interface SlackFile {
   url_private?: string;
 }
 
+export interface Attachment {
+  color?: string;
+  title?: string;
+  text?: string;
+  fallback?: string;
+  blocks?: Block[];
+}
+
 export interface Message {
   ts: string;
   user: string;
   text?: string;
   blocks?: Block[];
+  attachments?: Attachment[];
   thread_ts?: string | null;
   reply_broadcast?: boolean;
   edited?: boolean;
