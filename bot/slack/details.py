@@ -1,0 +1,158 @@
+"""Everything about a request, however long, as pages of the view `request.details`.
+
+Nothing is cut here: what the card leaves out stands in full on one of the pages. A page holds at
+most about 9,000 characters, so that the longest request stays below Slack's limits for a view.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bot.core.describe import action_line, target, visible
+from bot.core.models import ApprovalRequest
+from bot.slack import ids, wording
+from bot.slack.exact import pretty, texts
+from bot.slack.text import Block, context, leaf, line, plain, preformatted, rich, shortened, utc
+
+PIECE = 2900
+"""Characters of one frame; Slack's text objects end at 3,000."""
+
+_PIECES = 3
+"""Frames on one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    title: str
+    text: str
+
+
+def details(request: ApprovalRequest, page: int = 0) -> Block:
+    """One page of the details; a page beyond the last is the last."""
+    pages = _pages(request)
+    number = min(max(page, 0), len(pages) - 1)
+    blocks = [
+        rich(line(leaf(shortened(wording.headline(request), 200), bold=True))),
+        rich(line(leaf(shortened(action_line(wording.shown_action(request)), 3000)))),
+        *(rich(line(leaf(piece.title, bold=True)), preformatted(piece.text)) for piece in pages[number]),
+        *_paging(request, number, len(pages)),
+    ]
+    return {
+        "type": "modal",
+        "callback_id": ids.DETAILS,
+        "private_metadata": ids.reference(request),
+        "title": plain("Details", 24),
+        "close": plain("Close", 24),
+        "blocks": blocks,
+    }
+
+
+def page_of(block_id: object) -> int:
+    """The page a paging button leads to, from its block id; the first for anything else."""
+    number = block_id.removeprefix(ids.PAGE_BLOCK) if isinstance(block_id, str) else ""
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 0
+
+
+def _paging(request: ApprovalRequest, number: int, count: int) -> list[Block]:
+    """Each button stands in a block of its own, whose id says where it leads."""
+    if count == 1:
+        return []
+    places = [("Next page", number + 1)] if number + 1 < count else []
+    places += [("Previous page", number - 1)] if number else []
+    buttons = [_page_button(request, label, place) for label, place in places]
+    return [context(plain(f"Page {number + 1} of {count}")), *buttons]
+
+
+def _page_button(request: ApprovalRequest, label: str, page: int) -> Block:
+    button = {
+        "type": "button",
+        "action_id": ids.PAGE,
+        "text": plain(label, 75),
+        "value": ids.reference(request),
+    }
+    return {"type": "actions", "block_id": f"{ids.PAGE_BLOCK}{page}", "elements": [button]}
+
+
+def _pages(request: ApprovalRequest) -> list[list[_Piece]]:
+    pieces = [piece for title, text in _sections(request) for piece in _split(title, text)]
+    return [pieces[start : start + _PIECES] for start in range(0, len(pieces), _PIECES)]
+
+
+def _split(title: str, text: str) -> Iterator[_Piece]:
+    """Frames of at most PIECE characters, broken at a line end when there is one near."""
+    part, start = 1, 0
+    while start < len(text) or part == 1:
+        end = start + PIECE
+        if end < len(text):
+            broken = text.rfind("\n", start + PIECE // 2, end)
+            end = broken + 1 if broken > 0 else end
+        whole = part == 1 and end >= len(text)
+        yield _Piece(title if whole else f"{title}, part {part}", text[start:end] or " ")
+        part, start = part + 1, end
+
+
+def _sections(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
+    action, said = wording.shown_action(request), request.submission
+    yield "Exactly this would run, as JSON", pretty(action.params)
+    for name, text in texts(action.params).items():
+        yield f"{shortened(name, 80)}, line by line", text
+    if action.params != request.action.params:
+        yield "What the agent submitted", pretty(request.action.params)
+    yield "Description by the agent", visible(said.description, lines=True)
+    if said.reason:
+        yield "Reason given by the agent", visible(said.reason, lines=True)
+    if said.preview:
+        yield "The agent's preview of the effect", visible(said.preview, lines=True)
+    for alternative in said.alternatives:
+        words = visible(alternative.description, lines=True)
+        yield "Alternative offered by the agent", f"{words}\n{pretty(alternative.params)}"
+    if said.rollback is not None:
+        yield "Planned undo", pretty(said.rollback)
+    if said.metadata:
+        yield "Metadata", pretty(said.metadata)
+    yield "Risk and policy", _judgement(request)
+    if request.reviews:
+        yield "Reviews", _reviews(request)
+    if request.messages:
+        yield (
+            "Messages",
+            "\n".join(
+                f"{utc(m.at)} {shortened(m.sender, 80)}: {visible(m.text, lines=True)}"
+                for m in request.messages
+            ),
+        )
+    yield "Identity", _identity(request)
+
+
+def _judgement(request: ApprovalRequest) -> str:
+    policy = request.policy if request.proposal is None else request.proposal.policy
+    risk = request.current_risk
+    factors = [f"{f.points:+f} {f.name}: {shortened(f.detail, 500)}" for f in risk.factors]
+    lines = [
+        f"{risk.level.value}, score {risk.score}, advice {risk.recommendation}",
+        *factors,
+        f"policy {policy.name or 'none'} {policy.version}, rule {policy.rule}",
+        visible(policy.explanation, lines=True),
+        wording.progress(request),
+    ]
+    return "\n".join(shown for shown in lines if shown)
+
+
+def _reviews(request: ApprovalRequest) -> str:
+    return "\n".join(
+        f"{utc(r.at)} {shortened(r.reviewer.name, 80)} ({r.reviewer.id}): {r.verdict.value}"
+        + (" (voided by an edit)" if r.voided else "")
+        + (f": {visible(r.reason, lines=True)}" if r.reason else "")
+        for r in request.reviews
+    )
+
+
+def _identity(request: ApprovalRequest) -> str:
+    lines = [
+        f"request {request.id}",
+        f"agent {visible(request.agent)}, owner {request.owner or 'none'}",
+        f"type {request.action.type}",
+        f"target {target(wording.shown_action(request))}",
+        f"digest {request.current_digest}",
+        *(f"related {visible(related)}" for related in request.submission.related),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,302 @@
+"""The forms behind the buttons, and what was filled into them.
+
+Pure: a request to a modal view, and a submitted view's state to values. An edit form has one input
+for each top-level param: a text as text, everything else as JSON. What comes back as it was shown
+keeps its exact value; what cannot be shown exactly is not offered for editing and is kept.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from bot.core import jsontext
+from bot.core.describe import Ceremony, action_line, ceremony, target, visible
+from bot.core.errors import InexactNumber, InvalidFields, InvalidJson
+from bot.core.models import ApprovalRequest, Conditions, JsonObject
+from bot.slack import ids
+from bot.slack.exact import pretty
+from bot.slack.text import Block, context, labelled, leaf, line, plain, preformatted, rich, shortened
+
+Values = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""`view.state.values`: by block id, then action id."""
+
+LONGEST_INPUT = 3000
+"""Slack's limit for the text of an input."""
+
+_MOST_INPUTS = 80
+_MOST_TEXT = 20_000
+"""Characters of initial values in one view: twelve bytes each at worst, and Slack refuses views above 250 KB."""
+
+
+def approve_form(request: ApprovalRequest) -> Block:
+    """View `request.approve`: reason, the typed target when critical, and conditions."""
+    typed = ceremony(request.current_risk.level) is Ceremony.TYPED
+    blocks = [
+        *_what(request),
+        _text_input(ids.REASON, "Reason", optional=not typed, hint="Audited, and told to the agent."),
+        *([_target_input(request)] if typed else []),
+        *_condition_inputs(),
+    ]
+    return _modal(ids.APPROVE, request, "Approve", blocks, submit="Approve")
+
+
+def reject_form(request: ApprovalRequest) -> Block:
+    """View `request.reject`: the reason, which the agent is told."""
+    reason = _text_input(ids.REASON, "Reason", hint="The agent is told, so say what would be acceptable.")
+    return _modal(ids.REJECT, request, "Reject", [*_what(request), reason], submit="Reject")
+
+
+def modify_form(request: ApprovalRequest) -> Block:
+    """View `request.modify`: an input for each param, then reason and conditions."""
+    typed = ceremony(request.current_risk.level) is Ceremony.TYPED
+    fields = list(_fields(request))
+    kept = [field.name for field in fields if not field.editable]
+    blocks = [
+        *_what(request),
+        *(_param_input(field, request) for field in fields if field.editable),
+        *_kept(kept),
+        _text_input(ids.REASON, "Reason", optional=True, hint="What you changed, and why."),
+        *([_target_input(request) | {"optional": True}] if typed else []),
+        *_condition_inputs(),
+    ]
+    return _modal(ids.MODIFY, request, "Modify", blocks, submit="Submit changes")
+
+
+def notice(title: str, *sentences: str, private_metadata: str = "") -> Block:
+    """A view that only says something."""
+    return {
+        "type": "modal",
+        "title": plain(title, 24),
+        "close": plain("Close", 24),
+        "private_metadata": private_metadata,
+        "blocks": [rich(line(leaf(sentence))) for sentence in sentences],
+    }
+
+
+def reason_of(values: Values) -> str | None:
+    """What stands in `reason`; None when nothing does."""
+    return _stripped(values, ids.REASON)
+
+
+def target_of(values: Values) -> str | None:
+    """What stands in `target`; None when nothing does."""
+    return _stripped(values, ids.TARGET)
+
+
+def conditions_of(values: Values) -> Conditions | None:
+    """What stands in the blocks for conditions; None when nothing does."""
+    given = Conditions(
+        text=_stripped(values, ids.CONDITIONS),
+        not_before=_moment(values, ids.NOT_BEFORE),
+        not_after=_moment(values, ids.NOT_AFTER),
+    )
+    return None if given == Conditions() else given
+
+
+def edited_params(request: ApprovalRequest, values: Values) -> JsonObject:
+    """The params as the form came back, in their own order.
+
+    Raises:
+        InvalidFields: by block id, when a value is not JSON or of another type than before.
+    """
+    faults: dict[str, str] = {}
+    params: dict[str, Any] = {}
+    for field in _fields(request):
+        params[field.name] = field.value
+        if not field.editable or field.block_id not in values:
+            continue
+        text = _text(values, field.block_id)
+        if text != field.shown:
+            try:
+                params[field.name] = field.read(text)
+            except ValueError as fault:
+                faults[field.block_id] = str(fault)
+    if faults:
+        raise InvalidFields(faults)
+    return params
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One param as the form shows it."""
+
+    name: str
+    value: Any
+    shown: str
+    editable: bool
+
+    @property
+    def block_id(self) -> str:
+        return ids.param_block(ids.pointer(self.name))
+
+    def read(self, text: str) -> Any:
+        """The value of `text`, of the same JSON type as before.
+
+        Raises:
+            ValueError: with a sentence for the person.
+        """
+        if isinstance(self.value, str):
+            return text
+        try:
+            value = jsontext.loads(text.encode())
+        except InexactNumber:
+            raise ValueError("This number cannot be kept exactly; use fewer digits.") from None
+        except (InvalidJson, UnicodeEncodeError):
+            raise ValueError(f"Write this as JSON, {_kind(self.value)}.") from None
+        if self.value is not None and _kind(value) != _kind(self.value):
+            raise ValueError(f"This must stay {_kind(self.value)}.")
+        return value
+
+
+def _fields(request: ApprovalRequest) -> Iterator[_Field]:
+    """Every param; those beyond what a view can hold are kept as they are."""
+    room, inputs = _MOST_TEXT, 0
+    for name, value in request.current_action.params.items():
+        shown = value if isinstance(value, str) else pretty(value)
+        exact = visible(shown, lines=True) == shown and visible(name) == name
+        fits = len(shown) <= min(LONGEST_INPUT, room) and inputs < _MOST_INPUTS
+        if exact and fits:
+            room, inputs = room - len(shown), inputs + 1
+        yield _Field(name, value, shown, exact and fits)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | Decimal):
+        return "a number"
+    if isinstance(value, str):
+        return "a text in quotes"
+    if isinstance(value, list):
+        return "a list"
+    return "null" if value is None else "an object"
+
+
+def _modal(
+    callback_id: str, request: ApprovalRequest, title: str, blocks: list[Block], *, submit: str
+) -> Block:
+    return {
+        "type": "modal",
+        "callback_id": callback_id,
+        "private_metadata": ids.reference(request),
+        "title": plain(title, 24),
+        "submit": plain(submit, 24),
+        "close": plain("Cancel", 24),
+        "blocks": blocks,
+    }
+
+
+def _what(request: ApprovalRequest) -> list[Block]:
+    """What the form is about, whole as far as a view can show it."""
+    action = request.current_action
+    whole = action_line(action, longest=2000)
+    return [
+        rich(
+            line(leaf(shortened(whole, 6000), bold=True)),
+            labelled("Asked by", leaf(shortened(request.agent, 200))),
+        )
+    ]
+
+
+def _kept(names: list[str]) -> list[Block]:
+    if not names:
+        return []
+    listed = "\n".join(shortened(name, 100) for name in names[:20])
+    more = f"\n… {len(names) - 20} more" if len(names) > 20 else ""
+    why = "These are kept as they are: too long for a form, or holding characters that it cannot show."
+    return [rich(line(leaf(why, italic=True)), preformatted(listed + more))]
+
+
+def _param_input(field: _Field, request: ApprovalRequest) -> Block:
+    text = isinstance(field.value, str)
+    element: Block = {
+        "type": "plain_text_input",
+        "action_id": ids.VALUE,
+        "multiline": not text or "\n" in field.shown or len(field.shown) > 80,
+        "max_length": LONGEST_INPUT,
+    }
+    if field.shown:
+        element["initial_value"] = field.shown
+    block: Block = {
+        "type": "input",
+        "block_id": field.block_id,
+        "label": plain(field.name or "(empty name)", 200),
+        "element": element,
+        "optional": text,
+    }
+    hint = _hint(field, request)
+    return block | ({"hint": plain(hint, 300)} if hint else {})
+
+
+def _hint(field: _Field, request: ApprovalRequest) -> str:
+    """How to write the value, and what the agent's schema says of it."""
+    schema = request.submission.params_schema or {}
+    properties = schema.get("properties")
+    said = properties.get(field.name) if isinstance(properties, Mapping) else None
+    parts = [] if isinstance(field.value, str) else [f"JSON: {_kind(field.value)}"]
+    if isinstance(said, Mapping):
+        choices = said.get("enum")
+        if isinstance(choices, list):
+            parts.append(f"one of {', '.join(jsontext.dumps(choice).decode() for choice in choices[:10])}")
+        if isinstance(said.get("description"), str):
+            parts.append(f"the agent says: {said['description']}")
+    return ". ".join(parts)
+
+
+def _target_input(request: ApprovalRequest) -> Block:
+    wanted = target(request.current_action)
+    label = f'Type "{wanted}" to confirm'
+    return _text_input(ids.TARGET, label, hint="Exactly as it stands between the quotes.", multiline=False)
+
+
+def _text_input(
+    block_id: str, label: str, *, optional: bool = False, hint: str, multiline: bool = True
+) -> Block:
+    return {
+        "type": "input",
+        "block_id": block_id,
+        "label": plain(label, 200),
+        "hint": plain(hint, 300),
+        "optional": optional,
+        "element": {
+            "type": "plain_text_input",
+            "action_id": ids.VALUE,
+            "multiline": multiline,
+            "max_length": LONGEST_INPUT if multiline else 200,
+        },
+    }
+
+
+def _condition_inputs() -> list[Block]:
+    return [
+        context(plain("Conditions are told to the agent; the two times are enforced.")),
+        _text_input(ids.CONDITIONS, "Conditions", optional=True, hint="For example: watch the error rate."),
+        _time_input(ids.NOT_BEFORE, "Not before"),
+        _time_input(ids.NOT_AFTER, "Not after"),
+    ]
+
+
+def _time_input(block_id: str, label: str) -> Block:
+    return {
+        "type": "input",
+        "block_id": block_id,
+        "label": plain(label, 200),
+        "optional": True,
+        "element": {"type": "datetimepicker", "action_id": ids.VALUE},
+    }
+
+
+def _text(values: Values, block_id: str) -> str:
+    value = values.get(block_id, {}).get(ids.VALUE, {}).get("value")
+    return value if isinstance(value, str) else ""
+
+
+def _stripped(values: Values, block_id: str) -> str | None:
+    return _text(values, block_id).strip() or None
+
+
+def _moment(values: Values, block_id: str) -> datetime | None:
+    chosen = values.get(block_id, {}).get(ids.VALUE, {}).get("selected_date_time")
+    return datetime.fromtimestamp(chosen, tz=UTC) if isinstance(chosen, int) else None

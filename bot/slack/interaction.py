@@ -1,0 +1,63 @@
+"""What a signed interaction says: who acted, on what, where. Nothing in it is authority but the ids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.core.models import SlackId
+from bot.slack.ids import Reference, parse_reference
+
+Body = Mapping[str, Any]
+"""A `block_actions` or `view_submission` payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One click or one submitted form."""
+
+    user_id: SlackId
+    team_id: str
+    """The person's own team: in a shared channel not the bot's."""
+    channel: str | None
+    """Where the clicked message stands; None in a modal and in App Home."""
+    trigger_id: str
+    """Allows one view to be opened within 3 s; the same in every delivery of one interaction."""
+    reference: Reference | None
+    """What the button or the view points at."""
+    block_id: str
+    view_id: str | None
+    view_hash: str | None
+    values: Mapping[str, Any]
+    view_blocks: frozenset[str]
+    """Block ids of the view, which are the places that a fault can be shown at."""
+
+
+def parse(body: Body) -> Interaction:
+    """The parts of an interaction that Keyturn uses."""
+    user = _object(body.get("user"))
+    view = _object(body.get("view"))
+    action = _first(body.get("actions"))
+    container = _object(body.get("container"))
+    pointing = action.get("value") if action else view.get("private_metadata")
+    return Interaction(
+        user_id=SlackId(str(user.get("id", ""))),
+        team_id=str(user.get("team_id") or _object(body.get("team")).get("id") or ""),
+        channel=container.get("channel_id") or _object(body.get("channel")).get("id"),
+        trigger_id=str(body.get("trigger_id", "")),
+        reference=parse_reference(pointing),
+        block_id=str(action.get("block_id", "")),
+        view_id=view.get("id"),
+        view_hash=view.get("hash"),
+        values=_object(_object(view.get("state")).get("values")),
+        view_blocks=frozenset(
+            str(block.get("block_id")) for block in view.get("blocks", ()) if block.get("type") == "input"
+        ),
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _first(actions: Any) -> Mapping[str, Any]:
+    return _object(actions[0]) if isinstance(actions, list) and actions else {}
