@@ -27,7 +27,7 @@ LONGEST_INPUT = 3000
 
 _MOST_INPUTS = 80
 _MOST_TEXT = 20_000
-"""Characters of initial values in one view: twelve bytes each at worst, and Slack refuses views above 250 KB."""
+"""Characters of initial values in one view; twelve bytes each at worst, and a view ends at 250 KB."""
 
 
 def approve_form(request: ApprovalRequest) -> Block:
