@@ -4,7 +4,8 @@ Its own little program: it knows nothing of the bot, and the bot cannot tell it 
 runs one inside a process, `run` is the command.
 """
 
-from bot.sandbox.server import Sandbox, run, running_sandbox, serve_sandbox
+from bot.sandbox.sandbox import Sandbox
+from bot.sandbox.server import run, running_sandbox, serve_sandbox
 from bot.sandbox.workspace import Workspace, load_workspace
 
 __all__ = ["Sandbox", "Workspace", "load_workspace", "run", "running_sandbox", "serve_sandbox"]

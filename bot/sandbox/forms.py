@@ -6,6 +6,7 @@ Pure. Slack reports every stateful element of a view, filled in or not, under it
 import copy
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from bot.sandbox.errors import PersonError
@@ -143,9 +144,18 @@ def missing_inputs(blocks: Sequence[Json], values: Mapping[str, Mapping[str, Jso
         if value in (None, "", []):
             if not block.get("optional"):
                 problems[block["block_id"]] = REQUIRED
-        elif isinstance(value, str) and (sentence := _wrong_length(element, value)):
+        elif sentence := _wrong_value(element, value):
             problems[block["block_id"]] = sentence
     return problems
+
+
+def _wrong_value(element: Json, value: Any) -> str | None:
+    match element["type"]:
+        case "plain_text_input":
+            return _wrong_length(element, value)
+        case "number_input":
+            return _wrong_number(element, value)
+    return None
 
 
 def _wrong_length(element: Json, value: str) -> str | None:
@@ -153,6 +163,20 @@ def _wrong_length(element: Json, value: str) -> str | None:
         return f"Please enter at most {element.get('max_length', 3000)} characters."
     if len(value) < element.get("min_length", 0):
         return f"Please enter at least {element['min_length']} characters."
+    return None
+
+
+def _wrong_number(element: Json, value: str) -> str | None:
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return "Please enter a number."
+    if not number.is_finite() or (not element["is_decimal_allowed"] and number != int(number)):
+        return "Please enter a whole number."
+    if "min_value" in element and number < Decimal(element["min_value"]):
+        return f"Please enter {element['min_value']} or more."
+    if "max_value" in element and number > Decimal(element["max_value"]):
+        return f"Please enter {element['max_value']} or less."
     return None
 
 
@@ -171,6 +195,8 @@ def _completed(element: Json, value: Json) -> Json:
 def own_option(element: Json, chosen: Any) -> Json:
     """The element's option with the chosen value (an option object, or just the value)."""
     wanted = chosen.get("value") if isinstance(chosen, dict) else chosen
+    if "external" in element["type"] and isinstance(chosen, dict):
+        return dict(chosen)
     groups = element.get("option_groups", [])
     for option in [*element.get("options", []), *(item for group in groups for item in group["options"])]:
         if option["value"] == wanted:

@@ -97,7 +97,7 @@ class People:
         if control is None:
             raise PersonError("action_not_found", f"The view shows no control {action_id}.")
         action = self._action(control, value, picked)
-        trigger_id = self._workspace.triggers.issue(user, modal.id)
+        trigger_id = self._workspace.triggers.issue(user)
         body = payloads.view_click(
             self._workspace, person, modal, action, values=values, trigger_id=trigger_id
         )
@@ -118,7 +118,7 @@ class People:
         if problems := missing_inputs(modal.view["blocks"], filled_in):
             self._workspace.views.refuse(modal, problems)
             raise PersonError("invalid_input", "Please correct the marked fields.", problems)
-        trigger_id = self._workspace.triggers.issue(user, modal.id)
+        trigger_id = self._workspace.triggers.issue(user)
         body = payloads.view_submission(self._workspace, person, modal, filled_in, trigger_id)
         answer = await self._delivery.interaction(body)
         self._check(answer)
@@ -138,7 +138,8 @@ class People:
         for gone in closed:
             if gone.view.get("notify_on_close"):
                 body = payloads.view_closed(self._workspace, person, gone, is_cleared=everything)
-                self._check(await self._delivery.interaction(body))
+                # Slack shows nobody an error for a lost view_closed.
+                await self._delivery.interaction(body)
         return {}
 
     @answered
@@ -189,9 +190,11 @@ class People:
         return {}
 
     async def _deliver_event(self, person: User, event: Json) -> None:
-        # A lost event is nobody's error message in Slack: it is retried, and the person sees nothing.
+        # Slack would say nothing about an event that is late and retry it in silence; here the person is
+        # usually the one who wants to know that no bot is connected.
         event_id = "Ev" + secrets.token_hex(5).upper()
-        await self._delivery.event(payloads.event_callback(self._workspace, person, event, event_id))
+        body = payloads.event_callback(self._workspace, person, event, event_id)
+        self._check(await self._delivery.event(body))
 
     def _person(self, user_id: str) -> User:
         # Deactivated people are let through: a click can be on its way while the account is closed, and the

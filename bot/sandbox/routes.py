@@ -5,20 +5,21 @@ import json
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from bot.sandbox.errors import SlackError
 from bot.sandbox.model import Json
 from bot.sandbox.people import PICKED
-
-if TYPE_CHECKING:
-    from bot.sandbox.server import Sandbox
+from bot.sandbox.sandbox import Sandbox
 
 HEARTBEAT_SECONDS = 15.0
 STATIC = Path(str(resources.files("bot.sandbox") / "static"))
-NOT_BUILT = "The sandbox's page has not been built; run `make page`. The sandbox itself works without it.\n"
+NOT_BUILT = (
+    "The sandbox's page has not been built; the sandbox works without it. To build it, run\n"
+    "npm ci && npm run build in bot/sandbox/page.\n"
+)
 POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; "
     "font-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -43,7 +44,7 @@ async def only_this_machine(request: web.Request, handler: Handler) -> web.Strea
 class Page:
     """Handlers for the page and for tests that drive the sandbox over HTTP."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.closing = asyncio.Event()
 

@@ -17,10 +17,9 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True)
 class Trigger:
-    """Leave to open one modal for `user`; `view_id` is the modal the person acted in, if any."""
+    """Leave to open one modal for `user`."""
 
     user: str
-    view_id: str | None
     issued_at: float
     used: bool = False
 
@@ -32,10 +31,10 @@ class Triggers:
         self._clock = clock
         self._issued: OrderedDict[str, Trigger] = OrderedDict()
 
-    def issue(self, user: str, view_id: str | None = None) -> str:
+    def issue(self, user: str) -> str:
         """A new trigger id, in Slack's three-part shape."""
         trigger_id = f"{secrets.randbelow(10**13)}.{secrets.randbelow(10**12)}.{secrets.token_hex(16)}"
-        self._issued[trigger_id] = Trigger(user, view_id, self._clock())
+        self._issued[trigger_id] = Trigger(user, self._clock())
         if len(self._issued) > MAX_KEPT:
             self._issued.popitem(last=False)
         return trigger_id

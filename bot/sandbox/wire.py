@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -16,6 +17,9 @@ from bot.sandbox.tickets import ResponseUrl
 from bot.sandbox.traffic import Traffic
 from bot.sandbox.webapi.calls import SCOPES, read_arguments, read_token
 from bot.sandbox.workspace import Workspace
+
+Given = TypeVar("Given")
+Reader = Callable[[web.Request], Awaitable[Given]]
 
 MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 
@@ -43,39 +47,42 @@ class Wire:
         ]
 
     async def web_api(self, request: web.Request) -> web.StreamResponse:
-        """`/api/{method}`: play a fault if one is due, else run the method."""
+        """`/api/{method}`: run one method of the Web API."""
         name = request.match_info["method"]
-        started = time.monotonic()
-        arguments: dict[str, Any] = {}
-        note = None
-        try:
-            arguments = await read_arguments(request)
+
+        def run(arguments: Json) -> web.Response:
             token = read_token(request, arguments)
-            fault = await self._fault(name)
+            return _json({"ok": True, **webapi.call(name, self._services, arguments, token)})
+
+        return await self._exchange("web_api", name, request, read_arguments, run)
+
+    async def _exchange(
+        self,
+        kind: str,
+        name: str,
+        request: web.Request,
+        read: Reader[Given],
+        run: Callable[[Given], web.Response],
+    ) -> web.StreamResponse:
+        """Read a call, play a fault if one is due, else run it; log it, and answer or hang up."""
+        started = time.monotonic()
+        given: Given | None = None
+        note: str | None = None
+        response: web.Response | None
+        try:
+            given = await read(request)
+            fault = await self._due(name)
             note = fault.fault if fault else None
-            response, answer = self._play(fault, name, arguments, token)
+            response = _play(fault, lambda: run(given))
         except SlackError as error:
-            response, answer = _refused(error)
+            response = _refused(error)
         status = response.status if response else None
-        self._traffic.record("web_api", name, arguments, answer, started=started, status=status, note=note)
+        self._traffic.record(
+            kind, name, _shown(given), _body(response), started=started, status=status, note=note
+        )
         return response or _hang_up(request)
 
-    def _play(
-        self, fault: Fault | None, name: str, arguments: Json, token: str | None
-    ) -> tuple[web.Response | None, Any]:
-        """The response to give (None: hang up) and what to log as the answer."""
-        if fault is None or fault.fault == "drop_after":
-            answer = {"ok": True, **webapi.call(name, self._services, arguments, token)}
-            return (None if fault else _json(answer)), answer
-        if fault.fault == "rate_limited":
-            raise RateLimited(fault.retry_after)
-        if fault.fault == "error":
-            raise SlackError(fault.code)
-        if fault.fault == "server_error":
-            return web.Response(status=500, text="Internal Server Error"), "Internal Server Error"
-        return None, None
-
-    async def _fault(self, name: str) -> Fault | None:
+    async def _due(self, name: str) -> Fault | None:
         slow = self._faults.take(("slow",), name)
         if slow:
             await asyncio.sleep(slow.delay)
@@ -83,23 +90,16 @@ class Wire:
 
     async def response_url(self, request: web.Request) -> web.StreamResponse:
         """`/response/{key}`: answer to an interaction, by five uses in half an hour."""
-        started = time.monotonic()
-        given: Json = {}
-        response: web.Response | None
-        try:
-            given = await read_arguments(request)
-            if await self._fault("response_url"):
-                response = None
-            else:
+
+        def run(given: Json) -> web.Response:
+            try:
                 self._respond(self._workspace.response_urls.use(request.match_info["key"]), _parsed(given))
-                response = web.Response(text="ok")
-        except SlackError as error:
-            refusal = 404 if error.code.endswith("_url") else 400
-            response = web.json_response({"ok": False, "error": error.code}, status=refusal)
-        text = response.text if response else None
-        status = response.status if response else None
-        self._traffic.record("response_url", "response_url", given, text, started=started, status=status)
-        return response or _hang_up(request)
+            except SlackError as error:
+                status = 404 if error.code.endswith("_url") else 400
+                return web.json_response({"ok": False, "error": error.code}, status=status)
+            return web.Response(text="ok")
+
+        return await self._exchange("response_url", "response_url", request, read_arguments, run)
 
     def _respond(self, leave: ResponseUrl, given: Json) -> None:
         channel = self._workspace.channel(leave.channel)
@@ -122,20 +122,17 @@ class Wire:
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """`/upload/{file_id}`: the bytes of a file, raw or as the first part of a multipart form."""
-        started = time.monotonic()
-        stored = self._workspace.files.get(request.match_info["file_id"])
-        if stored is None or stored.content is not None:
-            raise web.HTTPNotFound(text="This upload URL is not, or no longer, valid.")
-        content = await _upload_bytes(request)
-        answer: web.Response
-        if len(content) != stored.length:
-            answer = web.Response(status=400, text=f"expected {stored.length} bytes, got {len(content)}")
-        else:
+
+        def run(content: bytes) -> web.Response:
+            stored = self._workspace.files.get(request.match_info["file_id"])
+            if stored is None or stored.content is not None:
+                return web.Response(status=404, text="This upload URL is not, or no longer, valid.")
+            if len(content) != stored.length:
+                return web.Response(status=400, text=f"expected {stored.length} bytes, got {len(content)}")
             stored.content = content
-            answer = web.Response(text=f"OK - {len(content)}")
-        about = {"file_id": stored.id, "filename": stored.name, "bytes": len(content)}
-        self._traffic.record("upload", stored.name, about, answer.text, started=started, status=answer.status)
-        return answer
+            return web.Response(text=f"OK - {len(content)}")
+
+        return await self._exchange("upload", "upload", request, _upload_bytes, run)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """`/files/{file_id}`: an uploaded file, always as a download: its content is nobody's page."""
@@ -164,18 +161,44 @@ def _parsed(given: Json) -> Json:
         raise SlackError("invalid_payload") from None
 
 
-def _refused(error: SlackError) -> tuple[web.Response, Json]:
+def _play(fault: Fault | None, run: Callable[[], web.Response]) -> web.Response | None:
+    """The response to give; None to hang up, before the call was run or after."""
+    if fault is None:
+        return run()
+    if fault.fault == "rate_limited":
+        raise RateLimited(fault.retry_after)
+    if fault.fault == "error":
+        raise SlackError(fault.code)
+    if fault.fault == "server_error":
+        return web.Response(status=500, text="Internal Server Error")
+    if fault.fault == "drop_after":
+        run()
+    return None
+
+
+def _refused(error: SlackError) -> web.Response:
     answer: Json = {"ok": False, "error": error.code}
     if error.messages:
         answer["errors"] = list(error.messages)
         answer["response_metadata"] = {"messages": [f"[ERROR] {message}" for message in error.messages]}
     if isinstance(error, RateLimited):
-        return _json(answer, status=429, headers={"Retry-After": str(error.retry_after)}), answer
-    return _json(answer), answer
+        return _json(answer, status=429, headers={"Retry-After": str(error.retry_after)})
+    return _json(answer)
 
 
 def _json(answer: Json, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.json_response(answer, status=status, headers={"X-OAuth-Scopes": SCOPES, **(headers or {})})
+
+
+def _shown(given: Any) -> Any:
+    """What was sent, for the log: files by their size."""
+    return {"bytes": len(given)} if isinstance(given, bytes) else given
+
+
+def _body(response: web.Response | None) -> Any:
+    if response is None or response.text is None:
+        return None
+    return json.loads(response.text) if response.content_type == "application/json" else response.text
 
 
 def _hang_up(request: web.Request) -> web.Response:

@@ -187,8 +187,10 @@ class Workspace:
         self.changed()
 
     def change_channel(self, channel_id: str, changes: Json) -> None:
-        """Archive a channel, or add or remove the bot."""
-        _set_all(self.channel(channel_id), changes)
+        """Archive a channel, or add or remove the bot (`bot_is_member`)."""
+        channel = self.channel(channel_id)
+        _set_all(channel, changes)
+        (channel.members.add if channel.bot_is_member else channel.members.discard)(self.bot["user_id"])
         self.changed()
 
 

@@ -61,10 +61,10 @@ def users_list(call: Call) -> Json:
 
 @method("users.lookupByEmail")
 def lookup_by_email(call: Call) -> Json:
-    """The active user with an address."""
-    email = call.required("email").lower()
+    """The active user with an address; people of other workspaces are not found by theirs."""
+    email, team = call.required("email").lower(), call.workspace.team["id"]
     for user in call.workspace.users.values():
-        if user.email.lower() == email and not user.deleted:
+        if user.email.lower() == email and user.team_id == team and not user.deleted:
             return {"user": user_payload(call, user)}
     raise SlackError("users_not_found")
 
