@@ -1,6 +1,7 @@
 """What a person is told when a click does not simply change the card.
 
-Every refusal has its own words. A sentence here is mrkdwn of our own; names in it are escaped.
+Every refusal has its own words. A sentence here is mrkdwn of our own; what stands in it from outside
+is literal.
 """
 
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from bot.core.errors import AlreadySettled, KeyturnError, StaleReview
 from bot.core.models import ApprovalRequest, SlackId
 from bot.slack import wording
-from bot.slack.text import date, escape
+from bot.slack.text import date, literal
 
 TITLES: Final = {
     "unknown_request": "Unknown request",
@@ -40,8 +41,8 @@ def refusal(error: KeyturnError, user: SlackId) -> str:
     if isinstance(error, AlreadySettled) and isinstance(request, ApprovalRequest):
         return _too_late(request, user)
     if isinstance(error, StaleReview) and isinstance(request, ApprovalRequest):
-        return f"{escape(error.message)} ({request.id})"
-    return escape(error.message)
+        return f"{literal(error.message)} ({request.id})"
+    return literal(error.message)
 
 
 def broken(reference: str) -> str:
@@ -57,6 +58,6 @@ def _too_late(request: ApprovalRequest, user: SlackId) -> str:
     when = date(decision.decided_at)
     if not decision.by:
         return f"Too late: this request was {word}, {when}. Your click changed nothing."
-    others = [f"*{escape(reviewer.name)}*" for reviewer in decision.by if reviewer.id != user]
+    others = [f"*{literal(reviewer.name)}*" for reviewer in decision.by if reviewer.id != user]
     names = wording.listed(["you", *others] if len(others) < len(decision.by) else others)
     return f"Too late: already {word} by {names}, {when}. Your click changed nothing."

@@ -17,7 +17,7 @@ from bot.core.errors import InexactNumber, InvalidFields, InvalidJson
 from bot.core.models import ApprovalRequest, Conditions, JsonObject
 from bot.slack import ids
 from bot.slack.exact import pretty
-from bot.slack.text import Block, context, labelled, leaf, line, plain, preformatted, rich, shortened
+from bot.slack.text import Block, context, labelled, leaf, line, mrkdwn, plain, preformatted, rich, shortened
 
 Values = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """`view.state.values`: by block id, then action id."""
@@ -64,14 +64,13 @@ def modify_form(request: ApprovalRequest) -> Block:
     return _modal(ids.MODIFY, request, "Modify", blocks, submit="Submit changes")
 
 
-def notice(title: str, *sentences: str, private_metadata: str = "") -> Block:
-    """A view that only says something."""
+def notice(title: str, sentence: str) -> Block:
+    """A view that only says something. `sentence` is mrkdwn of ours."""
     return {
         "type": "modal",
         "title": plain(title, 24),
         "close": plain("Close", 24),
-        "private_metadata": private_metadata,
-        "blocks": [rich(line(leaf(sentence))) for sentence in sentences],
+        "blocks": [{"type": "section", "text": mrkdwn(sentence)}],
     }
 
 

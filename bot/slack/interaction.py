@@ -1,5 +1,7 @@
 """What a signed interaction says: who acted, on what, where. Nothing in it is authority but the ids."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +23,9 @@ class Interaction:
     channel: str | None
     """Where the clicked message stands; None in a modal and in App Home."""
     trigger_id: str
-    """Allows one view to be opened within 3 s; the same in every delivery of one interaction."""
+    """Allows one view to be opened within 3 s."""
+    delivery: str
+    """The same for every delivery of one interaction, different for every interaction."""
     reference: Reference | None
     """What the button or the view points at."""
     block_id: str
@@ -44,6 +48,7 @@ def parse(body: Body) -> Interaction:
         team_id=str(user.get("team_id") or _object(body.get("team")).get("id") or ""),
         channel=container.get("channel_id") or _object(body.get("channel")).get("id"),
         trigger_id=str(body.get("trigger_id", "")),
+        delivery=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
         reference=parse_reference(pointing),
         block_id=str(action.get("block_id", "")),
         view_id=view.get("id"),

@@ -5,6 +5,7 @@ parses, and always through `visible`. `mrkdwn` is for sentences of our own; what
 outside is escaped (docs.slack.dev, messaging/formatting-message-text).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,11 @@ Block = dict[str, Any]
 def escape(text: str) -> str:
     """`text` made visible and with Slack's three control characters escaped, for mrkdwn."""
     return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def literal(text: str) -> str:
+    """`escape`, and formatting characters kept from pairing up: Slack has no escape for those."""
+    return re.sub(r"[*_~`]", "\u200b\\g<0>\u200b", escape(text))
 
 
 def plain(text: str, limit: int = 3000) -> Block:

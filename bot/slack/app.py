@@ -1,0 +1,171 @@
+"""The Slack face: Bolt's AsyncApp with our listeners, reachable over both of Slack's transports.
+
+With an app token it opens a socket to Slack and there is no HTTP endpoint; otherwise `http` is the
+ASGI application for `/slack/events`. Bolt never sees a body that Slack did not sign, and logs none.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.clock import Clock
+from bot.services.outbox import Outbox
+from bot.services.reviews import Reviews
+from bot.slack import ids
+from bot.slack.clicks import Clicks
+from bot.slack.commands import Commands
+from bot.slack.directory import SlackDirectory
+from bot.slack.listeners import ANYTHING, Listeners
+from bot.slack.queue import Queue
+from bot.slack.signed_http import SignedHttp, Verifier
+from bot.store import Store
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT = 10
+"""Seconds that one call of the Web API may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlackAccess:
+    """How to reach Slack, and how Slack's own deliveries are told from forgeries."""
+
+    bot_token: str
+    signing_secrets: Sequence[str] = ()
+    app_token: str | None = None
+    """Socket Mode when given."""
+    api_url: str = "https://slack.com/api/"
+
+    def __repr__(self) -> str:
+        return f"SlackAccess(api_url={self.api_url!r})"
+
+
+@asynccontextmanager
+async def web_client(access: SlackAccess) -> AsyncIterator[AsyncWebClient]:
+    """A client for Slack's Web API over kept connections. It repeats nothing: the outbox does that."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT)) as session:
+        yield AsyncWebClient(
+            token=access.bot_token,
+            base_url=access.api_url,
+            timeout=CALL_TIMEOUT,
+            session=session,
+            retry_handlers=[],
+            logger=_quiet("web"),
+        )
+
+
+class SlackFace:
+    """Everything that reaches Keyturn from Slack.
+
+    Attributes:
+        app: Bolt's application.
+        http: The ASGI application for `/slack/events`; None in Socket Mode.
+
+    Args:
+        new_reference: Makes the reference that a person is given when something of ours broke.
+    """
+
+    def __init__(
+        self,
+        access: SlackAccess,
+        client: AsyncWebClient,
+        *,
+        reviews: Reviews,
+        store: Store,
+        directory: SlackDirectory,
+        outbox: Outbox,
+        clock: Clock,
+        new_reference: Callable[[], str],
+    ) -> None:
+        listeners = Listeners(
+            Clicks(reviews, store, directory, client),
+            Commands(Queue(store, directory)),
+            outbox,
+            client,
+            new_reference,
+        )
+        self._access = access
+        self._client = client
+        self.app = bolt_app(access, client, listeners)
+        self.http: SignedHttp | None = None
+        if access.app_token is None:
+            self.http = SignedHttp(self.app, Verifier(access.signing_secrets, clock))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hold the socket open until `stop`, through any outage of Slack; just wait when there is none."""
+        if self._access.app_token is None:
+            await stop.wait()
+            return
+        handler = AsyncSocketModeHandler(
+            self.app,
+            self._access.app_token,
+            logger=_quiet("socket"),
+            web_client=self._client,
+            ping_interval=5,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            connecting = tasks.create_task(handler.client.connect())  # type: ignore[no-untyped-call]  # slack_sdk has no annotations here
+            try:
+                await stop.wait()
+            finally:
+                connecting.cancel()
+                await handler.client.close()
+
+
+def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners) -> AsyncApp:
+    """Bolt's application with every listener. Bodies are verified in front of it (`signed_http`)."""
+
+    async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+        # Bolt would ask auth.test here, so that no click would work while Slack's API does not.
+        return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=access.bot_token)
+
+    app = AsyncApp(
+        client=client,
+        authorize=authorize,
+        logger=_quiet("bolt", logging.ERROR),
+        request_verification_enabled=False,
+    )
+    clicks = listeners.clicks
+    for action_id, work in (
+        (ids.APPROVE, clicks.approve),
+        (ids.REJECT, clicks.reject),
+        (ids.MODIFY, clicks.modify),
+        (ids.DETAILS, clicks.details),
+        (ids.PAGE, clicks.page),
+        (ANYTHING, clicks.unknown),
+    ):
+        app.action(action_id)(listeners.button(work))
+    for callback_id, submitted in (
+        (ids.APPROVE, clicks.submit_approval),
+        (ids.REJECT, clicks.submit_rejection),
+        (ids.MODIFY, clicks.submit_changes),
+        (ANYTHING, clicks.unknown),
+    ):
+        app.view(callback_id)(listeners.form(submitted))
+    app.command(ANYTHING)(listeners.command)
+    app.event("app_home_opened")(listeners.home)
+    app.event(ANYTHING)(listeners.ignored)
+    app.error(_broken)
+    return app
+
+
+async def _broken(error: Exception) -> BoltResponse:
+    log.error("a listener broke", exc_info=error, extra={"event": "listener_broke"})
+    return BoltResponse(status=500, body="")
+
+
+def _quiet(part: str, level: int = logging.WARNING) -> Any:
+    """A logger for Slack's libraries, which log whole bodies below this level."""
+    logger = logging.getLogger(f"{__name__}.{part}")
+    logger.setLevel(level)
+    return logger

@@ -1,0 +1,239 @@
+"""Clicks and submitted forms: each becomes one service call and one answer.
+
+Nothing is decided here. A button that needs a form opens it at once (a trigger lives 3 s); whether the
+person may decide is asked meanwhile and again when the form comes back. What a person is told comes
+back as an `Answer`, so that the same words fit a form, a private message and a late reply.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import aiohttp
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.errors import InvalidFields, OtherWorkspace, ReviewRefused, Unavailable, UnknownRequest
+from bot.core.models import ApprovalRequest, JsonObject, Status, Verdict
+from bot.services.directory import Directory
+from bot.services.reviews import Click, Reviews
+from bot.slack import answers, ids
+from bot.slack.card import approval_opens_form
+from bot.slack.details import details, page_of
+from bot.slack.forms import (
+    approve_form,
+    conditions_of,
+    edited_params,
+    modify_form,
+    notice,
+    reason_of,
+    reject_form,
+    target_of,
+)
+from bot.slack.interaction import Interaction
+from bot.slack.text import Block, literal
+from bot.store import Store
+
+QUICK = 0.7
+"""Seconds that a form waits for the check of its reader before it opens without."""
+
+_SLACK_TROUBLE = (SlackClientError, aiohttp.ClientError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the person is told; nothing when the card says it."""
+
+    text: str | None = None
+    """mrkdwn of ours."""
+    title: str = "Not counted"
+    errors: dict[str, str] = field(default_factory=dict)
+    """Faults of a form, by block id."""
+    request_id: str | None = None
+
+    def view(self) -> Block:
+        """The same words as a view of their own."""
+        return notice(self.title, self.text or "Done.")
+
+
+DONE = Answer()
+
+
+class Clicks:
+    """What each button and each form does."""
+
+    def __init__(self, reviews: Reviews, store: Store, directory: Directory, client: AsyncWebClient) -> None:
+        self._reviews = reviews
+        self._store = store
+        self._directory = directory
+        self._client = client
+
+    async def approve(self, by: Interaction) -> Answer:
+        """One tap or a confirmed dialog decides; a critical action opens its form."""
+        request = await self._shown(by)
+        if request is not None and approval_opens_form(request):
+            return await self._open(by, Verdict.APPROVE, approve_form(request))
+        return await self._review(by, Verdict.APPROVE)
+
+    async def reject(self, by: Interaction) -> Answer:
+        """Open the form that asks why."""
+        request = await self._shown(by)
+        if request is None:
+            return await self._review(by, Verdict.REJECT)
+        return await self._open(by, Verdict.REJECT, reject_form(request))
+
+    async def modify(self, by: Interaction) -> Answer:
+        """Open the form with the params."""
+        request = await self._shown(by)
+        if request is None:
+            return await self._review(by, Verdict.MODIFY)
+        return await self._open(by, Verdict.MODIFY, modify_form(request))
+
+    async def details(self, by: Interaction) -> Answer:
+        """Open everything about a request, for anybody of this workspace who sees the card."""
+        request = await self._readable(by)
+        if isinstance(request, Answer):
+            return request
+        try:
+            await self._client.views_open(trigger_id=by.trigger_id, view=details(request))
+        except _SLACK_TROUBLE:
+            return Answer(answers.NOT_OPENED, request_id=request.id)
+        return DONE
+
+    async def page(self, by: Interaction) -> Answer:
+        """Turn the page of an open details view."""
+        request = await self._readable(by)
+        if isinstance(request, Answer):
+            return request
+        view = details(request, page_of(by.block_id))
+        try:
+            await self._client.views_update(view_id=by.view_id, hash=by.view_hash, view=view)
+        except _SLACK_TROUBLE:
+            return Answer(answers.NOT_OPENED, request_id=request.id)
+        return DONE
+
+    async def submit_approval(self, by: Interaction) -> Answer:
+        """The form of a careful approval came back."""
+        return await self._review(by, Verdict.APPROVE)
+
+    async def submit_rejection(self, by: Interaction) -> Answer:
+        """The reason came back."""
+        return await self._review(by, Verdict.REJECT)
+
+    async def submit_changes(self, by: Interaction) -> Answer:
+        """The edited params came back; one that changed nothing is an approval."""
+        request = await self._shown(by)
+        try:
+            params = None if request is None else edited_params(request, by.values)
+        except InvalidFields as faults:
+            return Answer(errors=_placed(faults, by))
+        return await self._review(by, Verdict.MODIFY, params=params)
+
+    async def unknown(self, by: Interaction) -> Answer:
+        """A button of an older or a stranger's card."""
+        return Answer(answers.NOT_OURS)
+
+    async def _shown(self, by: Interaction) -> ApprovalRequest | None:
+        """The request, if what the person saw is what would be decided; the service words the rest."""
+        if by.reference is None:
+            return None
+        request = await self._store.reads.request(by.reference.request_id)
+        if request is None or request.status is not Status.PENDING:
+            return None
+        return request if request.current_digest == by.reference.digest else None
+
+    async def _readable(self, by: Interaction) -> ApprovalRequest | Answer:
+        """The request to show, or why it is not shown."""
+        try:
+            if by.reference is None:
+                raise UnknownRequest
+            if by.team_id != await self._directory.home_team():
+                raise OtherWorkspace
+            request = await self._store.reads.request(by.reference.request_id)
+            if request is None:
+                raise UnknownRequest
+        except ReviewRefused as refused:
+            return _refused(refused, by)
+        return request
+
+    async def _review(self, by: Interaction, verdict: Verdict, params: JsonObject | None = None) -> Answer:
+        click = _click(by, verdict, params)
+        if click is None:
+            return Answer(answers.NOT_OURS)
+        try:
+            await self._reviews.review(click)
+        except InvalidFields as faults:
+            return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
+        except (ReviewRefused, Unavailable) as refused:
+            return _refused(refused, by)
+        return DONE
+
+    async def _open(self, by: Interaction, verdict: Verdict, form: Block) -> Answer:
+        """Open `form` for somebody who may decide; a refusal that comes late takes the form's place."""
+        click = _click(by, verdict, None)
+        assert click is not None, "the form is of a request that the button points at"
+        async with asyncio.TaskGroup() as tasks:
+            check = tasks.create_task(self._may_review(click, by))
+            await asyncio.wait([check], timeout=QUICK)
+            if check.done():
+                return check.result() or await self._opened(by, form)
+            waiting = notice("One moment", answers.STILL_LOOKING)
+            try:
+                opened = await self._client.views_open(trigger_id=by.trigger_id, view=waiting)
+                refused = await check
+                view = form if refused is None else refused.view()
+                await self._client.views_update(view_id=opened["view"]["id"], view=view)
+            except _SLACK_TROUBLE:
+                return Answer(answers.NOT_OPENED, request_id=click.request_id)
+            return refused or DONE
+
+    async def _may_review(self, click: Click, by: Interaction) -> Answer | None:
+        try:
+            await self._reviews.may_review(click)
+        except (ReviewRefused, Unavailable) as refused:
+            return _refused(refused, by)
+        return None
+
+    async def _opened(self, by: Interaction, form: Block) -> Answer:
+        try:
+            await self._client.views_open(trigger_id=by.trigger_id, view=form)
+        except _SLACK_TROUBLE:
+            request_id = None if by.reference is None else by.reference.request_id
+            return Answer(answers.NOT_OPENED, request_id=request_id)
+        return DONE
+
+
+def _click(by: Interaction, verdict: Verdict, params: JsonObject | None) -> Click | None:
+    """The verdict as the service takes it; None when the button points at nothing."""
+    if by.reference is None:
+        return None
+    return Click(
+        request_id=by.reference.request_id,
+        digest=by.reference.digest,
+        user_id=by.user_id,
+        team_id=by.team_id,
+        verdict=verdict,
+        reason=reason_of(by.values),
+        target=target_of(by.values),
+        conditions=conditions_of(by.values),
+        params=params,
+    )
+
+
+def _refused(refused: ReviewRefused | Unavailable, by: Interaction) -> Answer:
+    known = by.reference is not None and not isinstance(refused, UnknownRequest)
+    return Answer(
+        answers.refusal(refused, by.user_id),
+        answers.TITLES.get(refused.code, "Not counted"),
+        request_id=by.reference.request_id if known and by.reference else None,
+    )
+
+
+def _placed(faults: InvalidFields, by: Interaction) -> dict[str, str]:
+    """Faults by the block ids of the view; one without a block there stands at the first block."""
+    spare = ids.REASON if ids.REASON in by.view_blocks else min(by.view_blocks, default=ids.REASON)
+    placed: dict[str, str] = {}
+    for name, sentence in faults.fields.items():
+        block_id = ids.param_block(name.removeprefix("param:")) if name.startswith("param:") else name
+        where = block_id if block_id in by.view_blocks else spare
+        placed[where] = f"{placed[where]} {sentence}" if where in placed else sentence
+    return placed

@@ -1,0 +1,173 @@
+"""What reaches us from Slack, and how it is answered: parse, one call, answer.
+
+The change is on disk before `ack()`, which comes last and within 3 s. When the call takes longer,
+the person is told that it is being recorded, and the result follows as soon as it is known. Every
+click gets an answer, those on buttons that are no longer known too.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiohttp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.respond.async_respond import AsyncRespond
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.errors import CannotVerify, Unavailable
+from bot.core.models import SlackId
+from bot.services.outbox import Outbox
+from bot.slack import answers
+from bot.slack.clicks import Answer, Clicks
+from bot.slack.commands import Commands
+from bot.slack.directory import lookup_budget
+from bot.slack.interaction import Body, Interaction, parse
+from bot.slack.once import Once
+
+log = logging.getLogger(__name__)
+
+ACK_AFTER = 2.4
+"""Seconds after which Slack is answered whatever the call is doing; it gives up at three."""
+
+_SLACK_TROUBLE = (SlackClientError, aiohttp.ClientError, TimeoutError)
+
+Work = Callable[[Interaction], Awaitable[Answer]]
+
+
+class Listeners:
+    """The functions that Bolt calls, one for each kind of delivery.
+
+    Attributes:
+        clicks: What each button and form does.
+
+    Args:
+        new_reference: Makes the reference that ties a person's "something went wrong" to the log.
+    """
+
+    def __init__(
+        self,
+        clicks: Clicks,
+        commands: Commands,
+        outbox: Outbox,
+        client: AsyncWebClient,
+        new_reference: Callable[[], str],
+    ) -> None:
+        self.clicks = clicks
+        self._commands = commands
+        self._outbox = outbox
+        self._client = client
+        self._new_reference = new_reference
+        self._once: Once[Answer] = Once()
+
+    def button(self, work: Work) -> Callable[..., Awaitable[None]]:
+        """A listener for clicks: what there is to say is said privately, where the click was."""
+
+        async def listener(ack: AsyncAck, body: Body, respond: AsyncRespond) -> None:
+            by = parse(body)
+            async with asyncio.TaskGroup() as tasks:
+                call = tasks.create_task(self._answer(by, work))
+                await asyncio.wait([call], timeout=ACK_AFTER)
+                if not call.done():
+                    await ack()
+                await self._tell(by, await call, respond)
+            await ack()
+
+        return listener
+
+    def form(self, work: Work) -> Callable[..., Awaitable[None]]:
+        """A listener for submitted views: faults by block, a refusal in the view, else it closes."""
+
+        async def listener(ack: AsyncAck, body: Body) -> None:
+            by = parse(body)
+            async with asyncio.TaskGroup() as tasks:
+                call = tasks.create_task(self._answer(by, work))
+                await asyncio.wait([call], timeout=ACK_AFTER)
+                if call.done():
+                    await ack(**_closing(call.result()))
+                    return
+                waiting = Answer(answers.STILL_RECORDING, "One moment")
+                await ack(response_action="update", view=waiting.view())
+                await self._update(by, await call)
+
+        return listener
+
+    async def command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
+        """A slash command, answered privately."""
+        user, team = SlackId(str(command.get("user_id"))), str(command.get("team_id"))
+        name, text = str(command.get("command")), str(command.get("text") or "")
+        try:
+            with lookup_budget():
+                answer = await self._commands.answer(name, text, user_id=user, team_id=team)
+        except (CannotVerify, Unavailable) as trouble:
+            answer = {"text": answers.refusal(trouble, user)}
+        except Exception:
+            answer = {"text": self._broken("command")}
+        await ack(response_type="ephemeral", **answer)
+
+    async def home(self, ack: AsyncAck, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+        """Somebody opened the App Home: publish their queue."""
+        if event.get("tab") == "home":
+            user, team = SlackId(str(event.get("user"))), str(body.get("team_id"))
+            try:
+                with lookup_budget():
+                    view = await self._commands.home(user_id=user, team_id=team)
+                await self._client.views_publish(user_id=user, view=view)
+            except (*_SLACK_TROUBLE, CannotVerify, Unavailable) as trouble:
+                log.warning("home not published: %s", type(trouble).__name__, extra={"event": "home_failed"})
+        await ack()
+
+    async def ignored(self, ack: AsyncAck) -> None:
+        """Something Keyturn has no use for; Slack still wants to hear that it arrived."""
+        await ack()
+
+    async def _answer(self, by: Interaction, work: Work) -> Answer:
+        async def once() -> Answer:
+            with lookup_budget():
+                return await work(by)
+
+        try:
+            return await self._once.run(by.delivery, once)
+        except Exception:
+            return Answer(self._broken("interaction"), "Something went wrong")
+
+    async def _tell(self, by: Interaction, answer: Answer, respond: AsyncRespond) -> None:
+        """Say it where the click was; over the outbox, unless the store is what is broken."""
+        if answer.text is None:
+            return
+        try:
+            if by.channel is not None:
+                await self._outbox.tell(by.channel, by.user_id, answer.text, request_id=answer.request_id)
+            else:
+                await self._client.views_open(trigger_id=by.trigger_id, view=answer.view())
+        except Unavailable:
+            await respond(text=answer.text, response_type="ephemeral", replace_original=False)
+        except _SLACK_TROUBLE as trouble:
+            log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
+
+    async def _update(self, by: Interaction, answer: Answer) -> None:
+        """Say in the waiting view what came of the form."""
+        try:
+            await self._client.views_update(view_id=by.view_id, view=answer.view())
+        except _SLACK_TROUBLE as trouble:
+            log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
+
+    def _broken(self, what: str) -> str:
+        """Log what nobody foresaw; the words for the person carry only its reference."""
+        reference = self._new_reference()
+        log.exception("%s failed, reference %s", what, reference, extra={"event": "listener_broke"})
+        return answers.broken(reference)
+
+
+def _closing(answer: Answer) -> dict[str, Any]:
+    if answer.errors:
+        return {"response_action": "errors", "errors": answer.errors}
+    if answer.text is not None:
+        return {"response_action": "update", "view": answer.view()}
+    return {}
+
+
+ANYTHING = re.compile(".*", re.DOTALL)
+"""Matches every action id, callback id and command; registered last."""
