@@ -15,7 +15,8 @@ from bot.core.models import ApproverSet, LadderRule, Level, Ruling, Submission, 
 def plan(ruling: Ruling, submission: Submission, *, now: datetime) -> tuple[Level, ...]:
     """The levels of a request submitted at `now`, each starting where the one below ends.
 
-    `after` counts from `now` and is ignored when the request brought its own timeout.
+    `after` counts from `now` and is ignored when the request brought its own timeout. Nothing
+    lasts beyond the request's own `until`.
     """
     first = Level(opens_at=now, ends_at=now + (submission.timeout or ruling.level_wait))
     levels = [first]
@@ -24,7 +25,8 @@ def plan(ruling: Ruling, submission: Submission, *, now: datetime) -> tuple[Leve
     for rule in ruling.ladder:
         after = timedelta(0) if submission.timeout is not None else rule.after
         levels.append(_opened_by_rule(rule, max(levels[-1].ends_at, now + after), ruling.level_wait))
-    return _joined(levels)
+    joined = _joined(levels)
+    return joined if submission.until is None else _cut(joined, submission.until)
 
 
 def brought_forward(levels: tuple[Level, ...], level: int, *, now: datetime) -> tuple[Level, ...]:
@@ -69,3 +71,10 @@ def _joined(levels: list[Level]) -> tuple[Level, ...]:
     """Close gaps: a level that opens late keeps the one below it open until then."""
     joined = [replace(below, ends_at=above.opens_at) for below, above in pairwise(levels)]
     return (*joined, levels[-1])
+
+
+def _cut(levels: tuple[Level, ...], until: datetime) -> tuple[Level, ...]:
+    """Only what happens before `until`; at least the first level, which then ends at once or by then."""
+    first, *further = levels
+    kept = (first, *(level for level in further if level.opens_at < until))
+    return (*kept[:-1], replace(kept[-1], ends_at=max(first.opens_at, min(kept[-1].ends_at, until))))

@@ -382,6 +382,8 @@ class Submission:
     on_behalf_of: str | None = None
     urgency: Urgency = Urgency.NORMAL
     timeout: timedelta | None = None
+    until: datetime | None = None
+    """The whole ladder ends by then; None when only the policy says."""
     escalate_to: str | None = None
     params_schema: JsonObject | None = None
     preview: str | None = None

@@ -1,0 +1,100 @@
+"""What a call asks for beside its body: how long to hold the answer, which key, from which event on."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from bot.core.errors import InvalidRequest
+from bot.http.fields import Body, read
+
+LONGEST_WAIT = 55
+"""Seconds an answer is held at most: proxies and load balancers commonly give up after 60."""
+
+IDEMPOTENCY_KEY = r"^[\x20-\x7e]{1,255}$"
+
+LONGEST_PAGE = 200
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value, re.ASCII) else value
+
+
+class Filters(Body):
+    """Which requests of a list, and how many."""
+
+    status: Literal["pending", "approved", "modified", "rejected", "timed_out", "cancelled"] | None = None
+    type: str | None = None
+    session_id: str | None = None
+    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=LONGEST_PAGE)] = 50
+    cursor: str | None = None
+
+
+def filters_of(query: Sequence[tuple[str, str]]) -> Filters:
+    """The filters in a query string.
+
+    Raises:
+        InvalidRequest: an unknown filter, one given twice, or a value that cannot be.
+    """
+    for name, times in Counter(name for name, _ in query).items():
+        if times > 1:
+            raise InvalidRequest(f"{name}: may be given once.")
+    return read(Filters, dict(query))
+
+
+_WHOLE = re.compile(r"[0-9]+", re.ASCII)
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+# RFC 7240: preferences are separated by commas, a value may be quoted, parameters follow `;`.
+_WAIT = re.compile(r'[ \t]*wait[ \t]*=[ \t]*(?:"([0-9]+)"|([0-9]+))[ \t]*(?:;.*)?', re.ASCII | re.IGNORECASE)
+
+
+def preferred_wait(prefer: Iterable[str]) -> int | None:
+    """Seconds of the first readable `wait` among the `Prefer` headers, clamped; None when there is none."""
+    for header in prefer:
+        for preference in header.split(","):
+            found = _WAIT.fullmatch(preference)
+            if found:
+                return _clamped(found[1] or found[2])
+    return None
+
+
+def wait_of(query: str | None) -> int:
+    """Seconds of `?wait=`, clamped; 0 when it is not given.
+
+    Raises:
+        InvalidRequest: not a whole number.
+    """
+    if query is None:
+        return 0
+    if not _WHOLE.fullmatch(query):
+        raise InvalidRequest("wait: must be a whole number of seconds, 0 or more.")
+    return _clamped(query)
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The key, if one was given.
+
+    Raises:
+        InvalidRequest: empty, longer than 255 characters, or not printable ASCII.
+    """
+    if header is None or _KEY.fullmatch(header):
+        return header
+    raise InvalidRequest("Idempotency-Key: must be 1 to 255 printable ASCII characters.")
+
+
+def last_event(header: str | None) -> int | None:
+    """The seq after which to resume; None when there is none or it is not one of ours."""
+    if header is None or not _WHOLE.fullmatch(header) or len(header) > _SEQ_DIGITS:
+        return None
+    return int(header)
+
+
+_SEQ_DIGITS = 18
+"""Fewer than a 64-bit integer has, so that every accepted value is one."""
+
+
+def _clamped(digits: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    return LONGEST_WAIT if len(significant) > 2 else min(int(significant), LONGEST_WAIT)

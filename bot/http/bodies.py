@@ -1,0 +1,97 @@
+"""Bodies other than a request's: small objects, each with its fields and their limits."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from bot.core.executing import Outcome
+from bot.http.fields import (
+    NO_NUL,
+    AnyJson,
+    Body,
+    DigestField,
+    Duration,
+    JsonObjectField,
+    SessionId,
+    Spoken,
+    Text,
+    Whole,
+    read,
+)
+from bot.http.undo import Rollback
+
+SAFEGUARDS_ID = 128
+"""Characters of a Safeguards client's id."""
+
+
+class CancelBody(Body):
+    """Why the agent no longer asks."""
+
+    reason: Annotated[Text | None, Field(max_length=3000)] = None
+
+
+class ClaimBody(Body):
+    """Which exact action the agent is about to run."""
+
+    digest: DigestField
+    preview_digest: Annotated[
+        DigestField | None, Field(description="Required when the decision has one.")
+    ] = None
+    audience: Annotated[
+        Annotated[str, Field(min_length=1, max_length=255, pattern=NO_NUL)] | None,
+        Field(description="Who will check the receipt: its `aud`."),
+    ] = None
+
+
+class OutcomeBody(Body):
+    """What became of the action."""
+
+    success: bool
+    message: Text | None = None
+    error: Text | None = None
+    duration_ms: Duration | None = None
+    output: AnyJson = None
+    rollback: Annotated[Rollback | None, Field(description="How to undo it.")] = None
+
+
+class MessageBody(Body):
+    """The agent's words to its reviewers."""
+
+    text: Spoken
+    in_reply_to: Annotated[
+        Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL)]
+        | Annotated[Whole, Field(ge=0)]
+        | None,
+        Field(description="The id of the `info_requested` event that is answered."),
+    ] = None
+
+
+class SessionBody(Body):
+    """A run of the agent."""
+
+    id: SessionId | None = None
+    name: Annotated[Text | None, Field(max_length=200)] = None
+    metadata: JsonObjectField | None = None
+
+
+class SessionEndBody(Body):
+    """How the run went."""
+
+    summary: Annotated[Text | None, Field(max_length=3000)] = None
+
+
+def outcome(value: Any) -> Outcome:
+    """The outcome in a parsed body.
+
+    Raises:
+        InvalidRequest: with every fault found.
+    """
+    body = read(OutcomeBody, value)
+    return Outcome(
+        success=body.success,
+        message=body.message,
+        error=body.error,
+        duration_ms=body.duration_ms,
+        output=body.output,
+        rollback=value.get("rollback"),
+    )

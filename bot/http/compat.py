@@ -1,0 +1,129 @@
+"""The Safeguards library's approval channel, spoken to as it is.
+
+Its client posts one request and takes any 2xx as delivered; its own id is the idempotency key.
+Who asks is the token and nothing in the body. Its `callback_url` points back at this server, so it
+is never called.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bot.core.digest import canonical
+from bot.core.errors import InvalidRequest
+from bot.core.models import ACTION_TYPE, Action, Submission, Urgency
+from bot.http import known_types, wire
+from bot.http.auth import ANYONE
+from bot.http.face import Face, json_response
+from bot.http.fields import LARGEST_NUMBER, Body, JsonObjectField, Text, read
+from bot.http.plain import json_of
+
+FALLBACK_TYPE = "safeguards_alert"
+"""The action's type when `metadata.action_type` is none."""
+
+_LONGEST_DESCRIPTION = 3000
+_URGENCY = {
+    "INFO": Urgency.LOW,
+    "WARNING": Urgency.NORMAL,
+    "ERROR": Urgency.HIGH,
+    "CRITICAL": Urgency.CRITICAL,
+}
+
+
+def _is_epoch_ms(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise PydanticCustomError("number", "must be a number of milliseconds since the epoch")
+    return value
+
+
+EpochMilliseconds = Annotated[
+    Any,
+    AfterValidator(_is_epoch_ms),
+    Field(json_schema_extra={"type": "number", "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}),
+]
+
+
+class SafeguardsBody(Body):
+    """What the library posts. Fields of other versions are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: Annotated[
+        str,
+        Field(min_length=1, max_length=128, pattern=r"^[\x20-\x7e]+$", description="The client's own id."),
+    ]
+    title: Text = ""
+    description: Text = ""
+    severity: Literal["INFO", "WARNING", "ERROR", "CRITICAL"] = "WARNING"
+    metadata: JsonObjectField | None = None
+    expires_at: EpochMilliseconds | None = None
+
+
+class Safeguards:
+    """The handlers under `/compat/safeguards`."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+        self._asks = face.services.safeguards
+
+    async def safeguards_request(self, call: Request) -> Response:
+        """Ask in the words of the Safeguards library. The same id and body again changes nothing."""
+        agent = await self._face.gate.admit_counted(call)
+        value = await json_of(call)
+        body = read(SafeguardsBody, value)
+        submission = submission_of(body, now=self._face.services.clock.now())
+        request = await self._asks.submit(agent, submission, client_id=body.id, body=canonical(value))
+        return json_response(wire.safeguards_status(request, body.id), status=202)
+
+    async def safeguards_status(self, call: Request) -> Response:
+        """The state of a request by the client's own id."""
+        agent = await self._face.gate.admit(call, ANYONE)
+        client_id = call.path_params["client_id"]
+        return json_response(wire.safeguards_status(await self._asks.get(agent, client_id), client_id))
+
+
+def submission_of(body: SafeguardsBody, *, now: datetime) -> Submission:
+    """The same as a submission. `metadata` becomes the params, all of it.
+
+    Raises:
+        InvalidRequest: already expired, nothing to say, or a param of a known type is wrong.
+    """
+    params = body.metadata or {}
+    action_type = params.get("action_type")
+    if not isinstance(action_type, str) or not re.fullmatch(ACTION_TYPE, action_type):
+        action_type = FALLBACK_TYPE
+    errors = list(known_types.faults(action_type, params, ("metadata",)))
+    description = ": ".join(part for part in (body.title, body.description) if part)
+    if not description:
+        errors.append(("/description", "give a title or a description"))
+    until = _moment(body.expires_at)
+    if until is not None and until <= now:
+        errors.append(("/expires_at", "has passed; ask again with a later one"))
+    if errors:
+        raise InvalidRequest(errors=errors)
+    return Submission(
+        action=Action(action_type, params),
+        description=_cut(description),
+        urgency=_URGENCY[body.severity],
+        until=until,
+    )
+
+
+def _moment(milliseconds: int | Decimal | None) -> datetime | None:
+    """The time; one beyond the calendar counts as never."""
+    if milliseconds is None:
+        return None
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(milliseconds))
+    except OverflowError:
+        return None if milliseconds > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_DESCRIPTION else text[: _LONGEST_DESCRIPTION - 1] + "…"

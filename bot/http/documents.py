@@ -1,0 +1,238 @@
+"""The OpenAPI document: what each route takes, what it answers, and which problems it can meet.
+
+The `takes_*` functions are never called. FastAPI reads their parameters, as it would a handler's.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Header, Path, Query, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from bot.http import known_types
+from bot.http.asked import IDEMPOTENCY_KEY, LONGEST_WAIT
+from bot.http.bodies import CancelBody, ClaimBody, MessageBody, OutcomeBody, SessionBody, SessionEndBody
+from bot.http.compat import SafeguardsBody
+from bot.http.errors import PROBLEM_JSON, STATUS
+from bot.http.fields import LARGEST_NUMBER, NO_NUL, REFERENCE
+from bot.http.shapes import ProblemShape
+from bot.http.submission import RequestBody
+
+Responses = dict[int | str, dict[str, Any]]
+
+_DESCRIPTION = (
+    "Agents ask here before they act. Errors are `application/problem+json` (RFC 9457) with a `code`. "
+    "Numbers are exact: one that a double cannot hold is refused with `inexact_number`; send it as a string."
+)
+
+Token = Annotated[
+    Any, Security(HTTPBearer(scheme_name="token", description="A token from `keyturn agents add`."))
+]
+Id = Annotated[str, Path(description="The request's id.")]
+SessionId = Annotated[str, Path(description="The session's id.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=IDEMPOTENCY_KEY,
+        description="Per agent, kept while open and 30 days on: the same key and body get the same answer.",
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        description=f"`wait=N` holds the answer until decided, at most N seconds, at most {LONGEST_WAIT}. "
+        "What cannot be read is ignored.",
+    ),
+]
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="Resume after the event with this id.")
+]
+Wait = Annotated[
+    int | None,
+    Query(
+        ge=0, description=f"Hold the answer until decided, at most this many seconds, at most {LONGEST_WAIT}."
+    ),
+]
+
+
+def takes_nothing() -> None:
+    """No token and no parameters."""
+
+
+def takes_submission(
+    token: Token, body: RequestBody, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+) -> None:
+    """A request to make."""
+
+
+def takes_evaluation(token: Token, body: RequestBody) -> None:
+    """A request to judge."""
+
+
+def takes_list(
+    token: Token,
+    status: Annotated[
+        Literal["pending", "approved", "modified", "rejected", "timed_out", "cancelled"] | None, Query()
+    ] = None,
+    type: Annotated[str | None, Query(description="The action's type.")] = None,
+    session_id: Annotated[str | None, Query()] = None,
+    limit: Annotated[int | None, Query(ge=1, le=200, description="50 when not given.")] = None,
+    cursor: Annotated[str | None, Query(description="The `next_cursor` of the page before.")] = None,
+) -> None:
+    """Filters of a list."""
+
+
+def takes_read(token: Token, id: Id, wait: Wait = None) -> None:
+    """A request to read."""
+
+
+def takes_events(token: Token, id: Id, last_event_id: LastEventId = None) -> None:
+    """A request to follow."""
+
+
+def takes_cancel(token: Token, id: Id, body: CancelBody | None = None) -> None:
+    """A request to withdraw."""
+
+
+def takes_claim(token: Token, id: Id, body: ClaimBody, idempotency_key: IdempotencyKey = None) -> None:
+    """An approval to consume."""
+
+
+def takes_outcome(token: Token, id: Id, body: OutcomeBody) -> None:
+    """What became of it."""
+
+
+def takes_message(token: Token, id: Id, body: MessageBody) -> None:
+    """Something to say."""
+
+
+def takes_session(token: Token, body: SessionBody | None = None) -> None:
+    """A session to start."""
+
+
+def takes_session_end(token: Token, id: SessionId, body: SessionEndBody | None = None) -> None:
+    """A session to end."""
+
+
+def takes_session_id(token: Token, id: SessionId) -> None:
+    """A session to read."""
+
+
+def takes_safeguards(token: Token, body: SafeguardsBody) -> None:
+    """What the Safeguards library posts."""
+
+
+def takes_client_id(
+    token: Token, client_id: Annotated[str, Path(description="The client's own id.")]
+) -> None:
+    """A request by the Safeguards client's id."""
+
+
+def answers(
+    model: type[BaseModel] | None,
+    status: int,
+    *codes: str,
+    also: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Responses:
+    """`responses` of a route: its good answer and the problems named by their codes.
+
+    Args:
+        also: A second good status with the same body.
+        headers: Names and descriptions of headers that a good answer may have.
+    """
+    good: dict[str, Any] = {"description": "Done."}
+    if model is not None:
+        good["content"] = {"application/json": {"schema": {REFERENCE: model.__name__}}}
+    if headers:
+        good["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
+        }
+    found: Responses = {status: good}
+    if also is not None:
+        found[also] = good
+    for code in codes:
+        entry = found.setdefault(STATUS[code], _problem(STATUS[code]))
+        entry["content"][PROBLEM_JSON]["schema"]["allOf"][1]["properties"]["code"]["enum"].append(code)
+        entry["description"] = ", ".join(filter(None, [entry["description"], f"`{code}`"]))
+    return found
+
+
+def event_stream(*codes: str) -> Responses:
+    """`responses` of a stream of Server-Sent Events."""
+    found = answers(None, 200, *codes)
+    found[200]["description"] = (
+        "A stream: `id` is the audit's seq, `event` its name or `state`, `data` the request (RequestShape)."
+    )
+    found[200]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    return found
+
+
+def plain_text() -> Responses:
+    """`responses` of a page of text."""
+    return {200: {"description": "Done.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+def document(app: FastAPI, version: str, shapes: list[type[BaseModel]]) -> dict[str, Any]:
+    """The whole document.
+
+    Args:
+        shapes: Every model that an answer names.
+    """
+    found = get_openapi(
+        title="Keyturn", version=version, description=_DESCRIPTION, routes=list(app.router.routes)
+    )
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    described: list[type[BaseModel]] = [*shapes, ProblemShape]
+    _, named = models_json_schema(
+        [(shape, "serialization") for shape in described],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas.update(named["$defs"])
+    schemas["JsonValue"] = _JSON_VALUE
+    schemas["RequestBody"]["allOf"] = known_types.conditional_schemas()
+    resolved: dict[str, Any] = _resolved(found)
+    return resolved
+
+
+_JSON_VALUE: dict[str, Any] = {
+    "description": "Any JSON that can be held exactly.",
+    "anyOf": [
+        {"type": "null"},
+        {"type": "boolean"},
+        {"type": "number", "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER},
+        {"type": "string", "pattern": NO_NUL},
+        {"type": "array", "items": {REFERENCE: "JsonValue"}},
+        {
+            "type": "object",
+            "propertyNames": {"pattern": NO_NUL},
+            "additionalProperties": {REFERENCE: "JsonValue"},
+        },
+    ],
+}
+
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string"}}}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    schema = {"allOf": [{REFERENCE: "ProblemShape"}, {"properties": {"code": {"enum": []}}}]}
+    entry: dict[str, Any] = {"description": "", "content": {PROBLEM_JSON: {"schema": schema}}}
+    if status in (429, 503):
+        entry["headers"] = _RETRY_AFTER
+    return entry
+
+
+def _resolved(node: Any) -> Any:
+    """`node` with every marked reference made a real one."""
+    if isinstance(node, list):
+        return [_resolved(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if REFERENCE in node:
+        return {"$ref": f"#/components/schemas/{node[REFERENCE]}"}
+    return {key: _resolved(value) for key, value in node.items()}

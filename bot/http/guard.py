@@ -1,0 +1,98 @@
+"""The outermost layer: every call gets an answer, every error a problem document, every answer a count.
+
+It stands where Starlette would have five layers; a call that is held for a minute pays for each.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bot.core.errors import KeyturnError, MethodNotAllowed, NotFound
+from bot.http.calls import HungUp
+from bot.http.errors import internal, problem
+
+Count = Callable[[str, str, int], None]
+"""Method, route and status of one answer."""
+
+HEADERS_ONLY = "keyturn.head"
+"""Set in the scope of a HEAD call, which is routed as GET."""
+
+
+class Guard:
+    """Routes a call and turns whatever is raised into an answer."""
+
+    def __init__(self, app: ASGIApp, routes: Callable[[], list[BaseRoute]], count: Count) -> None:
+        self._app = app
+        self._routes = routes
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET", HEADERS_ONLY: True}
+        started = 0
+
+        async def counted(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = message["status"]
+            await send(message)
+
+        response: Response | None = None
+        try:
+            if method == "OPTIONS":
+                response = self._options(scope)
+            else:
+                await self._app(scope, receive, counted)
+        except (HungUp, ClientDisconnect):
+            return
+        except Exception as error:
+            response = self._answer_to(error, scope)
+        if response is not None and not started:
+            await response(scope, receive, counted)
+        if started:
+            self._count(method, _route_of(scope), started)
+
+    def _answer_to(self, error: Exception, scope: Scope) -> Response:
+        if isinstance(error, KeyturnError):
+            return problem(error)
+        if isinstance(error, HTTPException) and error.status_code == 404:
+            return problem(NotFound("There is nothing at this path."))
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            return self._not_allowed(scope)
+        return internal(error)
+
+    def _options(self, scope: Scope) -> Response:
+        allowed = self._allowed(scope)
+        if not allowed:
+            return problem(NotFound("There is nothing at this path."))
+        return Response(status_code=204, headers={"Allow": allowed})
+
+    def _not_allowed(self, scope: Scope) -> Response:
+        response = problem(MethodNotAllowed())
+        response.headers["Allow"] = self._allowed(scope)
+        return response
+
+    def _allowed(self, scope: Scope) -> str:
+        """Every method that some route at this path takes; empty when there is none."""
+        methods: set[str] = set()
+        for route in self._routes():
+            match, _ = route.matches(scope)
+            if match is not Match.NONE:
+                methods |= getattr(route, "methods", None) or set()
+        if "GET" in methods:
+            methods.add("HEAD")
+        return ", ".join(sorted(methods | {"OPTIONS"})) if methods else ""
+
+
+def _route_of(scope: Scope) -> str:
+    route: Any = scope.get("route")
+    return str(getattr(route, "path", "none"))

@@ -1,0 +1,57 @@
+"""Sessions: start, end, read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bot.core import jsontext
+from bot.http import wire
+from bot.http.auth import AGENT, ANYONE
+from bot.http.bodies import SessionBody, SessionEndBody
+from bot.http.face import Face, json_response
+from bot.http.fields import read
+from bot.http.plain import json_of
+
+
+class SessionRoutes:
+    """The handlers under `/v1/sessions`."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+        self._sessions = face.services.sessions
+
+    async def start_session(self, call: Request) -> Response:
+        """Start a session, or get the one by this id. A request with an unknown id starts one too."""
+        agent = await self._face.gate.admit(call, AGENT)
+        body = read(SessionBody, await json_of(call, optional=True))
+        session, started = await self._sessions.start(agent, body.id, body.name, body.metadata)
+        return json_response(wire.session(session), status=201 if started else 200)
+
+    async def end_session(self, call: Request) -> Response:
+        """End a session. One that has ended stays as it is."""
+        agent = await self._face.gate.admit(call, AGENT)
+        body = read(SessionEndBody, await json_of(call, optional=True))
+        return json_response(
+            wire.session(await self._sessions.end(agent, call.path_params["id"], body.summary))
+        )
+
+    async def get_session(self, call: Request) -> Response:
+        """One session, with its requests counted by status."""
+        agent = await self._face.gate.admit(call, ANYONE)
+        return json_response(wire.session(await self._sessions.get(agent, call.path_params["id"])))
+
+    async def session_timeline(self, call: Request) -> Response:
+        """What happened in a session, oldest first, as audit events."""
+        agent = await self._face.gate.admit(call, ANYONE)
+        events = await self._sessions.timeline(agent, call.path_params["id"])
+        return json_response({"items": [_event(event) for event in events]})
+
+
+def _event(event: Any) -> Mapping[str, Any]:
+    return {
+        **jsontext.reread(event.canonical),
+        "prev_hash": event.prev_hash.hex(),
+        "hash": event.hash.hex(),
+    }

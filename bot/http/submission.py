@@ -1,0 +1,149 @@
+"""The body of a request, from parsed JSON to a `Submission`.
+
+Everything that can be said of the body alone, and of the agent's allowed callback hosts, is said
+here, all of it at once; whether `escalate_to` names a group is the policy's to say.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from bot.core import params_schema
+from bot.core.errors import InvalidRequest
+from bot.core.models import Action, Agent, Alternative, Submission, Urgency
+from bot.http import known_types
+from bot.http.fields import (
+    NO_NUL,
+    ActionType,
+    Body,
+    Description,
+    Fault,
+    JsonObjectField,
+    RequestIdField,
+    SessionId,
+    Text,
+    Whole,
+    read,
+)
+from bot.http.undo import Rollback
+
+LONGEST_TIMEOUT = 604_800
+"""Seconds: a week."""
+
+SLACK_ID_OR_EMAIL = r"^(?:[UW][A-Z0-9]{1,30}|[^@\s\x00]{1,64}@[^@\s\x00]{1,255})$"
+
+
+class AlternativeBody(Body):
+    """Another action of the same type that would do."""
+
+    description: Description
+    params: JsonObjectField
+
+
+class RequestBody(Body):
+    """One ask for one action."""
+
+    type: ActionType
+    params: Annotated[JsonObjectField, Field(description="What the action is run with, kept exactly.")]
+    description: Annotated[Description, Field(description="What the agent is about to do, for people.")]
+    reason: Annotated[Text | None, Field(description="Why.")] = None
+    session_id: SessionId | None = None
+    on_behalf_of: Annotated[
+        Annotated[str, Field(pattern=SLACK_ID_OR_EMAIL)] | None,
+        Field(description="Slack id or e-mail address of the person the agent works for."),
+    ] = None
+    urgency: Annotated[
+        Literal["low", "normal", "high", "critical"] | None,
+        Field(description="Ordering, mention and reminders; never authority."),
+    ] = None
+    timeout_seconds: Annotated[
+        Annotated[Whole, Field(ge=1, le=LONGEST_TIMEOUT)] | None,
+        Field(description="How long the first level waits, instead of the policy's default."),
+    ] = None
+    escalate_to: Annotated[
+        Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL)] | None,
+        Field(description="A group of the policy's `agent_may_escalate_to`."),
+    ] = None
+    params_schema: Annotated[
+        JsonObjectField | None,
+        Field(
+            description="JSON Schema 2020-12 of `params`, at most 32 KiB, without remote `$ref`; "
+            "`params` must satisfy it."
+        ),
+    ] = None
+    preview: Annotated[Text | None, Field(description="The agent's dry run; shown and bound.")] = None
+    alternatives: list[AlternativeBody] | None = None
+    related: list[RequestIdField] | None = None
+    rollback: Annotated[Rollback | None, Field(description="The planned undo.")] = None
+    callback_url: Annotated[
+        Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s\x00]+$")] | None,
+        Field(description="Gets signed webhooks; its host must be allowed for the agent."),
+    ] = None
+    metadata: JsonObjectField | None = None
+
+
+def parse_submission(value: Any, agent: Agent) -> Submission:
+    """The submission in a parsed body.
+
+    Raises:
+        InvalidRequest: `errors` holds every fault found, as (JSON Pointer, sentence).
+    """
+    body = read(RequestBody, value)
+    errors = [*_params_faults(body), *_callback_faults(body, agent)]
+    if errors:
+        raise InvalidRequest(errors=errors)
+    return Submission(
+        action=Action(body.type, body.params),
+        description=body.description,
+        reason=body.reason,
+        session_id=body.session_id,
+        on_behalf_of=body.on_behalf_of,
+        urgency=Urgency(body.urgency or "normal"),
+        timeout=None if body.timeout_seconds is None else timedelta(seconds=body.timeout_seconds),
+        escalate_to=body.escalate_to,
+        params_schema=body.params_schema,
+        preview=body.preview,
+        alternatives=tuple(Alternative(a.description, a.params) for a in body.alternatives or ()),
+        related=tuple(body.related or ()),
+        rollback=value.get("rollback"),
+        callback_url=body.callback_url,
+        metadata=body.metadata,
+    )
+
+
+def _params_faults(body: RequestBody) -> Iterator[Fault]:
+    yield from known_types.faults(body.type, body.params, ("params",))
+    for place, alternative in enumerate(body.alternatives or ()):
+        yield from known_types.faults(body.type, alternative.params, ("alternatives", place, "params"))
+    if body.params_schema is None:
+        return
+    try:
+        broken = params_schema.faults(body.params_schema, body.params)
+    except params_schema.UnusableSchema as error:
+        yield f"/params_schema{error.pointer}", str(error)
+        return
+    yield from ((f"/params{place}", f"does not satisfy params_schema: {text}") for place, text in broken)
+
+
+def _callback_faults(body: RequestBody, agent: Agent) -> Iterator[Fault]:
+    if body.callback_url is None:
+        return
+    try:
+        parts = urlsplit(body.callback_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        yield "/callback_url", "is not a URL"
+        return
+    if not host or parts.username is not None or parts.password is not None:
+        yield "/callback_url", "must have a host and no user or password"
+        return
+    allowed = {entry.lower() for entry in agent.callback_hosts}
+    if not allowed & {host.lower(), f"{host.lower()}:{port}"}:
+        yield (
+            "/callback_url",
+            f"the host {host} is not allowed for {agent.name}; allow it with "
+            f"`keyturn agents add --callback-host {host}`",
+        )
