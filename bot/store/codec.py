@@ -51,6 +51,11 @@ def duration_micros(duration: timedelta) -> int:
     return duration // _MICROSECOND
 
 
+def duration(number: int) -> timedelta:
+    """The duration of a number of microseconds."""
+    return timedelta(microseconds=number)
+
+
 def encode(value: Any) -> str:
     """The JSON text of a dataclass, a tuple of them, or parsed JSON.
 
@@ -87,7 +92,7 @@ def decoder(kind: Any) -> _Decode:
         return _object_of(kind)
     if isinstance(kind, type) and issubclass(kind, Enum | Decimal):
         return kind
-    return {datetime: moment, timedelta: _duration}.get(kind, _as_is)
+    return {datetime: moment, timedelta: duration}.get(kind, _as_is)
 
 
 def _plain(value: Any) -> Any:
@@ -102,10 +107,6 @@ def _plain(value: Any) -> Any:
 
 def _as_is(value: Any) -> Any:
     return value
-
-
-def _duration(number: int) -> timedelta:
-    return timedelta(microseconds=number)
 
 
 def _optional(inner: _Decode) -> _Decode:

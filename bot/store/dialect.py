@@ -35,6 +35,9 @@ class Row(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
+driver_error: type[Exception] = driver.Error
+"""What every error of the database is."""
+
 _CLEAN, _OPEN = b"clean\n", b"open\n"
 _STATEMENTS = 512
 """Prepared statements kept for each connection; there are fewer texts than that."""
@@ -57,15 +60,28 @@ _READER_PRAGMAS = (
 )
 
 
+_ONE_STATEMENTS_FAULT = (
+    driver.IntegrityError,
+    driver.ProgrammingError,
+    driver.InterfaceError,
+    driver.DataError,
+)
+
+
 class Connection:
     """The writing connection: transactions, savepoints and statements, all in one thread.
 
-    Raises (every method): the driver's `Error`, or its `IntegrityError` when the schema refuses a row.
+    Raises (every method): the driver's errors.
     """
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self.run = raw.execute
+
+    @staticmethod
+    def broken(error: Exception) -> bool:
+        """Whether a transaction cannot go on after `error`: disk full, I/O, locked, damaged."""
+        return isinstance(error, driver.Error) and not isinstance(error, _ONE_STATEMENTS_FAULT)
 
     def begin(self) -> None:
         """Start a transaction that may write."""

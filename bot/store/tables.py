@@ -79,7 +79,6 @@ request = _table(
     _integer("version"),
     _integer("level"),
     _text("channel", null=True),
-    _text("on_behalf_of_id", null=True),
     _integer("approval_valid_for"),
     _integer("next_deadline_at", null=True),
     # When the scheduler looks again: the deadline, or the end of the lease of whoever looks at it.
@@ -237,7 +236,7 @@ card = _table(
     _integer("created_at"),
     CheckConstraint("state IN ('wanted', 'posted', 'failed')", "state"),
     CheckConstraint(
-        "(state = 'posted') = (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)",
+        "state <> 'posted' OR (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)",
         "posted_in_full",
     ),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", "failed_in_full"),

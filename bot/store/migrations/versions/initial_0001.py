@@ -27,7 +27,6 @@ TABLES = (
         version {big} NOT NULL,
         level {big} NOT NULL,
         channel TEXT,
-        on_behalf_of_id TEXT,
         approval_valid_for {big} NOT NULL,
         next_deadline_at {big},
         due_at {big},
@@ -143,8 +142,8 @@ TABLES = (
         CONSTRAINT pk_card PRIMARY KEY (id),
         CONSTRAINT ck_card_state CHECK (state IN ('wanted', 'posted', 'failed')),
         CONSTRAINT ck_card_posted_in_full
-            CHECK ((state = 'posted')
-                = (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)),
+            CHECK (state <> 'posted'
+                OR (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)),
         CONSTRAINT ck_card_failed_in_full CHECK ((state = 'failed') = (error IS NOT NULL)),
         CONSTRAINT fk_card_request_id FOREIGN KEY(request_id) REFERENCES request (id)
     ) {strict}
@@ -261,7 +260,7 @@ _WORDS = {
 }
 
 _REWRITTEN = (
-    "status, cause, version, level, channel, on_behalf_of_id, next_deadline_at, decided_at, decided_digest,"
+    "status, cause, version, level, channel, next_deadline_at, decided_at, decided_digest,"
     " expires_at, execution_state, claimed_at, requirement, plan, proposal, decision, execution, updated_at"
 )
 

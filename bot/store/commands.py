@@ -1,0 +1,364 @@
+"""What each change writes: one frozen command for each.
+
+A command is applied inside one savepoint of one group commit (`transaction.run`). All of them
+are safe beside other processes that write the same database: changes of a request compare and
+set its version, keys are claimed by INSERT … ON CONFLICT, work is taken under leases.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.core.errors import IdempotencyConflict, Unauthorized
+from bot.core.models import (
+    Event,
+    Outgoing,
+    RequestId,
+    Transition,
+    Via,
+)
+from bot.store import rows
+from bot.store.cards import CardFailed, CardPainted, CardPosted, CreateCard
+from bot.store.codec import duration_micros, micros
+from bot.store.mail import enqueue, want_cards_painted
+from bot.store.outbox import (
+    CompleteOutbox,
+    EnqueueOutbox,
+    FailOutbox,
+    LeaseOutbox,
+    OutboxItem,
+    PaceKey,
+    RetryOutbox,
+)
+from bot.store.parties import (
+    AddAgent,
+    EndSession,
+    RevokeAgent,
+    RotateAgent,
+    StartSession,
+    refuse_ended,
+    session_started,
+)
+from bot.store.transaction import Tx
+
+__all__ = [
+    "AddAgent",
+    "CardFailed",
+    "CardPainted",
+    "CardPosted",
+    "ClaimRequest",
+    "CompleteOutbox",
+    "CreateCard",
+    "CreateRequest",
+    "Created",
+    "EndSession",
+    "EnqueueOutbox",
+    "FailOutbox",
+    "Idempotency",
+    "LeaseDue",
+    "LeaseOutbox",
+    "OutboxItem",
+    "PaceKey",
+    "Prune",
+    "RecordEvents",
+    "RetryOutbox",
+    "RevokeAgent",
+    "RotateAgent",
+    "SaveTransition",
+    "StartSession",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A key an agent gave to a call, and the digest of the body it came with.
+
+    `scope` keeps calls apart: `request` for submissions, `claim:<request id>` for claims.
+    """
+
+    agent: str
+    scope: str
+    key: str
+    body_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What `CreateRequest` did: `created` is False when the key was known."""
+
+    request_id: RequestId
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """A new request; or, under a known idempotency key with the same body, the one there is.
+
+    Args:
+        credential: Hash of the token that authenticated the call, checked again at this moment;
+            None to leave that out.
+
+    Raises:
+        IdempotencyConflict: the key came with another body before.
+        Unauthorized: the credential was revoked or rotated meanwhile.
+        SessionEnded: the request's session has ended.
+    """
+
+    transition: Transition
+    idempotency: Idempotency | None = None
+    credential: str | None = None
+
+    def apply(self, tx: Tx) -> Created:
+        request = self.transition.request
+        if self.idempotency is not None:
+            known = _claim_key(tx, self.idempotency, request.id, self.transition.now, None)
+            if known is not None:
+                return Created(known["request_id"], False)
+        if self.credential is not None:
+            _check_credential(tx, self.credential)
+        _join_session(tx, self.transition)
+        tx.execute(_INSERT_REQUEST, rows.request_columns(request))
+        if request.reviews:
+            tx.execute_many(_INSERT_REVIEW, rows.review_rows(request))
+        _emit_all(tx, self.transition)
+        enqueue(tx, self.transition.outbox, self.transition.now, version=request.version)
+        return Created(request.id, True)
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTransition:
+    """A change of a request. False, and nothing written, when its version was not one below."""
+
+    transition: Transition
+
+    def apply(self, tx: Tx) -> bool:
+        return _save(tx, self.transition)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A claim, and the answer that its idempotency key gets from then on.
+
+    Returns the answer to give: the one stored under the key if the same call was answered before.
+    None when the request was not at the version before; nothing is written then.
+
+    Raises:
+        IdempotencyConflict: the key came with another body before.
+    """
+
+    transition: Transition
+    idempotency: Idempotency | None
+    answer: bytes
+
+    def apply(self, tx: Tx) -> bytes | None:
+        key = self.idempotency
+        if key is not None:
+            known = _known_key(tx, key)
+            if known is not None:
+                answer: bytes = known["answer"]
+                return answer
+        if not _save(tx, self.transition):
+            return None
+        if key is not None:
+            # The request's row is ours by now, so nobody else can claim this key for it.
+            _claim_key(tx, key, self.transition.request.id, self.transition.now, self.answer)
+        return self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvents:
+    """Audit rows, and perhaps mail, that change no request."""
+
+    events: tuple[Event, ...]
+    now: datetime
+    outbox: tuple[Outgoing, ...] = ()
+
+    def apply(self, tx: Tx) -> None:
+        for event in self.events:
+            tx.emit(event, self.now)
+        enqueue(tx, self.outbox, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDue:
+    """Pending requests whose deadline has passed, for the caller alone until `now + lease`.
+
+    The lease ends early when the request changes. At most `limit`, the longest overdue first.
+    """
+
+    now: datetime
+    limit: int = 200
+    lease: timedelta = timedelta(seconds=30)
+
+    def apply(self, tx: Tx) -> list[RequestId]:
+        now = micros(self.now)
+        leased = tx.fetch_all(
+            _LEASE_DUE, {"now": now, "until": now + duration_micros(self.lease), "limit": self.limit}
+        )
+        return [row["id"] for row in sorted(leased, key=lambda row: row["next_deadline_at"])]
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Forget what nobody needs: ended mail, idle lanes, keys of requests decided before `before`.
+
+    At most `limit` rows of each, so that no batch is held up; returns how many went, 0 when done.
+    """
+
+    before: datetime
+    limit: int = 1000
+
+    def apply(self, tx: Tx) -> int:
+        params = {"before": micros(self.before), "limit": self.limit}
+        return sum(tx.execute(sql, params) for sql in (_PRUNE_OUTBOX, _PRUNE_PACE, _PRUNE_KEYS))
+
+
+def _save(tx: Tx, transition: Transition) -> bool:
+    request = transition.request
+    if tx.execute(_UPDATE_REQUEST, rows.changing_columns(request)) == 0:
+        return False
+    if request.reviews:
+        tx.execute(_DELETE_REVIEWS, {"request_id": request.id})
+        tx.execute_many(_INSERT_REVIEW, rows.review_rows(request))
+    if request.messages:
+        tx.execute_many(_INSERT_MESSAGE, rows.message_rows(request))
+    _emit_all(tx, transition)
+    enqueue(tx, transition.outbox, transition.now, version=request.version)
+    want_cards_painted(tx, request.id, request.version, transition.now)
+    return True
+
+
+def _emit_all(tx: Tx, transition: Transition) -> None:
+    for event in transition.events:
+        about = transition.request if event.request_id == transition.request.id else None
+        tx.emit(event, transition.now, about)
+
+
+def _claim_key(tx: Tx, key: Idempotency, request_id: str, now: datetime, answer: bytes | None) -> Any | None:
+    """The row that holds `key` already; None when it is ours from this moment."""
+    row = _key_params(key) | {
+        "body_digest": key.body_digest,
+        "request_id": request_id,
+        "answer": answer,
+        "created_at": micros(now),
+    }
+    return None if tx.execute(_INSERT_KEY, row) == 1 else _known_key(tx, key)
+
+
+def _known_key(tx: Tx, key: Idempotency) -> Any | None:
+    known = tx.fetch_one(_KNOWN_KEY, _key_params(key))
+    if known is not None and known["body_digest"] != key.body_digest:
+        raise IdempotencyConflict(first=known["body_digest"], request_id=known["request_id"])
+    return known
+
+
+def _key_params(key: Idempotency) -> dict[str, Any]:
+    return {"agent": key.agent, "scope": key.scope, "key": key.key}
+
+
+def _check_credential(tx: Tx, credential: str) -> None:
+    if tx.fetch_one(_LIVE_CREDENTIAL, {"token_hash": credential}) is None:
+        raise Unauthorized
+
+
+def _join_session(tx: Tx, transition: Transition) -> None:
+    """Start the request's session if nobody did."""
+    request, session_id = transition.request, transition.request.submission.session_id
+    if session_id is None:
+        return
+    started = {"agent": request.agent, "id": session_id, "started_at": micros(transition.now)}
+    if tx.execute(_JOIN_SESSION, started) == 1:
+        tx.emit(session_started(request.agent, session_id, None, Via.HTTP), transition.now, request)
+    else:
+        refuse_ended(tx, request.agent, session_id)
+
+
+def _insert(table: str, columns: Iterable[str]) -> str:
+    names = list(columns)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{n}' for n in names)})"
+
+
+_CHANGING = (
+    "status",
+    "cause",
+    "version",
+    "level",
+    "channel",
+    "next_deadline_at",
+    "decided_at",
+    "decided_digest",
+    "expires_at",
+    "execution_state",
+    "claimed_at",
+    "requirement",
+    "plan",
+    "proposal",
+    "decision",
+    "execution",
+    "updated_at",
+)
+_FIXED = (
+    "agent",
+    "owner",
+    "session_id",
+    "action_type",
+    "digest",
+    "preview_digest",
+    "risk_level",
+    "approval_valid_for",
+    "submission",
+    "risk",
+    "policy",
+    "created_at",
+)
+_INSERT_REQUEST = (
+    f"INSERT INTO request (id, due_at, {', '.join((*_FIXED, *_CHANGING))})"
+    f" VALUES (:id, :next_deadline_at, {', '.join(f':{n}' for n in (*_FIXED, *_CHANGING))})"
+)
+# A change ends the lease of whoever handles the deadline: `due_at` is the deadline again.
+_UPDATE_REQUEST = (
+    f"UPDATE request SET {', '.join(f'{n} = :{n}' for n in _CHANGING)}, due_at = :next_deadline_at"
+    " WHERE id = :id AND version = :version - 1"
+)
+_INSERT_REVIEW = _insert(
+    "review", ("request_id", "position", "reviewer_id", "verdict", "digest", "voided", "at", "body")
+)
+_DELETE_REVIEWS = "DELETE FROM review WHERE request_id = :request_id"
+_INSERT_MESSAGE = (
+    _insert("message", ("request_id", "position", "at", "body"))
+    + " ON CONFLICT (request_id, position) DO NOTHING"
+)
+_INSERT_KEY = (
+    _insert("idempotency", ("agent", "scope", "key", "body_digest", "request_id", "answer", "created_at"))
+    + " ON CONFLICT (agent, scope, key) DO NOTHING"
+)
+_KNOWN_KEY = """
+    SELECT body_digest, request_id, answer FROM idempotency
+    WHERE agent = :agent AND scope = :scope AND key = :key
+"""
+_LIVE_CREDENTIAL = "SELECT name FROM agent WHERE token_hash = :token_hash AND revoked_at IS NULL"
+_JOIN_SESSION = """
+    INSERT INTO session (agent, id, started_at) VALUES (:agent, :id, :started_at)
+    ON CONFLICT (agent, id) DO NOTHING
+"""
+_LEASE_DUE = """
+    UPDATE request SET due_at = :until
+    WHERE status = 'pending' AND due_at <= :now AND id IN (
+        SELECT id FROM request WHERE status = 'pending' AND due_at <= :now ORDER BY due_at LIMIT :limit)
+    RETURNING id, next_deadline_at
+"""
+_PRUNE_OUTBOX = """
+    DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE (done_at IS NOT NULL OR failed_at IS NOT NULL)
+        AND created_at < :before AND COALESCE(done_at, failed_at) < :before LIMIT :limit)
+"""
+_PRUNE_PACE = """
+    DELETE FROM pace WHERE key IN (
+        SELECT key FROM pace WHERE ready_at IS NULL AND free_at < :before LIMIT :limit)
+"""
+_PRUNE_KEYS = """
+    DELETE FROM idempotency WHERE (agent, scope, key) IN (
+        SELECT i.agent, i.scope, i.key FROM idempotency i JOIN request r ON r.id = i.request_id
+        WHERE i.created_at < :before AND r.decided_at < :before LIMIT :limit)
+"""

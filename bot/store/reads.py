@@ -1,0 +1,359 @@
+"""What can be asked of the store, on connections that cannot write.
+
+Every method is one statement, so every answer is of one moment. Pages are newest first and go on
+from a key, never from an offset. Trouble with storage raises `Unavailable`.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.core import jsontext
+from bot.core.chain import Link
+from bot.core.errors import InvalidRequest
+from bot.core.models import (
+    Actor,
+    ActorType,
+    Agent,
+    ApprovalRequest,
+    JsonObject,
+    RequestId,
+    Session,
+    Status,
+    Via,
+)
+from bot.store import rows
+from bot.store.codec import micros, moment, optional_moment
+from bot.store.dialect import Row
+from bot.store.pool import Readers
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One audit row, read from the bytes that the chain covers. Hashes are hex."""
+
+    seq: int
+    at: str
+    event: str
+    actor: Actor
+    via: Via
+    agent: str | None
+    request_id: str | None
+    session_id: str | None
+    body: JsonObject
+    prev_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One copy of a request's card. `state` is `wanted`, `posted` or `failed`."""
+
+    id: int
+    request_id: str
+    channel_target: str
+    kind: str
+    level: int
+    channel: str | None
+    ts: str | None
+    request_version: int
+    posted_version: int | None
+    painted_version: int | None
+    state: str
+    error: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an idempotency key stands for."""
+
+    body_digest: str
+    request_id: str
+    answer: bytes | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain: the last row's place, time and hash (hex)."""
+
+    seq: int
+    at: datetime
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much waits: pending requests, and mail unsent or given up."""
+
+    pending: int
+    unsent: int
+    failed: int
+
+
+class Reads:
+    """Queries, each on one connection of a pool."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._all = readers.fetch_all
+
+    async def request(self, id: str) -> ApprovalRequest | None:
+        """A request with its reviews and messages."""
+        row = await self._one(f"{REQUEST} WHERE r.id = :id", {"id": id})
+        return None if row is None else rows.request_of(row)
+
+    async def requests(
+        self,
+        *,
+        agent: str | None = None,
+        status: Status | None = None,
+        type: str | None = None,
+        session_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> tuple[list[ApprovalRequest], str | None]:
+        """A page of requests and the cursor of the next, None at the end.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+        """
+        wanted = {"agent": agent, "action_type": type, "session_id": session_id}
+        params: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        terms = [f"r.{name} = :{name}" for name in params]
+        if status is not None:
+            # Spelled out: an index over the pending ones serves no statement with a parameter there.
+            terms.append(f"r.status = '{Status(status).value}'")
+        if cursor is not None:
+            terms.append("(r.created_at, r.id) < (:before, :before_id)")
+            params["before"], params["before_id"] = _place(cursor)
+        where = f" WHERE {' AND '.join(terms)}" if terms else ""
+        sql = f"{REQUEST}{where} ORDER BY r.created_at DESC, r.id DESC LIMIT :limit"
+        found = await self._all(sql, params | {"limit": limit + 1})
+        items = [rows.request_of(row) for row in found[:limit]]
+        more = len(found) > limit
+        return items, _cursor(found[limit - 1]) if more else None
+
+    async def versions(self, ids: Collection[RequestId]) -> dict[RequestId, int]:
+        """The present version of each of `ids` that exists."""
+        params = {f"id_{place}": id for place, id in enumerate(ids)}
+        if not params:
+            return {}
+        places = ", ".join(f":{name}" for name in params)
+        found = await self._all(f"SELECT id, version FROM request WHERE id IN ({places})", params)
+        return {row["id"]: row["version"] for row in found}
+
+    async def next_deadline(self) -> datetime | None:
+        """When the next pending request wants the scheduler, leases considered."""
+        return await self._moment("SELECT MIN(due_at) AS at FROM request WHERE status = 'pending'")
+
+    async def next_outbox_at(self) -> datetime | None:
+        """When the next lane wants a look, leases and pace considered."""
+        return await self._moment("SELECT MIN(ready_at) AS at FROM pace WHERE ready_at IS NOT NULL")
+
+    async def idempotent(self, agent: str, scope: str, key: str) -> Kept | None:
+        """What a key stands for; None when it was not used or is forgotten."""
+        row = await self._one(_KEY, {"agent": agent, "scope": scope, "key": key})
+        if row is None:
+            return None
+        return Kept(row["body_digest"], row["request_id"], row["answer"], moment(row["created_at"]))
+
+    async def agent(self, name: str) -> Agent | None:
+        """An agent by name, revoked or not."""
+        row = await self._one("SELECT * FROM agent WHERE name = :name", {"name": name})
+        return None if row is None else rows.agent_of(row)
+
+    async def agent_by_token_hash(self, hash: str) -> Agent | None:
+        """The agent whose token has this hash, revoked or not."""
+        row = await self._one("SELECT * FROM agent WHERE token_hash = :hash", {"hash": hash})
+        return None if row is None else rows.agent_of(row)
+
+    async def agents(self) -> list[Agent]:
+        """Every agent by name, revoked ones too."""
+        return [rows.agent_of(row) for row in await self._all("SELECT * FROM agent ORDER BY name", {})]
+
+    async def session(self, agent: str, id: str) -> Session | None:
+        """A session with its requests counted by status."""
+        found = await self._all(_SESSION, {"agent": agent, "id": id})
+        if not found:
+            return None
+        counts = {row["status"]: row["count"] for row in found if row["status"] is not None}
+        return rows.session_of(found[0], counts)
+
+    async def cards(self, request_id: str) -> list[Card]:
+        """Every copy of a request's card, oldest first."""
+        found = await self._all(
+            "SELECT * FROM card WHERE request_id = :request_id ORDER BY id", {"request_id": request_id}
+        )
+        return [_card(row) for row in found]
+
+    async def card(self, id: int) -> Card | None:
+        """One copy of a card."""
+        row = await self._one("SELECT * FROM card WHERE id = :id", {"id": id})
+        return None if row is None else _card(row)
+
+    async def events(self, request_id: str, after_seq: int = 0, *, limit: int = 1000) -> list[AuditEvent]:
+        """A request's events after `after_seq`, oldest first."""
+        sql = f"{_AUDIT} WHERE request_id = :request_id AND seq > :after ORDER BY seq LIMIT :limit"
+        params = {"request_id": request_id, "after": after_seq, "limit": limit}
+        return [_audit_event(row) for row in await self._all(sql, params)]
+
+    async def last_seq(self, request_id: str) -> int:
+        """The place of a request's last event; 0 when there is none."""
+        row = await self._one(
+            "SELECT MAX(seq) AS seq FROM audit WHERE request_id = :request_id", {"request_id": request_id}
+        )
+        return 0 if row is None or row["seq"] is None else int(row["seq"])
+
+    async def timeline(self, agent: str, session_id: str, *, limit: int = 1000) -> list[AuditEvent]:
+        """A session's events, oldest first; the last `limit` of them."""
+        sql = f"{_AUDIT} WHERE session_id = :session_id AND agent = :agent ORDER BY seq DESC LIMIT :limit"
+        found = await self._all(sql, {"session_id": session_id, "agent": agent, "limit": limit})
+        return [_audit_event(row) for row in reversed(found)]
+
+    async def audit_page(
+        self,
+        *,
+        event: str | None = None,
+        actor: str | None = None,
+        agent: str | None = None,
+        action_type: str | None = None,
+        session_id: str | None = None,
+        request_id: str | None = None,
+        risk: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before_seq: int | None = None,
+        limit: int = 50,
+    ) -> list[AuditEvent]:
+        """Events that meet every filter, newest first; go on with `before_seq` of the last one.
+
+        Args:
+            actor: The actor's id.
+            since, until: From the first, to before the second.
+        """
+        wanted = {
+            "event": event,
+            "actor_id": actor,
+            "agent": agent,
+            "action_type": action_type,
+            "session_id": session_id,
+            "request_id": request_id,
+            "risk_level": risk,
+        }
+        params: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        terms = [f"{name} = :{name}" for name in params]
+        # Times never fall along the chain, so a window of time is a range of seq: two look-ups.
+        if since is not None:
+            terms.append(f"seq >= {_FIRST_SEQ.format('since')}")
+            params["since"] = micros(since)
+        if until is not None:
+            terms.append(f"seq < {_FIRST_SEQ.format('until')}")
+            params["until"] = micros(until)
+        if before_seq is not None:
+            terms.append("seq < :before_seq")
+            params["before_seq"] = before_seq
+        where = f" WHERE {' AND '.join(terms)}" if terms else ""
+        found = await self._all(f"{_AUDIT}{where} ORDER BY seq DESC LIMIT :limit", params | {"limit": limit})
+        return [_audit_event(row) for row in found]
+
+    async def links(self, after_seq: int, *, limit: int = 10_000) -> list[Link]:
+        """The chain's rows after `after_seq`, in order, for `chain.verify`."""
+        found = await self._all(_LINKS, {"after": after_seq, "limit": limit})
+        return [Link(row["seq"], row["canonical"], row["prev_hash"], row["hash"]) for row in found]
+
+    async def chain_head(self) -> Head:
+        """The end of the chain; place 0 and 32 zero bytes when it is empty."""
+        found = await self._all("SELECT seq, at, hash FROM chain_head WHERE id = 1", {})
+        row = found[0]
+        return Head(row["seq"], moment(row["at"]), bytes(row["hash"]).hex())
+
+    async def counts(self) -> Counts:
+        """How much waits."""
+        row = (await self._all(_COUNTS, {}))[0]
+        return Counts(row["pending"], row["unsent"], row["failed"])
+
+    async def _one(self, sql: str, params: Mapping[str, Any]) -> Row | None:
+        found = await self._all(sql, params)
+        return found[0] if found else None
+
+    async def _moment(self, sql: str) -> datetime | None:
+        row = await self._one(sql, {})
+        return None if row is None else optional_moment(row["at"])
+
+
+def _cursor(row: Row) -> str:
+    return f"{row['created_at']}.{row['id']}"
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    created_at, _, id = cursor.partition(".")
+    if not (created_at.isascii() and created_at.isdigit() and len(created_at) <= 18 and id):
+        raise InvalidRequest(errors=[("cursor", "use a next_cursor of an earlier page as it came")])
+    return int(created_at), id
+
+
+def _card(row: Row) -> Card:
+    return Card(
+        id=row["id"],
+        request_id=row["request_id"],
+        channel_target=row["channel_target"],
+        kind=row["kind"],
+        level=row["level"],
+        channel=row["channel"],
+        ts=row["ts"],
+        request_version=row["request_version"],
+        posted_version=row["posted_version"],
+        painted_version=row["painted_version"],
+        state=row["state"],
+        error=row["error"],
+        created_at=moment(row["created_at"]),
+    )
+
+
+def _audit_event(row: Row) -> AuditEvent:
+    said = jsontext.reread(bytes(row["canonical"]))
+    actor = said["actor"]
+    return AuditEvent(
+        seq=said["seq"],
+        at=said["at"],
+        event=said["event"],
+        actor=Actor(ActorType(actor["type"]), actor["id"], actor["name"]),
+        via=Via(said["via"]),
+        agent=said["agent"],
+        request_id=said["request_id"],
+        session_id=said["session_id"],
+        body=said["body"],
+        prev_hash=bytes(row["prev_hash"]).hex(),
+        hash=bytes(row["hash"]).hex(),
+    )
+
+
+REQUEST = """
+    SELECT r.*,
+        (SELECT string_agg(body, ',' ORDER BY position) FROM review WHERE request_id = r.id) AS reviews,
+        (SELECT string_agg(body, ',' ORDER BY position) FROM message WHERE request_id = r.id) AS messages
+    FROM request r
+"""
+_KEY = """
+    SELECT body_digest, request_id, answer, created_at FROM idempotency
+    WHERE agent = :agent AND scope = :scope AND key = :key
+"""
+_SESSION = """
+    SELECT s.*, r.status, COUNT(r.id) AS count FROM session s
+    LEFT JOIN request r ON r.agent = s.agent AND r.session_id = s.id
+    WHERE s.agent = :agent AND s.id = :id
+    GROUP BY s.agent, s.id, r.status
+"""
+_AUDIT = "SELECT canonical, prev_hash, hash FROM audit"
+_LINKS = """
+    SELECT seq, canonical, prev_hash, hash FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit
+"""
+# 2^62: above every seq, so a window that begins after the last row is empty.
+_FIRST_SEQ = "COALESCE((SELECT MIN(seq) FROM audit WHERE at >= :{}), 4611686018427387904)"
+_COUNTS = """
+    SELECT (SELECT COUNT(*) FROM request WHERE status = 'pending') AS pending,
+        (SELECT COUNT(*) FROM outbox WHERE done_at IS NULL AND failed_at IS NULL) AS unsent,
+        (SELECT COUNT(*) FROM outbox WHERE failed_at IS NOT NULL) AS failed
+"""

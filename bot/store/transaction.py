@@ -1,0 +1,197 @@
+"""One transaction for a batch of commands, and the audit rows that end it.
+
+Each command runs inside its own savepoint: one that is refused leaves nothing behind, not even
+the events it emitted, and harms no other. The events of the whole batch take their places in
+the chain at the very end, so that writers of a shared database hold its head for the shortest
+time. State, outbox, audit and head commit together or not at all.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from bot.core import chain
+from bot.core.digest import canonical
+from bot.core.errors import KeyturnError, Unavailable
+from bot.core.models import ApprovalRequest, Event
+from bot.core.times import rfc3339
+from bot.store.codec import micros, moment
+from bot.store.dialect import Connection, Params, Row
+
+log = logging.getLogger(__name__)
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Command(Protocol[R_co]):
+    """A change: a frozen value whose effect depends on the database and itself alone."""
+
+    def apply(self, tx: "Tx", /) -> R_co:
+        """Make the change; a raised `KeyturnError` undoes it and goes to the caller."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One audit row that is on disk."""
+
+    seq: int
+    event: str
+    request_id: str | None
+    session_id: str | None
+    agent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a command raised."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A committed transaction: one result or refusal for each command, the audit rows, whether mail waits."""
+
+    outcomes: list[Any]
+    committed: list[Committed]
+    outbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Emitted:
+    """An event with its canonical bytes, save the time and the seq that belong between the parts."""
+
+    event: Event
+    at: int
+    about: ApprovalRequest | None
+    parts: tuple[bytes, bytes, bytes]
+
+
+class Tx:
+    """What a command may do: SQL with `:name` parameters, and emit audit events."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._emitted: list[_Emitted] = []
+        self.outbox = False
+        """Set when something was put into the outbox."""
+        self.fetch_one: Callable[[str, Params], Row | None] = connection.fetch_one
+        self.fetch_all: Callable[[str, Params], Sequence[Row]] = connection.fetch_all
+        self.execute: Callable[[str, Params], int] = connection.execute
+        self.execute_many: Callable[[str, Sequence[Params]], None] = connection.execute_many
+
+    def emit(self, event: Event, at: datetime, about: ApprovalRequest | None = None) -> None:
+        """Record `event` of the time `at`. `about` saves a look-up of the request's type and risk.
+
+        Raises:
+            rfc8785.CanonicalizationError: the event has no canonical form.
+        """
+        # Serialised here, inside the command's savepoint: what has no canonical form harms no other command.
+        self._emitted.append(_Emitted(event, micros(at), about, _parts(event)))
+
+    def marked(self) -> int:
+        """How many events there are; what `forget` takes to drop later ones."""
+        return len(self._emitted)
+
+    def forget(self, mark: int) -> None:
+        """Drop the events emitted since `mark`."""
+        del self._emitted[mark:]
+
+    def chain(self) -> list[Committed]:
+        """Give every event its place in the chain and write it."""
+        if not self._emitted:
+            return []
+        head = self.fetch_one(_TAKE_PLACES, {"count": len(self._emitted)})
+        if head is None:
+            raise Unavailable("The audit chain has no head; the database is damaged. Restore a backup.")
+        seq, at, prev = head["seq"] - len(self._emitted), head["at"], head["hash"]
+        rows: list[Params] = []
+        for emitted in self._emitted:
+            seq, at = seq + 1, max(at, emitted.at)
+            row = _audit_row(emitted, seq, at, prev)
+            rows.append(row)
+            prev = row["hash"]
+        self.execute_many(_INSERT_AUDIT, rows)
+        self.execute(_MOVE_HEAD, {"at": at, "hash": prev})
+        return [
+            Committed(row["seq"], row["event"], row["request_id"], row["session_id"], row["agent"])
+            for row in rows
+        ]
+
+
+def run(connection: Connection, commands: Sequence[Command[Any]]) -> Batch:
+    """Apply `commands` in one transaction and commit it.
+
+    Raises:
+        Exception: storage trouble; nothing of the batch is to be relied on.
+    """
+    connection.begin()
+    tx = Tx(connection)
+    outcomes = [_apply(connection, tx, command) for command in commands]
+    committed = tx.chain()
+    connection.commit()
+    return Batch(outcomes, committed, tx.outbox)
+
+
+def _apply(connection: Connection, tx: Tx, command: Command[Any]) -> Any:
+    mark = tx.marked()
+    connection.savepoint()
+    try:
+        result = command.apply(tx)
+    except KeyturnError as error:
+        refused: Exception = error
+    except Exception as error:
+        if connection.broken(error):
+            raise
+        log.exception("%s failed", type(command).__name__, extra={"event": "store.command_failed"})
+        refused = error
+    else:
+        connection.keep()
+        return result
+    connection.undo()
+    tx.forget(mark)
+    return Refused(refused)
+
+
+def _parts(event: Event) -> tuple[bytes, bytes, bytes]:
+    """The canonical object in three pieces: `at` stands between the first two, `seq` before the last."""
+    actor = {"type": event.actor.type.value, "id": event.actor.id, "name": event.actor.name}
+    first = canonical({"actor": actor, "agent": event.agent})
+    middle = canonical({"body": event.body, "event": event.name, "request_id": event.request_id})
+    last = canonical({"session_id": event.session_id, "via": event.via.value})
+    return first[:-1], middle[1:-1], last[1:]
+
+
+def _audit_row(emitted: _Emitted, seq: int, at: int, prev: bytes) -> dict[str, Any]:
+    event, about = emitted.event, emitted.about
+    first, middle, last = emitted.parts
+    text = b'%b,"at":"%b",%b,"seq":%d,%b' % (first, rfc3339(moment(at)).encode(), middle, seq, last)
+    return {
+        "seq": seq,
+        "at": at,
+        "event": event.name,
+        "actor_id": event.actor.id,
+        "agent": event.agent,
+        "request_id": event.request_id,
+        "session_id": event.session_id,
+        "action_type": None if about is None else about.action.type,
+        "risk_level": None if about is None else about.risk.level.value,
+        "canonical": text,
+        "prev_hash": prev,
+        "hash": chain.link(prev, text),
+    }
+
+
+# The update comes first: on PostgreSQL it locks the head against the other writers' batches.
+_TAKE_PLACES = "UPDATE chain_head SET seq = seq + :count WHERE id = 1 RETURNING seq, at, hash"
+_MOVE_HEAD = "UPDATE chain_head SET at = :at, hash = :hash WHERE id = 1"
+_INSERT_AUDIT = """
+    INSERT INTO audit (seq, at, event, actor_id, agent, request_id, session_id, action_type, risk_level,
+        canonical, prev_hash, hash)
+    VALUES (:seq, :at, :event, :actor_id, :agent, :request_id, :session_id,
+        COALESCE(:action_type, (SELECT action_type FROM request WHERE id = :request_id)),
+        COALESCE(:risk_level, (SELECT risk_level FROM request WHERE id = :request_id)),
+        :canonical, :prev_hash, :hash)
+"""
