@@ -114,12 +114,13 @@ class SlackFace:
             ping_interval=5,
         )
         async with asyncio.TaskGroup() as tasks:
-            connecting = tasks.create_task(handler.client.connect())  # type: ignore[no-untyped-call]  # slack_sdk has no annotations here
+            socket: Any = handler.client  # slack_sdk leaves these two methods without annotations
+            connecting = tasks.create_task(socket.connect())
             try:
                 await stop.wait()
             finally:
                 connecting.cancel()
-                await handler.client.close()
+                await socket.close()
 
 
 def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners) -> AsyncApp:

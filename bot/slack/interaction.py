@@ -31,7 +31,7 @@ class Interaction:
     block_id: str
     view_id: str | None
     view_hash: str | None
-    values: Mapping[str, Any]
+    values: Mapping[str, Mapping[str, Mapping[str, Any]]]
     view_blocks: frozenset[str]
     """Block ids of the view, which are the places that a fault can be shown at."""
 
@@ -46,22 +46,36 @@ def parse(body: Body) -> Interaction:
     return Interaction(
         user_id=SlackId(str(user.get("id", ""))),
         team_id=str(user.get("team_id") or _object(body.get("team")).get("id") or ""),
-        channel=container.get("channel_id") or _object(body.get("channel")).get("id"),
+        channel=_string(container.get("channel_id")) or _string(_object(body.get("channel")).get("id")),
         trigger_id=str(body.get("trigger_id", "")),
         delivery=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
         reference=parse_reference(pointing),
         block_id=str(action.get("block_id", "")),
-        view_id=view.get("id"),
-        view_hash=view.get("hash"),
-        values=_object(_object(view.get("state")).get("values")),
-        view_blocks=frozenset(
-            str(block.get("block_id")) for block in view.get("blocks", ()) if block.get("type") == "input"
-        ),
+        view_id=_string(view.get("id")),
+        view_hash=_string(view.get("hash")),
+        values=_values(_object(view.get("state")).get("values")),
+        view_blocks=_inputs(view.get("blocks")),
     )
 
 
 def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _values(blocks: Any) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    return {
+        block_id: {action_id: _object(state) for action_id, state in _object(states).items()}
+        for block_id, states in _object(blocks).items()
+    }
+
+
+def _inputs(blocks: Any) -> frozenset[str]:
+    given = [_object(block) for block in blocks] if isinstance(blocks, list) else []
+    return frozenset(str(block.get("block_id")) for block in given if block.get("type") == "input")
 
 
 def _first(actions: Any) -> Mapping[str, Any]:

@@ -101,7 +101,12 @@ class SignedHttp:
 
     async def _dispatch(self, text: str, given: Mapping[bytes, bytes]) -> BoltResponse:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in given.items()}
-        answer = await self._app.async_dispatch(AsyncBoltRequest(body=text, headers=dict(headers)))
+        try:
+            request = AsyncBoltRequest(body=text, headers=dict(headers))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            # Bolt reads ids out of the payload and takes their types on trust.
+            return BoltResponse(status=400, body="")
+        answer = await self._app.async_dispatch(request)
         # Bolt's 404 says that no listener wants it; everything that Slack sends us has one.
         return BoltResponse(status=400, body="") if answer.status == 404 else answer
 

@@ -1,0 +1,273 @@
+"""The outbox's way into Slack: cards posted and repainted, words in threads, DMs and in private.
+
+What is sent is drawn from the request as it stands at that moment, not as it stood when the work was
+stored. Trouble is told apart: Slack's Retry-After is kept, what can never arrive fails with Slack's own
+code, and after an unclear post the channel's history is searched for the card's metadata before it is
+posted again. A copy posted twice all the same becomes a card of its own and is repainted with the rest.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.core.clock import Clock
+from bot.core.errors import CannotVerify
+from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, RequestId, Status, Via
+from bot.services.outbox import Delivery, Failed, Later, Sent, Unclear
+from bot.slack import ids
+from bot.slack.card import card
+from bot.slack.directory import SlackDirectory
+from bot.slack.notes import approval_voided, outcome, thread_message
+from bot.slack.wording import Names
+from bot.store import Store
+from bot.store.cards import CardFailed, CardPainted, CardPosted
+from bot.store.outbox import OutboxItem
+
+log = logging.getLogger(__name__)
+
+_TRANSIENT = frozenset(
+    {
+        "internal_error",
+        "fatal_error",
+        "service_unavailable",
+        "request_timeout",
+        "team_added_to_org",
+        "accesslimited",
+        "external_channel_migrating",
+    }
+)
+"""Errors of Slack's own making, after which the same call may succeed."""
+
+_NOT_STARTED = (aiohttp.ClientConnectorError, aiohttp.InvalidURL)
+"""The call never left this machine."""
+
+_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+_HISTORY_PAGES = 10
+_CLOCK_SKEW = timedelta(minutes=2)
+_CARD_SOON = timedelta(seconds=2)
+_UNREADABLE = frozenset(
+    {"channel_not_found", "missing_scope", "not_in_channel", "method_not_supported_for_channel_type"}
+)
+"""The history cannot be read at all: a second copy of a card is better than none."""
+
+
+class SlackSender:
+    """Sends every `slack.*` kind of the outbox."""
+
+    def __init__(self, client: AsyncWebClient, store: Store, directory: SlackDirectory, clock: Clock) -> None:
+        self._client = client
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+        self._kinds: dict[str, Callable[[OutboxItem], Awaitable[Delivery]]] = {
+            "slack.post": self._post,
+            "slack.paint": self._paint,
+            "slack.ephemeral": self._ephemeral,
+            "slack.thread": self._thread,
+            "slack.dm": self._dm,
+        }
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds it sends."""
+        return frozenset(self._kinds)
+
+    async def send(self, item: OutboxItem) -> Delivery:
+        """Try once."""
+        try:
+            return await self._kinds[item.kind](item)
+        except SlackApiError as refused:
+            return await self._refused(item, refused)
+        except CannotVerify as trouble:
+            return Later(trouble.message)
+        except _NOT_STARTED as trouble:
+            return Later(type(trouble).__name__)
+        except (aiohttp.ClientError, SlackClientError, TimeoutError) as trouble:
+            # The connection broke after the call was sent: it may have arrived.
+            return Unclear(type(trouble).__name__)
+
+    async def _post(self, item: OutboxItem) -> Delivery:
+        """Post a card, or adopt the message that an unclear earlier try has left."""
+        request = await self._request(item)
+        card_id = int(item.payload["card_id"])
+        channel = await self._channel(str(item.payload["channel"]))
+        found = await self._earlier(item, channel) if item.unclear else None
+        if found is not None:
+            # Version 0: nobody knows what it shows, so it is repainted.
+            posted = CardPosted(card_id, channel, found, 0, self._clock.now())
+        else:
+            answer = await self._client.chat_postMessage(
+                channel=channel, **await self._card(request, card_id)
+            )
+            where, ts = str(answer["channel"]), str(answer["ts"])
+            posted = CardPosted(card_id, where, ts, request.version, self._clock.now())
+        await self._store.write(posted)
+        if request.status is Status.PENDING:
+            await self._directory.prefetch(request)
+        return Sent(events=(_sent_event(request, posted.channel, item),))
+
+    async def _paint(self, item: OutboxItem) -> Delivery:
+        """Show the latest state. A message that is gone is posted anew while it is still needed."""
+        request = await self._request(item)
+        card_id = int(item.payload["card_id"])
+        known = await self._store.reads.card(card_id)
+        if known is None or known.channel is None or known.ts is None:
+            return Sent()
+        drawn = await self._card(request, card_id)
+        drawn = {name: drawn[name] for name in ("text", "blocks", "metadata", "parse", "link_names")}
+        try:
+            await self._client.chat_update(channel=known.channel, ts=known.ts, **drawn)
+        except SlackApiError as refused:
+            code = str(refused.response.get("error"))
+            if code not in _GONE:
+                raise
+            await self._store.write(CardFailed(card_id, code))
+            return self._anew(request, known.channel, known.kind, known.level)
+        await self._store.write(CardPainted(card_id, request.version))
+        return Sent()
+
+    def _anew(self, request: ApprovalRequest, channel: str, kind: str, level: int) -> Delivery:
+        if request.status is not Status.PENDING:
+            return Sent()
+        again = Outgoing(
+            kind="slack.post",
+            payload={"channel": channel, "kind": kind, "level": level},
+            order=f"channel:{channel}",
+            request_id=request.id,
+        )
+        return Sent(outbox=(again,))
+
+    async def _ephemeral(self, item: OutboxItem) -> Delivery:
+        said = item.payload
+        await self._client.chat_postEphemeral(
+            channel=str(said["channel"]),
+            user=str(said["user"]),
+            text=str(said["text"]),
+            thread_ts=said.get("thread_ts"),
+        )
+        return Sent()
+
+    async def _thread(self, item: OutboxItem) -> Delivery:
+        """A line under the request's first card; without a card there is nowhere to say it."""
+        request = await self._request(item)
+        cards = await self._store.reads.cards(request.id)
+        first = next((c for c in cards if c.channel is not None and c.ts is not None), None)
+        if first is None or first.channel is None:
+            coming = any(c.state == "wanted" for c in cards)
+            return Later("no_card_yet", _CARD_SOON) if coming else Failed("no_card")
+        message = thread_message(str(item.payload["by"]), str(item.payload["text"]))
+        await self._client.chat_postMessage(channel=first.channel, thread_ts=first.ts, **message)
+        return Sent()
+
+    async def _dm(self, item: OutboxItem) -> Delivery:
+        """A word to one person: the outcome for whom the agent acted, or an approval that was voided."""
+        request = await self._request(item)
+        person = await self._directory.named(str(item.payload["user"]))
+        if person is None:
+            return Failed("user_not_found")
+        if item.payload.get("why") == "approval_voided":
+            message = approval_voided(request, str(item.payload.get("by", "somebody")))
+        else:
+            message = outcome(request)
+        await self._client.chat_postMessage(channel=person.id, **message)
+        return Sent()
+
+    async def _request(self, item: OutboxItem) -> ApprovalRequest:
+        assert item.request_id is not None, "cards and notes are of a request"
+        request = await self._store.reads.request(RequestId(item.request_id))
+        assert request is not None, "work for a request is stored with it"
+        return request
+
+    async def _card(self, request: ApprovalRequest, card_id: int) -> dict[str, Any]:
+        return card(request, card_id=str(card_id), names=await self._names(request))
+
+    async def _names(self, request: ApprovalRequest) -> Names:
+        """Who the human behind the request is; trouble in looking it up never holds a card up."""
+        named = request.submission.on_behalf_of
+        if named is None:
+            return Names()
+        try:
+            person = await self._directory.named(named)
+        except CannotVerify:
+            return Names()
+        return Names(unknown=frozenset({named})) if person is None else Names({named: person.name})
+
+    async def _channel(self, target: str) -> str:
+        """The channel to post in: a person's is their DM, whose id is needed to update it later."""
+        if target[:1] not in ("U", "W"):
+            return target
+        answer = await self._client.conversations_open(users=target)
+        return str(answer["channel"]["id"])
+
+    async def _earlier(self, item: OutboxItem, channel: str) -> str | None:
+        """`ts` of this card's message, if an earlier try has left one."""
+        wanted = {"request_id": item.request_id, "card_id": str(item.payload["card_id"])}
+        try:
+            async for message in self._history(channel, item.first_attempt_at - _CLOCK_SKEW):
+                metadata = message.get("metadata") or {}
+                if metadata.get("event_type") == ids.CARD_EVENT and metadata.get("event_payload") == wanted:
+                    return str(message["ts"])
+        except SlackApiError as refused:
+            if refused.response.get("error") not in _UNREADABLE:
+                raise
+        return None
+
+    async def _history(self, channel: str, since: datetime) -> AsyncIterator[dict[str, Any]]:
+        cursor: str | None = None
+        for _ in range(_HISTORY_PAGES):
+            page = await self._client.conversations_history(
+                channel=channel,
+                oldest=f"{since.timestamp():.6f}",
+                limit=15,
+                include_all_metadata=True,
+                cursor=cursor,
+            )
+            for message in page["messages"]:
+                yield message
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return
+
+    async def _refused(self, item: OutboxItem, refused: SlackApiError) -> Delivery:
+        """What Slack's refusal means for the row."""
+        response = refused.response
+        status = response.status_code if isinstance(response, AsyncSlackResponse) else 0
+        data = response.data if isinstance(response, AsyncSlackResponse) else {}
+        code = str(data.get("error")) if isinstance(data, dict) and data.get("error") else f"http_{status}"
+        if status == 429 or code in ("ratelimited", "rate_limited"):
+            return Later(code, _retry_after(response))
+        if status >= 500 or status == 0:
+            return Unclear(code)
+        if code in _TRANSIENT:
+            return Later(code)
+        if item.kind == "slack.post":
+            await self._store.write(CardFailed(int(item.payload["card_id"]), code))
+        return Failed(code)
+
+
+def _retry_after(response: Any) -> timedelta:
+    text = str(response.headers.get("Retry-After", "1"))
+    return timedelta(seconds=max(int(text), 1) if text.isdigit() else 1)
+
+
+def _sent_event(request: ApprovalRequest, channel: str, item: OutboxItem) -> Event:
+    return Event(
+        name="notification_sent",
+        actor=Actor.system("slack"),
+        via=Via.SCHEDULER,
+        body={
+            "kind": item.kind,
+            "channel": channel,
+            "target": item.payload["channel"],
+            "level": item.payload["level"],
+        },
+        agent=request.agent,
+        request_id=request.id,
+        session_id=request.submission.session_id,
+    )
