@@ -1,0 +1,124 @@
+"""The demo without a person: the reviewers' part is played, and every effect is checked.
+
+The story is fixed: one setting is changed to a smaller value, a migration is approved after the agent's
+owner was refused, a deployment is approved by two people, the backups are kept. Then files, records
+and the audit have to say so.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bot.demo import shop
+from bot.demo.reviewer import DANA, OLGA, PRIYA, RAFAEL, SAM, SUKI, Reviewer
+from bot.demo.stage import Stage
+
+SETTLED_FOR = "100"
+"""What Dana allows for `max_connections`, instead of the agent's 500."""
+
+WHY_NOT = "We may need them: the migration ran five minutes ago. Delete those older than 30 days instead."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    expected: object
+    found: object
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is as it should be."""
+        return self.expected == self.found
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"  ok       {self.what}"
+        return f"  DIFFERS  {self.what}: expected {self.expected!r}, found {self.found!r}"
+
+
+async def review(page: str) -> None:
+    """Play the reviewers of one round.
+
+    Raises:
+        DemoError: something did not appear, or was not accepted.
+    """
+    async with httpx.AsyncClient(base_url=page, trust_env=False) as http:
+        people = Reviewer(http)
+        await _modify(people)
+        await _approve(people)
+        await _approve_as_two(people)
+        await _reject(people)
+
+
+async def _modify(people: Reviewer) -> None:
+    card = await people.card("Change setting")
+    await people.click(DANA, card, "request.modify")
+    values = {"param:/new_value": SETTLED_FOR, "reason": "The database takes 120 at most."}
+    await people.fill_in(DANA, "request.modify", **values)
+    await people.decided(card)
+
+
+async def _approve(people: Reviewer) -> None:
+    card = await people.card("Run SQL")
+    await people.click(OLGA, card, "request.approve")
+    await people.told(OLGA)
+    await people.click(SAM, card, "request.approve")
+    await people.decided(card)
+
+
+async def _approve_as_two(people: Reviewer) -> None:
+    card = await people.card("Deploy")
+    await people.click(RAFAEL, card, "request.approve")
+    await people.click(SUKI, card, "request.approve")
+    await people.decided(card)
+
+
+async def _reject(people: Reviewer) -> None:
+    card = await people.card("rm -rf")
+    await people.click(PRIYA, card, "request.reject")
+    await people.fill_in(PRIYA, "request.reject", reason=WHY_NOT)
+    await people.decided(card)
+
+
+async def findings(stage: Stage) -> list[Finding]:
+    """What the files, Keyturn's records and its audit say after one round."""
+    bearer = {"Authorization": f"Bearer {stage.auditor_token_file.read_text('utf-8')}"}
+    async with httpx.AsyncClient(base_url=stage.server, headers=bearer, trust_env=False) as http:
+        requests = (await http.get("/v1/requests")).json()["items"]
+        verified = (await http.get("/v1/audit/verify")).json()
+    return [*_effects(stage.shop), *_records(requests), Finding("the audit verifies", True, verified["ok"])]
+
+
+def _effects(place: Path) -> list[Finding]:
+    return [
+        Finding("auto-approved: the image cache is empty", 0, shop.images(place)),
+        Finding("blocked: /etc was not written to", False, Path("/etc/keyturn-demo.conf").exists()),
+        Finding(f"modified: max_connections is {SETTLED_FOR}", int(SETTLED_FOR), shop.limit(place)),
+        Finding("approved: the migration is applied", [shop.migration(1)], shop.migrations(place)),
+        Finding("approved: orders has its new column", True, "note_1" in shop.columns(place, "orders")),
+        Finding("approved: the old carts are dropped", [], shop.columns(place, "carts_2023")),
+        Finding("approved by two: the new version is live", shop.version(1), shop.live_version(place)),
+        Finding("rejected: the backups are still there", 3, shop.backups(place)),
+    ]
+
+
+def _records(requests: list[dict[str, Any]]) -> list[Finding]:
+    """How Keyturn remembers it; requests come newest first."""
+    expected = {
+        "file_delete": ("approved", "policy_rule", [], "succeeded"),
+        "file_write": ("rejected", "policy_rule", [], "not_started"),
+        "config_change": ("modified", "human", [DANA], "succeeded"),
+        "database_modify": ("approved", "human", [SAM], "succeeded"),
+        "deployment": ("approved", "human", [RAFAEL, SUKI], "succeeded"),
+        "command_execute": ("rejected", "human", [PRIYA], "not_started"),
+    }
+    found = {
+        r["type"]: (r["status"], r["cause"], [p["id"] for p in r["decision"]["by"]], r["execution"]["state"])
+        for r in requests
+        if r["decision"]
+    }
+    return [Finding(f"on record: {name}", outcome, found.get(name)) for name, outcome in expected.items()]
