@@ -219,9 +219,7 @@ class Guard(Generic[P, R]):
         options: flows.CommonOptions,
     ) -> None:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__qualname__} is a generator: calling it runs nothing yet. Guard what it calls"
-            )
+            raise TypeError(f"{function!r} is a generator: calling it runs nothing yet; guard what it calls")
         self._shape = Shape(function, exclude)
         self._function = function
         self._type = action_type
@@ -277,6 +275,6 @@ class Guard(Generic[P, R]):
             text = self._says
         else:
             text = given(*args, **kwargs) if callable(given) else given.format_map(bound.params)
-        return (
-            text if len(text) <= LONGEST_DESCRIPTION else text[: LONGEST_DESCRIPTION - 14] + " … (truncated)"
-        )
+        if len(text) <= LONGEST_DESCRIPTION:
+            return text
+        return text[: LONGEST_DESCRIPTION - len(_CUT)] + _CUT
