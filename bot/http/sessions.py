@@ -6,13 +6,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot.core import jsontext
 from bot.http import wire
 from bot.http.auth import AGENT, ANYONE
 from bot.http.bodies import SessionBody, SessionEndBody
 from bot.http.face import Face, json_response
 from bot.http.fields import read
 from bot.http.plain import json_of
+from bot.store.reads import AuditEvent
 
 
 class SessionRoutes:
@@ -49,9 +49,18 @@ class SessionRoutes:
         return json_response({"items": [_event(event) for event in events]})
 
 
-def _event(event: Any) -> Mapping[str, Any]:
+def _event(event: AuditEvent) -> Mapping[str, Any]:
+    actor = event.actor
     return {
-        **jsontext.reread(event.canonical),
-        "prev_hash": event.prev_hash.hex(),
-        "hash": event.hash.hex(),
+        "seq": event.seq,
+        "at": event.at,
+        "event": event.event,
+        "actor": {"type": actor.type.value, "id": actor.id, "name": actor.name},
+        "via": event.via.value,
+        "agent": event.agent,
+        "request_id": event.request_id,
+        "session_id": event.session_id,
+        "body": event.body,
+        "prev_hash": event.prev_hash,
+        "hash": event.hash,
     }

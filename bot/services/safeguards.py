@@ -36,7 +36,7 @@ class SafeguardsRequests:
             NotFound: there is none.
         """
         kept = await self._store.reads.idempotent(agent.name, _SCOPE, _key(client_id))
-        if kept is None or kept.request_id is None:
+        if kept is None:
             raise NotFound(f"There is no request {client_id}, or it is not yours.")
         return await self._approvals.get(agent, kept.request_id)
 
