@@ -1,7 +1,7 @@
 """One digest over the sources of the sandbox's page.
 
-The built page in `static/` is committed and shipped, so nothing rebuilds it by itself. `static/SOURCES.sha256`
-records the sources it was built from; `--check` fails when they have changed since.
+The built page in `static/` is committed and shipped, so nothing rebuilds it by itself.
+`static/SOURCES.sha256` records the sources it was built from; `--check` fails when they have changed since.
 """
 
 import argparse
@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 PAGE = HERE / "page"
 DIGEST_FILE = HERE / "static" / "SOURCES.sha256"
 NOT_SOURCES = ("node_modules",)
+OUTDATED = "The built page is older than its sources: run `npm ci && npm run build` in bot/sandbox/page.\n"
 
 
 def sources(page: Path = PAGE) -> list[Path]:
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if DIGEST_FILE.read_text().strip() == digest():
         return 0
-    sys.stderr.write("The built page is older than its sources: run `npm ci && npm run build` in bot/sandbox/page\n")
+    sys.stderr.write(OUTDATED)
     return 1
 
 

@@ -5,6 +5,7 @@
  * would not); rich_text, markdown, video, charts and the rest are drawn by slack-blocks-to-jsx.
  */
 import { memo, useId } from "react";
+import { Boundary } from "./boundary";
 import { Control, Overflow } from "./controls";
 import { plain } from "./desk";
 import { blockId, firstState, isStateful } from "./elements";
@@ -23,7 +24,9 @@ export function Blocks({ blocks, host }: { blocks: Block[]; host: Host }) {
     const id = blockId(block, index);
     return (
       <div key={id} className={`block block-${block.type}`} data-block-id={id} data-block-type={block.type}>
-        <Drawn block={block} place={{ host, block: id }} />
+        <Boundary instead={<span className="unknown">The sandbox could not draw this {block.type} block.</span>}>
+          <Drawn block={block} place={{ host, block: id }} />
+        </Boundary>
       </div>
     );
   });

@@ -28,7 +28,11 @@ export function ConfirmProvider({ children }: { children: React.ReactNode }) {
 
 function Confirm({ confirmation, answer }: { confirmation: Confirmation; answer: (yes: boolean) => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  const yes = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    dialog.current?.showModal();
+    yes.current?.focus();
+  }, []);
   const { title, text, confirm, deny, style } = confirmation;
   return (
     <dialog
@@ -48,7 +52,7 @@ function Confirm({ confirmation, answer }: { confirmation: Confirmation; answer:
         </button>
         <button
           type="button"
-          autoFocus
+          ref={yes}
           className={`button filled ${style === "danger" ? "danger" : "primary"}`}
           data-testid="confirm-yes"
           onClick={() => answer(true)}

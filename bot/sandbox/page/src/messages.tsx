@@ -239,7 +239,9 @@ export function Thread({ channel, ts, focused, onClose }: { channel: Channel; ts
   const messages = useMemo(() => visible(channel, me.id), [channel, me.id]);
   const root = messages.find((message) => message.ts === ts);
   const replies = messages.filter((message) => isReply(message) && message.thread_ts === ts);
-  useEffect(() => pane.current?.focus(), [ts]);
+  useEffect(() => {
+    pane.current?.focus();
+  }, [ts]);
   return (
     <aside ref={pane} className="thread" aria-label="Thread" data-testid="thread" tabIndex={-1} onKeyDown={(event) => event.key === "Escape" && onClose()}>
       <header className="pane-head">

@@ -1,4 +1,5 @@
 /** “Act as”: one click on a face makes the page that person's. */
+import { useEffect, useRef } from "react";
 import { Avatar } from "./avatar";
 import { standing, useDesk } from "./desk";
 import type { User } from "./types";
@@ -14,8 +15,12 @@ interface PeopleProps {
 
 export function People({ waiting, onPick }: PeopleProps) {
   const { state, me } = useDesk();
+  const row = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    row.current?.querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [me.id]);
   return (
-    <div className="people" role="group" aria-label="Act as">
+    <div ref={row} className="people" role="group" aria-label="Act as">
       {actors(state.users).map((user) => {
         const note = standing(user, state.team.id);
         const about = [user.real_name, user.title, note, waiting.has(user.id) && "has new messages"].filter(Boolean).join(", ");

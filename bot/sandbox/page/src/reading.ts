@@ -51,6 +51,7 @@ export function useAnnouncement(state: State | null, me: string | undefined): st
     const ts = latest ? Number.parseFloat(latest[1].ts) : 0;
     const before = known.current;
     known.current = { me, ts: Math.max(ts, before?.me === me ? before.ts : 0) };
+    if (before?.me !== me) setSaid("");
     if (!latest || before?.me !== me || ts <= before.ts) return;
     const [channel, message] = latest;
     if (message.user === me || (message.ephemeral_to && message.ephemeral_to !== me)) return;
