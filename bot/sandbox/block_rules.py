@@ -5,6 +5,7 @@ Whole messages and views are judged in `limits.py`, which knows about surfaces a
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from bot.sandbox.schema import (
@@ -16,6 +17,7 @@ from bot.sandbox.schema import (
     choice,
     flag,
     items,
+    number_in_text,
     record,
     string,
     whole,
@@ -68,7 +70,7 @@ def _at_least_one(*names: str) -> Rule:
 
 def _ordered(low: str, high: str) -> Rule:
     def check(value: Any, at: str) -> Iterator[Problem]:
-        if low in value and high in value and float(value[low]) > float(value[high]):
+        if low in value and high in value and Decimal(value[low]) > Decimal(value[high]):
             yield f"{at}/{low}", f"must not be greater than {high}"
 
     return check
@@ -214,9 +216,9 @@ ELEMENTS: dict[str, Rule] = {
         {
             "action_id": ACTION_ID,
             "is_decimal_allowed": flag,
-            "initial_value": string(),
-            "min_value": string(),
-            "max_value": string(),
+            "initial_value": number_in_text,
+            "min_value": number_in_text,
+            "max_value": number_in_text,
             "placeholder": plain(150),
             "focus_on_load": flag,
             "dispatch_action_config": DISPATCH,

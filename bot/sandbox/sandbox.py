@@ -113,7 +113,7 @@ class Sandbox:
         stack = self.workspace.views.stacks.get(user)
         return stack[-1] if stack else None
 
-    async def until(self, look: Callable[[], Found], timeout: float = 10.0) -> Found:
+    async def until(self, look: Callable[[], Found | None], timeout: float = 10.0) -> Found:
         """The first truthy answer of `look`, asked now and after every change, or TimeoutError."""
         return await self.wake.until(look, timeout)
 

@@ -5,6 +5,7 @@ built from data by the functions below, so that a table of limits reads like Sla
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 Problem = tuple[str, str]
@@ -23,6 +24,16 @@ def string(maximum: int | None = None, minimum: int = 0) -> Rule:
             yield at, f"must be less than {maximum + 1} characters"
 
     return check
+
+
+def number_in_text(value: Any, at: str) -> Iterator[Problem]:
+    """A number written as a string."""
+    try:
+        finite = isinstance(value, str) and Decimal(value).is_finite()
+    except InvalidOperation:
+        finite = False
+    if not finite:
+        yield at, "must provide a number, as a string"
 
 
 def flag(value: Any, at: str) -> Iterator[Problem]:

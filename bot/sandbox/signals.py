@@ -38,7 +38,7 @@ class Signal:
         finally:
             self._waiters.discard(waiter)
 
-    async def until(self, look: Callable[[], Found], timeout: float) -> Found:
+    async def until(self, look: Callable[[], Found | None], timeout: float) -> Found:
         """Return the first truthy answer of `look`, asked at once and after every change.
 
         Raises:

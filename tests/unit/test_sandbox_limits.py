@@ -1,4 +1,4 @@
-"""The sandbox's Block Kit rules, held against the limits and examples that slackblocks and Slack's SDKs publish."""
+"""The sandbox's Block Kit rules, held against what slackblocks and Slack's SDKs publish."""
 
 import json
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def mrkdwn(length: int) -> Json:
 def example(name: str, **changes: Any) -> Json:
     """A valid block or element of slackblocks, changed."""
     folder = "blocks" if (SLACKBLOCKS / "valid" / "blocks" / f"{name}.json").exists() else "elements"
-    return load(SLACKBLOCKS / "valid" / folder / f"{name}.json") | changes
+    return {**load(SLACKBLOCKS / "valid" / folder / f"{name}.json"), **changes}
 
 
 def option(**changes: Any) -> Json:
@@ -82,9 +82,8 @@ def groups(count: int, options: int, label: int = 1) -> Json:
 
 
 def choices(name: str, count: int) -> Json:
-    return accessory(
-        example(name, options=[option()] * count) | {"initial_options": None, "initial_option": None}
-    )
+    menu = example(name, options=[option()] * count)
+    return accessory({key: value for key, value in menu.items() if not key.startswith("initial")})
 
 
 def overflow(count: int, **changes: Any) -> Json:
@@ -96,7 +95,7 @@ def typed(**element: Any) -> Json:
 
 
 def modal(**changes: Any) -> Json:
-    return load(SLACKBLOCKS / "valid" / "views" / "modal_with_blocks.json") | changes
+    return {**load(SLACKBLOCKS / "valid" / "views" / "modal_with_blocks.json"), **changes}
 
 
 def rows(count: int, columns: int, text: str = "x") -> list[list[Json]]:
@@ -346,6 +345,7 @@ def test_reasons_name_the_place_in_slacks_words() -> None:
         ("text", "must provide an array"),
         ([CARD | {"title": None}], "at least one of"),
         ([select(initial_option=option(value="other"))], "must exactly match an option"),
+        ([typed(type="number_input", is_decimal_allowed=True, min_value="ten")], "must provide a number"),
     ],
 )
 def test_what_slack_refuses_about_a_message_is_refused(blocks: Any, reason: str) -> None:
