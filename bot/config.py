@@ -7,7 +7,7 @@ set; secrets are `SecretStr`, so that no log and no traceback shows them.
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -31,8 +31,11 @@ def _comma_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-class Settings(BaseModel):
-    """Everything the environment says. Field names are the variables' names in lower case."""
+class StoreSettings(BaseModel):
+    """Where Keyturn keeps things: enough for commands that need no Slack.
+
+    Field names are the variables' names in lower case.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,13 +46,9 @@ class Settings(BaseModel):
     keyturn_public_url: str = ""
     keyturn_key_dir: Path = Path(".keyturn/keys")
     keyturn_webhook_allow: Annotated[tuple[str, ...], BeforeValidator(_comma_list)] = ()
-    slack_bot_token: SecretStr = Field(min_length=1)
-    slack_signing_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(_comma_list)] = ()
-    slack_app_token: SecretStr | None = None
-    slack_api_url: str = SLACK_API
 
     @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "Settings":
+    def read(cls, environment: Mapping[str, str]) -> Self:
         """The settings of this environment.
 
         Raises:
@@ -69,6 +68,33 @@ class Settings(BaseModel):
             except ValidationError as error:
                 faults = [_fault(dict(detail)) for detail in error.errors()]
         raise ConfigError("Keyturn cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    @property
+    def database_path(self) -> Path:
+        """The database file.
+
+        Raises:
+            ConfigError: the URL is not of a kind that this Keyturn can open.
+        """
+        scheme, _, path = self.keyturn_database_url.partition(":///")
+        if scheme != "sqlite" or not path:
+            raise ConfigError("KEYTURN_DATABASE_URL must be sqlite:///PATH, such as sqlite:///keyturn.db.")
+        return Path(path)
+
+    @property
+    def public_url(self) -> str:
+        """Where agents reach this server, without a trailing slash."""
+        given = self.keyturn_public_url or f"http://{self.keyturn_host}:{self.keyturn_port}"
+        return given.rstrip("/")
+
+
+class Settings(StoreSettings):
+    """Everything the environment says, Slack's secrets included."""
+
+    slack_bot_token: SecretStr = Field(min_length=1)
+    slack_signing_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(_comma_list)] = ()
+    slack_app_token: SecretStr | None = None
+    slack_api_url: str = SLACK_API
 
     @model_validator(mode="after")
     def _secrets_are_there(self) -> "Settings":
@@ -97,12 +123,6 @@ class Settings(BaseModel):
         """Whether the Slack it talks to is a sandbox on this machine."""
         host = urlsplit(self.slack_api_url).hostname or ""
         return self.slack_api_url != SLACK_API and _is_loopback(host)
-
-    @property
-    def public_url(self) -> str:
-        """Where agents reach this server, without a trailing slash."""
-        given = self.keyturn_public_url or f"http://{self.keyturn_host}:{self.keyturn_port}"
-        return given.rstrip("/")
 
 
 def _is_loopback(host: str) -> bool:

@@ -47,11 +47,8 @@ from bot.core.models import (
     Verdict,
     Via,
 )
+from bot.core.params import MONEY_TYPES
 from bot.core.quorum import live_approvals, missing, stricter
-
-MONEY_TYPES = frozenset({"transaction", "transfer", "payment", "refund", "withdrawal", "payout"})
-"""Types whose edits always need a second person, as deployments do."""
-
 
 @dataclass(frozen=True, slots=True)
 class Given:

@@ -8,6 +8,7 @@ it says is on disk.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from bot.core import executing, jsontext, lifecycle
@@ -49,6 +50,9 @@ from bot.store import Store
 from bot.store.commands import ClaimRequest, CreateRequest, Idempotency, RecordEvents, SaveTransition
 
 T = TypeVar("T")
+
+NoteDeadline = Callable[[datetime | None], None]
+"""Told each deadline once it is stored (`Scheduler.note`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Approvals:
         receipts: Receipts,
         clock: Clock,
         new_id: Callable[[str], str],
+        note_deadline: NoteDeadline,
     ) -> None:
         self._store = store
         self._policies = policies
@@ -99,6 +104,7 @@ class Approvals:
         self._receipts = receipts
         self._clock = clock
         self._new_id = new_id
+        self._note_deadline = note_deadline
 
     @property
     def groups(self) -> Mapping[str, ApproverSet]:
@@ -147,6 +153,7 @@ class Approvals:
         created = await self._store.write(CreateRequest(step, idempotency))
         if not created.created:
             return await self._present(RequestId(created.request_id)), False
+        self._note_deadline(step.request.next_deadline_at)
         return await self._past_unfillable_levels(step.request), True
 
     async def get(self, agent: Agent, request_id: str) -> ApprovalRequest:
@@ -276,8 +283,9 @@ class Approvals:
                 await self._store.write(RecordEvents((event,), now))
                 raise
             answer = self._claim_answer(step, audience)
-            if await self._store.write(ClaimRequest(step, idempotency, answer)) is not None:
-                return answer
+            stored = await self._store.write(ClaimRequest(step, idempotency, answer))
+            if stored is not None:
+                return stored
 
     async def report(self, agent: Agent, request_id: str, outcome: Outcome) -> ApprovalRequest:
         """Record what became of a claimed action.
@@ -363,6 +371,7 @@ class Approvals:
             step = lifecycle.nobody_may_approve(request, members={}, now=self._clock.now())
             if await self._store.write(SaveTransition(step)):
                 request = step.request
+                self._note_deadline(request.next_deadline_at)
             else:
                 request = await self._present(request.id)
         return request

@@ -4,7 +4,6 @@ A receipt is a compact JWS signed with Ed25519. The private key lives in the key
 0600, and is made at the first start; its public half is in the JWKS.
 """
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from joserfc import jws
 from joserfc.jwk import OKPKey
 
 from bot.core.models import ApprovalRequest
+from bot.services.keys import private_file
 
 LIFETIME = timedelta(minutes=5)
 """From the claim to the receipt's `exp`."""
@@ -40,11 +40,10 @@ class Receipts:
         Raises:
             OSError: the directory cannot be written, or the key cannot be read.
         """
-        key_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = key_dir / "receipts.pem"
-        if not path.exists():
-            _write_private(path, OKPKey.generate_key("Ed25519").as_pem(private=True))
-        return cls(OKPKey.import_key(path.read_bytes()), issuer)
+        pem = private_file(
+            key_dir / "receipts.pem", lambda: OKPKey.generate_key("Ed25519").as_pem(private=True)
+        )
+        return cls(OKPKey.import_key(pem), issuer)
 
     def sign(
         self, request: ApprovalRequest, *, id: str, audience: str | None, now: datetime
@@ -85,14 +84,3 @@ class Receipts:
         """The public key, as `/.well-known/jwks.json` serves it."""
         public = self._key.as_dict(private=False)
         return {"keys": [{**public, "kid": self._kid, "use": "sig", "alg": "EdDSA"}]}
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write once, readable by the owner only, whole or not at all."""
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)

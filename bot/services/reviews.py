@@ -45,7 +45,7 @@ from bot.core.models import (
 )
 from bot.core.params import check_params
 from bot.core.reviewing import Given
-from bot.services.approvals import Approvals
+from bot.services.approvals import Approvals, NoteDeadline
 from bot.services.directory import Directory
 from bot.store import Store
 from bot.store.commands import RecordEvents, SaveTransition
@@ -70,11 +70,19 @@ class Click:
 class Reviews:
     """Verdicts on requests, as people in Slack give them."""
 
-    def __init__(self, store: Store, approvals: Approvals, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        approvals: Approvals,
+        directory: Directory,
+        clock: Clock,
+        note_deadline: NoteDeadline,
+    ) -> None:
         self._store = store
         self._approvals = approvals
         self._directory = directory
         self._clock = clock
+        self._note_deadline = note_deadline
 
     async def review(self, click: Click) -> ApprovalRequest:
         """Record a verdict durably and return the request as it now stands.
@@ -129,7 +137,8 @@ class Reviews:
             if met:
                 return
             step = lifecycle.nobody_may_approve(request, members=members, now=self._clock.now())
-            await self._store.write(SaveTransition(step))
+            if await self._store.write(SaveTransition(step)):
+                self._note_deadline(step.request.next_deadline_at)
 
     async def resolve(self, names: Iterable[str]) -> dict[str, tuple[SlackId, ...]]:
         """Slack ids behind group names, ids and e-mail addresses, each as far as it is known now."""
