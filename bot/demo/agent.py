@@ -75,11 +75,10 @@ def dry_run(query: str, database: str) -> str:
 
 
 def _schema(connection: sqlite3.Connection) -> list[str]:
-    tables = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-    return [
-        f"{' '.join(sql.split())}  -- {connection.execute(f'SELECT count(*) FROM {name}').fetchone()[0]} rows"
-        for name, sql in tables.fetchall()
-    ]
+    query = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+    tables = connection.execute(query).fetchall()
+    rows = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name, _ in tables}
+    return [f"{sql}  -- {rows[name]} rows" for name, sql in tables]
 
 
 @client.requires_approval(

@@ -5,6 +5,7 @@ opened. What does not appear in time is a difference, and says what was there in
 """
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -36,6 +37,11 @@ class Card:
     ts: str
     text: str
     blocks: tuple[dict[str, Any], ...]
+
+    @property
+    def words(self) -> str:
+        """Everything written on it."""
+        return f"{self.text}\n{json.dumps(self.blocks, ensure_ascii=False)}"
 
     @property
     def undecided(self) -> bool:
@@ -71,6 +77,15 @@ class Reviewer:
             return now[0] if now else None
 
         return await self._until(look, f"the decision on the card {card.text!r}")
+
+    async def saying(self, card: Card, words: str) -> Card:
+        """The card once `words` stand on it."""
+
+        def look(state: dict[str, Any]) -> Card | None:
+            now = [seen for seen in _cards(state) if seen.ts == card.ts and words in seen.words]
+            return now[0] if now else None
+
+        return await self._until(look, f"{words!r} on the card {card.text!r}")
 
     async def click(self, user: str, card: Card, action_id: str) -> None:
         """Press a button of a card."""

@@ -94,14 +94,14 @@ async def stage(home: Path, port: int | None) -> AsyncIterator[Stage]:
     Raises:
         DemoError: a part did not start.
     """
-    database = {"KEYTURN_DATABASE_URL": f"sqlite:///{home / 'keyturn.db'}"}
+    own = {"KEYTURN_DATABASE_URL": f"sqlite:///{home / 'keyturn.db'}", "KEYTURN_KEY_DIR": str(home / "keys")}
     async with AsyncExitStack() as stack:
         slack, page, sandbox = await _sandbox(stack, home, port)
-        agent_token = await _credential(home, database, AGENT, "--owner", OWNER)
+        agent_token = await _credential(home, own, AGENT, "--owner", OWNER)
         auditor_token_file = home / "auditor-token"
-        token = await _credential(home, database, AUDITOR, "--no-owner", "--scope", "auditor")
+        token = await _credential(home, own, AUDITOR, "--no-owner", "--scope", "auditor")
         _write_private(auditor_token_file, token)
-        server, keyturn = await _server(stack, home, {**database, **slack}, page)
+        server, keyturn = await _server(stack, home, {**own, **slack}, page)
         yield Stage(home, page, server, agent_token, auditor_token_file, (sandbox, keyturn))
 
 
@@ -133,7 +133,6 @@ async def _server(
         KEYTURN_HOST="127.0.0.1",
         KEYTURN_PORT=str(port),
         KEYTURN_POLICIES=str(home / "policies"),
-        KEYTURN_KEY_DIR=str(home / "keys"),
         **variables,
     )
     child = await Child.start("server", ["-m", "bot.cli", "serve"], env=env, cwd=home, logs=home / "logs")
