@@ -242,6 +242,8 @@ class Ruling:
     ladder: tuple["LadderRule", ...] = ()
     never_approve: bool = False
     """True at or above `auto_reject_threshold` or in a block rule: an edit to this action is refused."""
+    grant_max_risk: RiskLevel | None = None
+    """The highest level that a grant may cover; None: the policy allows no grants."""
 
     @property
     def effect_is_review(self) -> bool:

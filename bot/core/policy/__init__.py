@@ -1,0 +1,28 @@
+"""What may run, who must agree, and why.
+
+`build` turns parsed policy files into an immutable `PolicySet`; `PolicySet.judge` rules on an
+action. Reading files is `bot.services.policies`' work.
+"""
+
+from bot.core.policy.building import WORKSPACE, Fault, build
+from bot.core.policy.format import PolicyFile, WorkspaceFile, json_schema
+from bot.core.policy.judging import NO_HISTORY, History, Judgement, Policy, PolicySet, Workspace
+from bot.core.policy.problems import PolicyError, Problem, dotted
+
+__all__ = [
+    "NO_HISTORY",
+    "WORKSPACE",
+    "Fault",
+    "History",
+    "Judgement",
+    "Policy",
+    "PolicyError",
+    "PolicyFile",
+    "PolicySet",
+    "Problem",
+    "Workspace",
+    "WorkspaceFile",
+    "build",
+    "dotted",
+    "json_schema",
+]

@@ -1,0 +1,284 @@
+"""From files to a compiled `PolicySet`, or to every reason why not.
+
+Files are checked one by one and then as a whole: undefined groups, thresholds that overlap, a
+quorum that nobody can fill and rules that can never match are faults, not surprises later.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from bot.core.digest import canonical, sha256
+from bot.core.models import ApproverSet, LadderRule, Requirement, RiskLevel, Target
+from bot.core.policy import checks, patterns
+from bot.core.policy.format import (
+    NOT_AVAILABLE,
+    Approvers,
+    EscalationRule,
+    People,
+    PolicyFile,
+    RequireRule,
+    Rule,
+    WorkspaceFile,
+)
+from bot.core.policy.globs import compile_path
+from bot.core.policy.judging import (
+    NEVER_APPROVE,
+    NEVER_REJECT,
+    Escalation,
+    Policy,
+    PolicySet,
+    Rules,
+    Workspace,
+)
+from bot.core.policy.judging import Rule as CompiledRule
+from bot.core.policy.patterns import Condition, Pattern
+from bot.core.policy.problems import Location
+from bot.core.policy.subject import Match, Subject
+from bot.core.policy.where import compile_where
+from bot.core.risk.weights import POINTS, TIERS, Money, Weights
+
+WORKSPACE = "workspace.yaml"
+"""The file that holds what policies share."""
+
+_CRITICAL = RiskLevel.CRITICAL.rank
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A problem whose line is still to be looked up."""
+
+    file: str
+    location: Location
+    wrong: str
+    instead: str
+
+
+def build(files: Mapping[str, Any]) -> PolicySet | list[Fault]:
+    """Compile parsed files.
+
+    Args:
+        files: What each file holds, by file name, in the order in which policies are tried.
+    """
+    faults: list[Fault] = []
+    models: dict[str, BaseModel] = {}
+    for name, content in files.items():
+        kind: type[BaseModel] = WorkspaceFile if name == WORKSPACE else PolicyFile
+        try:
+            models[name] = kind.model_validate(content)
+        except ValidationError as error:
+            faults.extend(_fault(name, detail, kind) for detail in error.errors())
+    workspace = models.pop(WORKSPACE, WorkspaceFile())
+    assert isinstance(workspace, WorkspaceFile)
+    policies = {name: model for name, model in models.items() if isinstance(model, PolicyFile)}
+    whole = not faults
+    faults.extend(Fault(*found) for found in checks.faults(workspace, policies, whole=whole))
+    if faults:
+        return faults
+    version = sha256(canonical({name: _plain(content) for name, content in files.items()}))
+    return _compiled(workspace, policies, version)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as text, so that the version tells apart what a double cannot."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | bool) or value is None else str(value)
+
+
+def _fault(file: str, detail: ErrorDetails, kind: type[BaseModel]) -> Fault:
+    location = tuple(step for step in detail["loc"] if step != "[key]")
+    key = str(location[-1]) if location else ""
+    match detail["type"]:
+        case "extra_forbidden" if key in NOT_AVAILABLE:
+            return Fault(file, location, f"{key} is not available: {NOT_AVAILABLE[key]}", "remove the key")
+        case "extra_forbidden":
+            known = checks.keys_at(kind, location[:-1])
+            return Fault(
+                file, location, f"{key!r} is not a key that belongs here", checks.suggestion(key, known)
+            )
+        case "missing":
+            return Fault(file, location, f"{key} is missing", f"add it: {checks.example(key)}")
+        case "value_error":
+            wrong, _, instead = detail["msg"].removeprefix("Value error, ").rpartition("; ")
+            return Fault(file, location, wrong or instead, instead if wrong else "correct it")
+        case "string_pattern_mismatch":
+            return Fault(
+                file, location, f"{detail['input']!r} does not look right", f"write {checks.example(key)}"
+            )
+        case "literal_error":
+            return Fault(
+                file,
+                location,
+                f"{detail['input']!r} is not known",
+                f"write one of {detail['ctx']['expected']}",
+            )
+    message = detail["msg"]
+    return Fault(file, location, message[:1].lower() + message[1:], f"write {checks.example(key)}")
+
+
+# -- compiling ------------------------------------------------------------------------------
+
+
+def _compiled(shared: WorkspaceFile, policies: Mapping[str, PolicyFile], version: str) -> PolicySet:
+    groups = {name: _people(people, name) for name, people in shared.groups.items()}
+    workspace = Workspace(
+        shared.admin_channel,
+        _people(shared.operators, "operators"),
+        _people(shared.auditors, "auditors"),
+        groups,
+    )
+    compiled = [_policy(file, model, workspace) for file, model in policies.items()]
+    compiled.sort(key=lambda policy: policy.is_default)
+    return PolicySet(version, workspace, tuple(compiled))
+
+
+def _people(people: People | None, name: str, *, seat: bool = True) -> ApproverSet:
+    if people is None:
+        return ApproverSet(name, "users", (), seat)
+    if people.slack_usergroup is not None:
+        return ApproverSet(name, f"slack_usergroup:{people.slack_usergroup}", None, seat)
+    return ApproverSet(name, "users", people.users or (), seat)
+
+
+def _policy(file: str, model: PolicyFile, workspace: Workspace) -> Policy:
+    applies = model.applies_to
+    groups = workspace.groups
+    return Policy(
+        name=model.name or file.removesuffix(".yaml").removesuffix(".yml"),
+        file=file,
+        agents=_when("agents", applies.agents if applies else None, patterns.agent),
+        types=_when("action_types", applies.action_types if applies else None, patterns.action_type),
+        is_default=applies is None,
+        approve_up_to=_rank(model.auto_approve_threshold, NEVER_APPROVE),
+        reject_from=_rank(model.auto_reject_threshold, NEVER_REJECT),
+        thresholds=(model.auto_approve_threshold, model.auto_reject_threshold),
+        weights=_weights(model),
+        block=Rules([_rule(rule, groups) for rule in model.block]),
+        require=Rules([_rule(rule, groups) for rule in model.require]),
+        allow=Rules([_rule(rule, groups, allow=True) for rule in model.allow]),
+        requirement=_requirement(model.approvers, groups),
+        channel=model.channel or workspace.admin_channel,
+        level_wait=model.default_timeout,
+        approval_valid_for=model.approval_valid_for,
+        agent_may_escalate_to=tuple(groups[name] for name in model.agent_may_escalate_to),
+        grant_max_risk=model.grant_max_risk,
+        escalations=_escalations(model.escalation_rules, groups),
+    )
+
+
+def _rank(threshold: str, never: int) -> int:
+    return never if threshold == "never" else RiskLevel(threshold).rank
+
+
+def _when(key: str, globs: Sequence[str] | None, compiled: Any) -> tuple[Condition, ...]:
+    return () if globs is None else (Condition(key, compiled(globs), _listed(globs)),)
+
+
+def _weights(model: PolicyFile) -> Weights:
+    tiers = model.money.tiers or TIERS
+    money = Money(model.money.base, dict(model.money.rates), tuple(sorted(tiers)))
+    return Weights({**POINTS, **model.weights}, money)
+
+
+def _requirement(approvers: Approvers, groups: Mapping[str, ApproverSet]) -> Requirement:
+    sets = [groups[name] for name in approvers.groups or ()]
+    if approvers.users:
+        sets.append(ApproverSet(None, "users", approvers.users))
+    seats = len(approvers.groups or ()) if approvers.one_from_each else 0
+    return Requirement(max(approvers.quorum, seats), approvers.one_from_each, tuple(sets))
+
+
+def _rule(rule: Rule, groups: Mapping[str, ApproverSet], *, allow: bool = False) -> CompiledRule:
+    approvers = rule.approvers if isinstance(rule, RequireRule) else None
+    plain = [kind for kind in rule.action_type or () if not set(kind) & set("*?[")]
+    return CompiledRule(
+        name=rule.name,
+        pattern=_pattern(rule, allow=allow),
+        types=frozenset(plain) if rule.action_type and len(plain) == len(rule.action_type) else None,
+        requirement=_requirement(approvers, groups) if approvers else None,
+    )
+
+
+def _pattern(rule: Rule, *, allow: bool) -> Pattern:
+    highest = rule.max_risk or (RiskLevel.MEDIUM if allow else RiskLevel.CRITICAL)
+    return Pattern(
+        min_rank=rule.min_risk.rank if rule.min_risk else 0,
+        max_rank=highest.rank,
+        conditions=tuple(_conditions(rule, allow=allow)),
+    )
+
+
+def _conditions(rule: Rule, *, allow: bool) -> Iterator[Condition]:
+    """The conditions, cheap ones first."""
+    if rule.action_type:
+        yield Condition("action_type", patterns.action_type(rule.action_type), _listed(rule.action_type))
+    if rule.agent:
+        yield Condition("agent", patterns.agent(rule.agent), _listed(rule.agent))
+    if rule.environment:
+        yield Condition(
+            "environment", patterns.environment(rule.environment, every=allow), _listed(rule.environment)
+        )
+    for key, comparisons in (rule.where or {}).items():
+        said = ", ".join(f"{name} {operand}" for name, operand in comparisons.items())
+        yield Condition(f"where {key}", compile_where(key, comparisons), said)
+    if rule.path_pattern:
+        yield _path_condition(rule, allow=allow)
+    if rule.command_pattern:
+        test = patterns.every_command if allow else patterns.any_command
+        yield Condition("command_pattern", test(rule.command_pattern), rule.command_pattern)
+
+
+def _path_condition(rule: Rule, *, allow: bool) -> Condition:
+    globs = [glob for pattern in rule.path_pattern or () for glob in compile_path(pattern)]
+    access = frozenset(rule.access or ())
+    if allow:
+        test = patterns.every_path(globs, access, with_command=rule.command_pattern is not None)
+    else:
+        test = patterns.any_path(globs, access)
+    return Condition("path_pattern", test, _listed(rule.path_pattern or ()))
+
+
+def _escalations(
+    rules: Sequence[EscalationRule], groups: Mapping[str, ApproverSet]
+) -> tuple[Escalation, ...]:
+    ordered = sorted(rules, key=lambda rule: rule.priority)
+    return tuple(Escalation(_rung(rule, groups), tuple(_trigger(rule))) for rule in ordered)
+
+
+def _rung(rule: EscalationRule, groups: Mapping[str, ApproverSet]) -> LadderRule:
+    asked = groups[rule.escalate_to]
+    return LadderRule(
+        name=rule.name,
+        after=rule.trigger.after,
+        wait=rule.wait,
+        escalate_to=ApproverSet(asked.group, asked.source, asked.users, seat=False),
+        may_approve=rule.may_approve,
+        notify=tuple(Target(kind, address) for target in rule.notify for kind, address in target.items()),
+    )
+
+
+def _trigger(rule: EscalationRule) -> Iterator[Condition]:
+    trigger = rule.trigger
+    if trigger.risk_at_least is not None:
+        rank = trigger.risk_at_least.rank
+
+        def risky(subject: Subject) -> Match:
+            return Match.YES if subject.rank >= rank else Match.NO
+
+        yield Condition("risk_at_least", risky, trigger.risk_at_least.value)
+    if trigger.action_types:
+        yield Condition(
+            "action_types", patterns.action_type(trigger.action_types), _listed(trigger.action_types)
+        )
+    for key, comparisons in (trigger.where or {}).items():
+        yield Condition(f"where {key}", compile_where(key, comparisons), "")
+
+
+def _listed(items: Sequence[str]) -> str:
+    return " or ".join(items[:3]) + (" …" if len(items) > 3 else "")

@@ -1,0 +1,305 @@
+"""What is wrong with policies that are each well-formed: contradictions and things undefined."""
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+
+from pydantic import BaseModel
+
+from bot.core.models import RiskLevel
+from bot.core.policy.format import Approvers, People, PolicyFile, RequireRule, Rule, WorkspaceFile
+from bot.core.policy.problems import Location
+from bot.core.risk.actions import KNOWN_TYPES
+
+Found = tuple[str, Location, str, str]
+"""File, location, what is wrong, what to write instead."""
+
+RESERVED = frozenset({"auto_approve_threshold", "auto_reject_threshold", "paused", "no_policy", "default"})
+"""Rule names that Keyturn itself gives."""
+
+_WITH_PATHS = frozenset({"file_write", "file_delete", "command_execute", "network_request"})
+
+_EXAMPLES = {
+    "approvers": "approvers: {quorum: 1, groups: [oncall]}", "name": "name: production", "trigger": "trigger: {after: 5m}",
+    "escalate_to": "escalate_to: security", "after": "after: 5m", "channel": "a channel id such as C0123456, or \"#name\"",
+    "admin_channel": "a channel id such as C0123456, or \"#name\"", "users": "Slack ids (U…) or e-mail addresses",
+    "slack_usergroup": "the id of a Slack user group, S…", "quorum": "a whole number from 1 on",
+    "base": "a currency in capitals such as USD", "block": "a list of rules", "require": "a list of rules",
+    "allow": "a list of rules", "groups": "a list of group names, or in workspace.yaml a mapping of names to people",
+    "tiers": "pairs of least amount and points: [[1000, 20], [10000, 40]]",
+}  # fmt: skip
+
+
+def example(key: str) -> str:
+    """How the value of a key is written."""
+    if key.isdigit():
+        return "Slack ids (U…), e-mail addresses, or names in small letters, digits and hyphens"
+    return _EXAMPLES.get(key, "a value as the documentation of this key shows it")
+
+
+def suggestion(key: str, known: Sequence[str]) -> str:
+    """What an unknown key may have been meant to be."""
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"remove it; known keys are {', '.join(known)}" if known else "remove it"
+
+
+def keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys a model takes at a location."""
+    here: type[BaseModel] | None = model
+    for step in location:
+        if here is None or isinstance(step, int):
+            continue
+        info = here.model_fields.get(str(step))
+        here = _model_in(info.annotation) if info is not None else here
+    return list(here.model_fields) if here is not None else []
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if (
+        isinstance(annotation, type)
+        and not isinstance(annotation, types.GenericAlias)
+        and issubclass(annotation, BaseModel)
+    ):
+        return annotation
+    return next((m for part in typing.get_args(annotation) if (m := _model_in(part)) is not None), None)
+
+
+def faults(workspace: WorkspaceFile, policies: Mapping[str, PolicyFile], *, whole: bool) -> Iterator[Found]:
+    """Everything that is wrong with the set.
+
+    Args:
+        whole: All files could be read, so that what is not there is really not there.
+    """
+    yield from _workspace(workspace)
+    if whole:
+        yield from _defaults(policies)
+    for file, policy in policies.items():
+        yield from _thresholds(file, policy)
+        yield from _money(file, policy)
+        yield from _rules(file, policy)
+        for location, approvers in _all_approvers(policy):
+            yield from _approvers(file, location, approvers, workspace, whole=whole)
+        yield from _escalations(file, policy, workspace, whole=whole)
+
+
+def _workspace(workspace: WorkspaceFile) -> Iterator[Found]:
+    sets: list[tuple[Location, People | None]] = [
+        (("operators",), workspace.operators),
+        (("auditors",), workspace.auditors),
+    ]
+    sets.extend((("groups", name), people) for name, people in workspace.groups.items())
+    for location, people in sets:
+        if people is not None and (people.users is None) == (people.slack_usergroup is None):
+            yield ("workspace.yaml", location, "names people in no way or in two",
+                   "write either users: [U…, name@example.com] or slack_usergroup: S…")  # fmt: skip
+
+
+def _defaults(policies: Mapping[str, PolicyFile]) -> Iterator[Found]:
+    defaults = [file for file, policy in policies.items() if policy.applies_to is None]
+    for file in defaults[1:]:
+        yield file, (), f"has no applies_to, as {defaults[0]} has none", "give one of them an applies_to"
+    names: dict[str, str] = {}
+    for file, policy in policies.items():
+        name = policy.name or file.rsplit(".", 1)[0]
+        if name in names:
+            yield file, ("name",), f"the name {name} is taken by {names[name]}", "give each policy its own"
+        names[name] = file
+    for file, policy in policies.items():
+        if policy.applies_to is not None and not (policy.applies_to.agents or policy.applies_to.action_types):
+            yield (
+                file,
+                ("applies_to",),
+                "says nothing",
+                "name agents or action_types, or remove it for the default",
+            )
+
+
+def _thresholds(file: str, policy: PolicyFile) -> Iterator[Found]:
+    approve, reject = policy.auto_approve_threshold, policy.auto_reject_threshold
+    if "never" in (approve, reject):
+        return
+    if RiskLevel(approve).rank >= RiskLevel(reject).rank:
+        yield (file, ("auto_approve_threshold",), f"{approve} overlaps auto_reject_threshold {reject}",
+               "approve only below the level that is rejected")  # fmt: skip
+
+
+def _money(file: str, policy: PolicyFile) -> Iterator[Found]:
+    for factor, points in policy.weights.items():
+        if (factor == "temporary_path") != (points < 0) and points != 0:
+            sign = "zero or negative" if factor == "temporary_path" else "zero or positive"
+            yield file, ("weights", factor), f"{points} has the wrong sign", f"write a number that is {sign}"
+        elif abs(points) > 1000:
+            yield (
+                file,
+                ("weights", factor),
+                f"{points} is out of range",
+                "write a number up to 1000; scores end at 100",
+            )
+    if policy.money.base in policy.money.rates:
+        yield (
+            file,
+            ("money", "rates", policy.money.base),
+            "is the base currency",
+            "remove its rate, which is 1",
+        )
+    amounts = [least for least, _ in policy.money.tiers or ()]
+    points_of = [points for _, points in policy.money.tiers or ()]
+    if (
+        amounts != sorted(set(amounts))
+        or points_of != sorted(points_of)
+        or any(a < 0 for a in [*amounts, *points_of])
+    ):
+        yield file, ("money", "tiers"), "amounts and points do not rise", "order them from small to large"
+
+
+def _rules(file: str, policy: PolicyFile) -> Iterator[Found]:
+    seen: dict[str, str] = {}
+    lists: tuple[tuple[str, Sequence[Rule]], ...] = (
+        ("block", policy.block), ("require", policy.require), ("allow", policy.allow)
+    )  # fmt: skip
+    for kind, rules in lists:
+        for at, rule in enumerate(rules):
+            where: Location = (kind, at)
+            if rule.name in RESERVED:
+                yield (
+                    file,
+                    (*where, "name"),
+                    f"{rule.name} is a name that Keyturn gives itself",
+                    "choose another",
+                )
+            if rule.name in seen:
+                yield (
+                    file,
+                    (*where, "name"),
+                    f"the name {rule.name} is taken by a {seen[rule.name]} rule",
+                    "choose another",
+                )
+            seen[rule.name] = kind
+            yield from _rule(file, where, rule, policy)
+
+
+def _rule(file: str, where: Location, rule: Rule, policy: PolicyFile) -> Iterator[Found]:
+    conditions = rule.model_fields_set - {"name", "approvers", "access"}
+    if not conditions and where[0] != "require":
+        yield (
+            file,
+            where,
+            "has no condition and would match every action",
+            "name what it is for, for example action_type",
+        )
+    if rule.access and not rule.path_pattern:
+        yield (
+            file,
+            (*where, "access"),
+            "narrows a path_pattern, and there is none",
+            "add path_pattern or remove it",
+        )
+    highest = rule.max_risk or (RiskLevel.MEDIUM if where[0] == "allow" else RiskLevel.CRITICAL)
+    if rule.min_risk is not None and rule.min_risk.rank > highest.rank:
+        yield (file, (*where, "min_risk"), f"{rule.min_risk.value} is above max_risk {highest.value}, so it matches nothing",
+               "lower min_risk or raise max_risk")  # fmt: skip
+    yield from _impossible(file, where, rule)
+    if where[0] == "allow":
+        yield from _allow(file, where, rule, policy)
+
+
+def _impossible(file: str, where: Location, rule: Rule) -> Iterator[Found]:
+    kinds = rule.action_type or ()
+    if any(set(kind) & set("*?[") or kind not in KNOWN_TYPES for kind in kinds) or not kinds:
+        return
+    if rule.path_pattern and not _WITH_PATHS.intersection(kinds):
+        yield (file, (*where, "path_pattern"), f"actions of the type {', '.join(kinds)} have no path, so it matches nothing",
+               "remove it, or compare a param with where")  # fmt: skip
+    if rule.command_pattern and "command_execute" not in kinds:
+        yield (file, (*where, "command_pattern"), "only command_execute has a command, so it matches nothing",
+               "write action_type: command_execute or remove it")  # fmt: skip
+
+
+def _allow(file: str, where: Location, rule: Rule, policy: PolicyFile) -> Iterator[Found]:
+    if rule.path_pattern and not rule.command_pattern and rule.action_type == ("command_execute",):
+        yield (file, (*where, "path_pattern"), "a path alone never allows a command, so it matches nothing",
+               "add command_pattern with the commands that are allowed")  # fmt: skip
+    reject = policy.auto_reject_threshold
+    if rule.min_risk is not None and reject != "never" and rule.min_risk.rank >= RiskLevel(reject).rank:
+        yield (file, (*where, "min_risk"), f"actions at {reject} are rejected before they are allowed",
+               "lower min_risk or raise auto_reject_threshold")  # fmt: skip
+
+
+def _all_approvers(policy: PolicyFile) -> Iterator[tuple[Location, Approvers]]:
+    yield ("approvers",), policy.approvers
+    for at, rule in enumerate(policy.require):
+        if isinstance(rule, RequireRule) and rule.approvers is not None:
+            yield ("require", at, "approvers"), rule.approvers
+
+
+def _approvers(
+    file: str, where: Location, approvers: Approvers, workspace: WorkspaceFile, *, whole: bool
+) -> Iterator[Found]:
+    groups = approvers.groups or ()
+    if not groups and not approvers.users:
+        yield file, where, "names nobody, so nobody could ever approve", "name groups or users"
+        return
+    undefined = [(at, name) for at, name in enumerate(groups) if name not in workspace.groups]
+    if undefined:
+        if whole:
+            for at, name in undefined:
+                yield file, (*where, "groups", at), *_undefined(name, workspace)
+        return
+    if approvers.one_from_each and not groups:
+        yield (
+            file,
+            (*where, "one_from_each"),
+            "needs groups",
+            "name the groups that must each give one approver",
+        )
+    if len(set(groups)) != len(groups):
+        yield file, (*where, "groups"), "names a group twice", "name each once"
+    most = _most(approvers, workspace)
+    needed = max(approvers.quorum, len(groups) if approvers.one_from_each else 0)
+    if most is not None and needed > most:
+        yield (file, (*where, "quorum"), f"{needed} people must approve and these are only {most}",
+               "lower the quorum or name more people")  # fmt: skip
+
+
+def _undefined(name: str, workspace: WorkspaceFile) -> tuple[str, str]:
+    close = difflib.get_close_matches(name, list(workspace.groups), n=1)
+    meant = f"did you mean {close[0]}? Else define it" if close else "define it"
+    return f"there is no group {name}", f"{meant} under groups in workspace.yaml"
+
+
+def _most(approvers: Approvers, workspace: WorkspaceFile) -> int | None:
+    """How many people can approve at most; None when Slack knows."""
+    people = set(approvers.users or ())
+    for name in approvers.groups or ():
+        members = workspace.groups[name].users
+        if members is None:
+            return None
+        people.update(members)
+    return len({person.lower() for person in people})
+
+
+def _escalations(file: str, policy: PolicyFile, workspace: WorkspaceFile, *, whole: bool) -> Iterator[Found]:
+    if not whole:
+        return
+    for at, name in enumerate(policy.agent_may_escalate_to):
+        if name not in workspace.groups:
+            yield file, ("agent_may_escalate_to", at), *_undefined(name, workspace)
+    seen: set[str] = set()
+    for at, rule in enumerate(policy.escalation_rules):
+        if rule.name in seen:
+            yield file, ("escalation_rules", at, "name"), f"the name {rule.name} is taken", "choose another"
+        seen.add(rule.name)
+        if rule.escalate_to not in workspace.groups:
+            yield file, ("escalation_rules", at, "escalate_to"), *_undefined(rule.escalate_to, workspace)
+        for place, target in enumerate(rule.notify):
+            address = target.get("slack_dm", "")
+            if (
+                address
+                and address not in workspace.groups
+                and not re.match(r"[UW][A-Z0-9]+$|[^@\s]+@", address)
+            ):
+                yield file, ("escalation_rules", at, "notify", place), *_undefined(address, workspace)

@@ -1,0 +1,326 @@
+"""The format of the files under `policies/`, as pydantic models.
+
+Everything is strict: unknown keys, wrong types and empty lists are refused. Messages say what
+to write instead; the loader adds file, line and key. `json_schema` is what editors check with.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import re2
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from bot.core.models import RiskLevel
+from bot.core.policy.globs import BadPattern, compile_path
+from bot.core.policy.patterns import command_regex
+from bot.core.policy.where import OPERATORS
+from bot.core.risk.facts import Access
+from bot.core.risk.money import amount_of
+from bot.core.risk.weights import POINTS
+
+SLACK_USER = r"[UW][A-Z0-9]{2,20}"
+SLACK_CHANNEL = r"[CG][A-Z0-9]{2,20}"
+SLACK_USERGROUP = r"S[A-Z0-9]{2,20}"
+EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: object) -> timedelta:
+    found = re.fullmatch(r"([1-9][0-9]{0,6})(s|m|h|d)", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("is not a duration; write a whole number with its unit: 90s, 5m, 2h or 1d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value]
+    if not items:
+        raise ValueError("is an empty list and would match nothing; remove the key or name something")
+    for item in items:
+        if not isinstance(item, str):
+            raise ValueError(f"takes text or a list of texts, not {_kind(item)}; put it in quotes")
+        if not item.strip():
+            raise ValueError("is an empty pattern and would match nothing; remove it or write one")
+    return tuple(items)
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    patterns = _texts(value)
+    for pattern in patterns:
+        try:
+            compile_path(pattern)
+        except BadPattern as error:
+            raise ValueError(f"{pattern!r}: {error}") from None
+    return patterns
+
+
+def _command(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("takes a regular expression as text; write for example '^git (status|log)'")
+    try:
+        command_regex(value, lines=True)
+    except re2.error as error:
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(
+            f"is not a regular expression that runs in linear time ({reason}); "
+            "look-around and back-references are not available, write it without them"
+        ) from None
+    return value
+
+
+def _accesses(value: object) -> tuple[Access, ...]:
+    texts = _texts(value)
+    allowed = ("read", "write", "delete")
+    for text in texts:
+        if text not in allowed:
+            raise ValueError(f"{text!r} is not a kind of access; write read, write or delete")
+    return tuple(Access(text) for text in texts)
+
+
+def _number(value: object) -> Decimal:
+    number = amount_of(value) if not isinstance(value, str) else None
+    if number is None:
+        raise ValueError(f"takes a number, not {_kind(value)}; write it without quotes")
+    return number
+
+
+def _notify(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise ValueError(
+            "is a target with one kind and one address; write {slack: C0123456} or {slack_dm: GROUP}"
+        )
+    kind, address = next(iter(value.items()))
+    if kind in ("slack_usergroup", "oncall", "email", "webhook", "log"):
+        raise ValueError(
+            f"{kind} is not available; write {{slack: CHANNEL}} or {{slack_dm: GROUP or person}}"
+        )
+    if kind not in ("slack", "slack_dm"):
+        raise ValueError(f"{kind!r} is not a kind of target; write slack or slack_dm")
+    if not isinstance(address, str) or not address.strip():
+        raise ValueError(f"{kind} takes an address as text")
+    if kind == "slack" and not re.fullmatch(rf"{SLACK_CHANNEL}|#[a-z0-9_-]+", address):
+        raise ValueError(f'{address!r} is not a channel; write its id (C…) or "#name"')
+    return {kind: address}
+
+
+def _where(value: object) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("takes params with comparisons; write {amount: {gt: 1000}}")
+    for key, comparisons in value.items():
+        _comparisons(key, comparisons)
+    return {key: dict(comparisons) for key, comparisons in value.items()}
+
+
+def _comparisons(key: object, comparisons: object) -> None:
+    if not isinstance(key, str) or not key:
+        raise ValueError(f"{key!r} is not the name of a param; write it as text")
+    if not isinstance(comparisons, Mapping) or not comparisons:
+        raise ValueError(f"{key} takes comparisons; write {{eq: …}} or {{gt: …}}")
+    for operator, operand in comparisons.items():
+        _comparison(key, operator, operand)
+    if comparisons.get("exists") is False and len(comparisons) > 1:
+        raise ValueError(
+            f"{key}: a param that does not exist cannot be compared; remove the other comparisons"
+        )
+
+
+def _comparison(key: str, operator: object, operand: object) -> None:
+    if operator not in OPERATORS:
+        raise ValueError(f"{key}: {operator!r} is not a comparison; write one of {', '.join(OPERATORS)}")
+    if operator in ("gt", "gte", "lt", "lte") and amount_of(operand) is None:
+        raise ValueError(f"{key}: {operator} compares with a number; write for example {{{operator}: 1000}}")
+    if operator == "in" and (not isinstance(operand, list) or not operand):
+        raise ValueError(f"{key}: in takes a list that is not empty; write {{in: [a, b]}}")
+    if operator == "glob" and (not isinstance(operand, str) or not operand):
+        raise ValueError(f"{key}: glob takes a pattern as text")
+    if operator == "exists" and not isinstance(operand, bool):
+        raise ValueError(f"{key}: exists is true or false")
+    if operator in ("eq", "ne") and isinstance(operand, list | Mapping):
+        raise ValueError(f"{key}: {operator} compares with a single value; use in for several")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if value is None:
+        return "nothing"
+    return {str: "text", int: "a number", Decimal: "a number", list: "a list", dict: "a mapping"}.get(
+        type(value), type(value).__name__
+    )
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^[1-9][0-9]{0,6}(s|m|h|d)$", "examples": ["90s", "5m", "2h", "1d"]}
+    ),
+]
+_LIST_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ]
+    }
+)
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts), _LIST_SCHEMA]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), _LIST_SCHEMA]
+Accesses = Annotated[
+    tuple[Access, ...],
+    BeforeValidator(_accesses),
+    WithJsonSchema({"anyOf": [{"enum": ["read", "write", "delete"]}, {"type": "array", "minItems": 1,
+                   "items": {"enum": ["read", "write", "delete"]}}]}),
+]  # fmt: skip
+Regex = Annotated[str, BeforeValidator(_command), WithJsonSchema({"type": "string", "minLength": 1})]
+Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
+Where = Annotated[
+    dict[str, dict[str, Any]],
+    BeforeValidator(_where),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "object", "minProperties": 1,
+                    "propertyNames": {"enum": list(OPERATORS)}}}),
+]  # fmt: skip
+Notify = Annotated[
+    dict[str, str],
+    BeforeValidator(_notify),
+    WithJsonSchema({"type": "object", "propertyNames": {"enum": ["slack", "slack_dm"]}, "minProperties": 1,
+                    "maxProperties": 1, "additionalProperties": {"type": "string"}}),
+]  # fmt: skip
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+Person = Annotated[str, Field(pattern=rf"^(?:{SLACK_USER}|{EMAIL})$")]
+Channel = Annotated[str, Field(pattern=rf"^(?:{SLACK_CHANNEL}|#[a-z0-9_-]+)$")]
+Level = Literal[RiskLevel.NONE, RiskLevel.LOW, RiskLevel.MEDIUM, RiskLevel.HIGH, RiskLevel.CRITICAL]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
+
+
+class People(_Strict):
+    """A set of people: named ones, or the members of a Slack user group."""
+
+    users: Annotated[tuple[Person, ...], Field(min_length=1)] | None = None
+    slack_usergroup: Annotated[str, Field(pattern=rf"^{SLACK_USERGROUP}$")] | None = None
+
+
+class WorkspaceFile(_Strict):
+    """`policies/workspace.yaml`: what all policies share."""
+
+    admin_channel: Channel | None = None
+    operators: People | None = None
+    auditors: People | None = None
+    groups: dict[Name, People] = Field(default_factory=dict)
+
+
+class Approvers(_Strict):
+    """Who may approve, and how many must."""
+
+    quorum: Annotated[int, Field(ge=1, le=50)] = 1
+    groups: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    users: Annotated[tuple[Person, ...], Field(min_length=1)] | None = None
+    one_from_each: bool = False
+
+
+class Rule(_Strict):
+    """What all rules have: a name and conditions, all of which must hold."""
+
+    name: Name
+    action_type: Texts | None = None
+    path_pattern: Paths | None = None
+    access: Accesses | None = None
+    command_pattern: Regex | None = None
+    environment: Texts | None = None
+    agent: Texts | None = None
+    min_risk: Level | None = None
+    max_risk: Level | None = None
+    where: Where | None = None
+
+
+class RequireRule(Rule):
+    """A rule that asks people, perhaps others than the policy's."""
+
+    approvers: Approvers | None = None
+
+
+class Trigger(_Strict):
+    """When an escalation rule acts: some time after the request, and only if the rest holds too."""
+
+    after: Duration
+    risk_at_least: Level | None = None
+    action_types: Texts | None = None
+    where: Where | None = None
+
+
+class EscalationRule(_Strict):
+    """A further level: when it opens, whom it asks, how long it lasts."""
+
+    name: Name
+    trigger: Trigger
+    escalate_to: Name
+    priority: Annotated[int, Field(ge=0, le=1_000_000)] = 50
+    wait: Duration | None = None
+    may_approve: bool = True
+    notify: tuple[Notify, ...] = ()
+
+
+class AppliesTo(_Strict):
+    """Which agents and action types a policy is for; both must match."""
+
+    agents: Texts | None = None
+    action_types: Texts | None = None
+
+
+class MoneyFile(_Strict):
+    """The base currency, what others are worth in it, and where amounts become large."""
+
+    base: Annotated[str, Field(pattern=r"^[A-Z]{3,10}$")] = "USD"
+    rates: dict[Annotated[str, Field(pattern=r"^[A-Z]{3,10}$")], Annotated[Number, Field(gt=0)]] = Field(
+        default_factory=dict
+    )
+    tiers: Annotated[tuple[tuple[Number, Number], ...], Field(min_length=1)] | None = None
+
+
+class PolicyFile(_Strict):
+    """One policy."""
+
+    name: Name | None = None
+    applies_to: AppliesTo | None = None
+    auto_approve_threshold: Literal["never", "none", "low", "medium", "high"] = "low"
+    auto_reject_threshold: Literal["low", "medium", "high", "critical", "never"] = "critical"
+    default_timeout: Duration = timedelta(minutes=5)
+    approval_valid_for: Duration = timedelta(minutes=15)
+    channel: Channel | None = None
+    approvers: Approvers
+    grant_max_risk: Level | None = None
+    agent_may_escalate_to: tuple[Name, ...] = ()
+    block: tuple[Rule, ...] = ()
+    require: tuple[RequireRule, ...] = ()
+    allow: tuple[Rule, ...] = ()
+    escalation_rules: tuple[EscalationRule, ...] = ()
+    weights: dict[Literal[tuple(POINTS)], Number] = Field(default_factory=dict)  # type: ignore[valid-type]  # the names are data
+    money: MoneyFile = Field(default_factory=MoneyFile)
+
+
+NOT_AVAILABLE = {
+    "limits": "spending and rate limits",
+    "schedules": "on-call schedules; use a Slack user group that your on-call tool keeps current",
+    "schedule": "on-call schedules; use slack_usergroup or users",
+    "business_hours": "business hours",
+    "during": "business hours",
+    "outside": "business hours",
+    "remind": "reminders",
+    "ack_for": "acknowledgements that move deadlines",
+    "rollback_until": "a limit on the time for rollbacks",
+    "repeated_rejections": "triggers on repeated rejections; use after, alone or with risk_at_least and action_types",
+}
+"""Keys that Keyturn knows by name and refuses, because accepting them would promise what does not happen."""
+
+
+def json_schema(model: type[BaseModel] = PolicyFile) -> dict[str, Any]:
+    """JSON Schema 2020-12 of a policy file, or of `WorkspaceFile`."""
+    schema = model.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

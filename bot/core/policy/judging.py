@@ -1,0 +1,252 @@
+"""Policies at work: one action in, risk and a ruling out.
+
+The order is block, require, allow, thresholds, and at last asking a person. Within a list the
+first match wins. Everything is compiled and immutable; a judgement reads no clock and no store.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.core.models import (
+    Action,
+    ApproverSet,
+    Cause,
+    Effect,
+    LadderRule,
+    PolicyDecision,
+    Requirement,
+    RiskAssessment,
+    RiskLevel,
+    Ruling,
+)
+from bot.core.policy import explaining
+from bot.core.policy.patterns import Condition, Pattern
+from bot.core.policy.subject import Match, Subject
+from bot.core.risk import Weights, analyse, score
+
+NEVER_APPROVE = -1
+"""Rank of the threshold `never` for approval: below every level."""
+
+NEVER_REJECT = 5
+"""Rank of the threshold `never` for rejection: above every level."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened before, as far as a judgement depends on it.
+
+    No key that is available depends on anything before; those that do are refused when policies
+    are loaded.
+    """
+
+
+NO_HISTORY = History()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """An action's risk, and what its policy lays down."""
+
+    risk: RiskAssessment
+    ruling: Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A compiled rule of one of the lists. `types` are the action types it plainly names, None for any."""
+
+    name: str
+    pattern: Pattern
+    types: frozenset[str] | None
+    requirement: Requirement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """A compiled `after` rule."""
+
+    rung: LadderRule
+    conditions: tuple[Condition, ...]
+
+
+class Rules:
+    """One list of rules, with the ones that can match an action type at hand."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.all = tuple(rules)
+        named = {kind for rule in rules for kind in rule.types or ()}
+        self._by_type = {
+            kind: tuple(r for r in rules if r.types is None or kind in r.types) for kind in named
+        }
+        self._others = tuple(rule for rule in rules if rule.types is None)
+
+    def of(self, kind: str) -> tuple[Rule, ...]:
+        """The rules that an action of this type can match, in file order."""
+        return self._by_type.get(kind, self._others)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One compiled policy."""
+
+    name: str
+    file: str
+    agents: tuple[Condition, ...]
+    types: tuple[Condition, ...]
+    is_default: bool
+    approve_up_to: int
+    reject_from: int
+    thresholds: tuple[str, str]
+    """`auto_approve_threshold` and `auto_reject_threshold` as written."""
+    weights: Weights
+    block: Rules
+    require: Rules
+    allow: Rules
+    requirement: Requirement
+    channel: str | None
+    level_wait: timedelta
+    approval_valid_for: timedelta
+    agent_may_escalate_to: tuple[ApproverSet, ...]
+    grant_max_risk: RiskLevel | None
+    escalations: tuple[Escalation, ...]
+
+    def applies(self, subject: Subject) -> bool:
+        """Whether the policy is for this agent and action type."""
+        return all(condition.test(subject) == Match.YES for condition in (*self.agents, *self.types))
+
+    def decide(self, subject: Subject, version: str) -> Ruling:
+        """Rule on an action."""
+        kind = subject.facts.type
+        blocked = _first(self.block.of(kind), subject, Match.YES)
+        if blocked is not None:
+            return self._ruling(
+                subject, version, blocked.name, Effect.REJECT, Cause.POLICY_RULE, "block", never=True
+            )
+        maybe_blocked = _first(self.block.of(kind), subject, Match.YES, Match.UNREADABLE)
+        required = _first(self.require.of(kind), subject, Match.YES, Match.UNREADABLE)
+        hopeless = subject.rank >= self.reject_from
+        if maybe_blocked is not None and not (hopeless and required is None):
+            requirement = required.requirement if required is not None else None
+            return self._asks(subject, version, maybe_blocked, requirement, "unreadable")
+        if required is not None:
+            return self._asks(subject, version, required, required.requirement, "require")
+        if not hopeless:
+            allowed = _first(self.allow.of(kind), subject, Match.YES)
+            if allowed is not None:
+                return self._ruling(
+                    subject, version, allowed.name, Effect.APPROVE, Cause.POLICY_RULE, "allow"
+                )
+        return self._by_threshold(subject, version)
+
+    def _by_threshold(self, subject: Subject, version: str) -> Ruling:
+        if subject.rank >= self.reject_from:
+            return self._ruling(
+                subject,
+                version,
+                "auto_reject_threshold",
+                Effect.REJECT,
+                Cause.RISK_THRESHOLD,
+                "reject",
+                never=True,
+            )
+        if subject.rank <= self.approve_up_to:
+            return self._ruling(
+                subject, version, "auto_approve_threshold", Effect.APPROVE, Cause.RISK_THRESHOLD, "approve"
+            )
+        return self._ruling(subject, version, "default", Effect.REVIEW, None, "default", self.requirement)
+
+    def _asks(
+        self, subject: Subject, version: str, rule: Rule, requirement: Requirement | None, why: str
+    ) -> Ruling:
+        return self._ruling(
+            subject, version, rule.name, Effect.REVIEW, None, why, requirement or self.requirement,
+            never=subject.rank >= self.reject_from,
+        )  # fmt: skip
+
+    def _ruling(
+        self,
+        subject: Subject,
+        version: str,
+        rule: str,
+        effect: Effect,
+        cause: Cause | None,
+        why: str,
+        requirement: Requirement | None = None,
+        *,
+        never: bool = False,
+    ) -> Ruling:
+        text = explaining.explain(self, subject, rule, why)
+        return Ruling(
+            policy=PolicyDecision(self.name, version, rule, effect, text),
+            cause=cause,
+            requirement=requirement,
+            channel=self.channel,
+            level_wait=self.level_wait,
+            approval_valid_for=self.approval_valid_for,
+            agent_may_escalate_to=self.agent_may_escalate_to,
+            ladder=self._ladder(subject) if effect is Effect.REVIEW else (),
+            never_approve=never,
+            grant_max_risk=self.grant_max_risk,
+        )
+
+    def _ladder(self, subject: Subject) -> tuple[LadderRule, ...]:
+        return tuple(
+            escalation.rung
+            for escalation in self.escalations
+            if all(condition.test(subject) != Match.NO for condition in escalation.conditions)
+        )
+
+
+def _first(rules: Iterable[Rule], subject: Subject, *wanted: Match) -> Rule | None:
+    """The first rule whose match turns out as wanted."""
+    for rule in rules:
+        if rule.pattern.match(subject) in wanted:
+            return rule
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What all policies share."""
+
+    admin_channel: str | None
+    operators: ApproverSet
+    auditors: ApproverSet
+    groups: Mapping[str, ApproverSet]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """Every policy of a workspace. `version` is `sha256:` and the digest of all the files."""
+
+    version: str
+    workspace: Workspace
+    policies: tuple[Policy, ...]
+    """In the order in which they are tried."""
+
+    def judge(self, action: Action, *, agent: str, history: History = NO_HISTORY) -> Judgement:
+        """Pick the policy for an agent's action, assess the risk and rule; never raises on parsed JSON."""
+        facts = analyse(action)
+        for policy in self.policies:
+            risk = score(facts, policy.weights)
+            subject = Subject(facts, agent, risk, risk.level.rank)
+            if policy.applies(subject):
+                return Judgement(risk, policy.decide(subject, self.version))
+        return self._unruled(score(facts, Weights()))
+
+    def _unruled(self, risk: RiskAssessment) -> Judgement:
+        text = (
+            "No policy is for this agent and action type, and there is no default one: nothing runs unruled."
+        )
+        decision = PolicyDecision(None, self.version, "no_policy", Effect.REJECT, text)
+        ruling = Ruling(
+            policy=decision,
+            cause=Cause.POLICY_RULE,
+            requirement=None,
+            channel=self.workspace.admin_channel,
+            level_wait=timedelta(minutes=5),
+            approval_valid_for=timedelta(minutes=15),
+            never_approve=True,
+        )
+        return Judgement(risk, ruling)

@@ -1,0 +1,128 @@
+"""`where`: typed comparisons on the params of an action.
+
+A key is the name of a param, a dotted path into nested objects, or a JSON Pointer. Numbers
+compare exactly, whether sent as numbers or as decimal strings. A param that is absent never
+matches, except for `exists: false`.
+"""
+
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from bot.core.policy.subject import Match, Subject
+from bot.core.risk.money import amount_of
+
+OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "glob", "exists")
+
+_ABSENT = object()
+
+Test = Callable[[Any], Match]
+
+
+def compile_where(key: str, comparisons: Mapping[str, Any]) -> Callable[[Subject], Match]:
+    """A test of one param. `comparisons` are ANDed."""
+    exists = comparisons.get("exists")
+    tests = [_TESTS[name](operand) for name, operand in comparisons.items() if name != "exists"]
+    look = _look(key)
+
+    def test(subject: Subject) -> Match:
+        value = look(subject.facts.params)
+        if value is _ABSENT:
+            return Match.YES if exists is False else Match.NO
+        if exists is False:
+            return Match.NO
+        worst = Match.YES
+        for one in tests:
+            outcome = one(value)
+            if outcome is Match.NO:
+                return Match.NO
+            worst = max(worst, outcome)
+        return worst
+
+    return test
+
+
+def _look(key: str) -> Callable[[Mapping[str, Any]], Any]:
+    if key.startswith("/"):
+        steps = [part.replace("~1", "/").replace("~0", "~") for part in key[1:].split("/")]
+    else:
+        steps = key.split(".")
+
+    def look(params: Mapping[str, Any]) -> Any:
+        if key in params:
+            return params[key]
+        value: Any = params
+        for step in steps:
+            if isinstance(value, Mapping) and step in value:
+                value = value[step]
+            elif isinstance(value, list) and step.isdecimal() and len(step) < 7 and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                return _ABSENT
+        return value
+
+    return look
+
+
+def _said(condition: bool) -> Match:
+    return Match.YES if condition else Match.NO
+
+
+def _same(value: Any, operand: Any) -> bool:
+    if isinstance(value, bool) or isinstance(operand, bool):
+        return isinstance(value, bool) and isinstance(operand, bool) and value == operand
+    number = amount_of(operand)
+    if number is not None and not isinstance(operand, str):
+        return amount_of(value) == number
+    if isinstance(value, int | Decimal) and number is not None:
+        return amount_of(value) == number
+    return bool(value == operand)
+
+
+def _eq(operand: Any) -> Test:
+    return lambda value: _said(_same(value, operand))
+
+
+def _ne(operand: Any) -> Test:
+    return lambda value: _said(not _same(value, operand))
+
+
+def _in(operands: Sequence[Any]) -> Test:
+    return lambda value: _said(any(_same(value, operand) for operand in operands))
+
+
+def _glob(pattern: str) -> Test:
+    def test(value: Any) -> Match:
+        if not isinstance(value, str):
+            return Match.UNREADABLE
+        return _said(fnmatch.fnmatchcase(value, pattern))
+
+    return test
+
+
+def _ordered(compare: Callable[[Decimal, Decimal], bool]) -> Callable[[Any], Test]:
+    def build(operand: Any) -> Test:
+        limit = amount_of(operand)
+        assert limit is not None  # the format admits only numbers here
+
+        def test(value: Any) -> Match:
+            number = amount_of(value)
+            # An amount that cannot be read is not a small one.
+            return Match.UNREADABLE if number is None else _said(compare(number, limit))
+
+        return test
+
+    return build
+
+
+_TESTS: dict[str, Callable[[Any], Test]] = {
+    "eq": _eq,
+    "ne": _ne,
+    "in": _in,
+    "glob": _glob,
+    "gt": _ordered(lambda a, b: a > b),
+    "gte": _ordered(lambda a, b: a >= b),
+    "lt": _ordered(lambda a, b: a < b),
+    "lte": _ordered(lambda a, b: a <= b),
+}

@@ -1,0 +1,136 @@
+"""What an action of each type would do."""
+
+import re
+from collections.abc import Callable
+
+from bot.core.models import Action
+from bot.core.risk import money, paths, sql
+from bot.core.risk.facts import Access, Facts, Signal, Touched
+from bot.core.risk.names import host_of, is_internal
+from bot.core.risk.programs import DANGEROUS, FILE_TOOLS, HANDLERS
+from bot.core.risk.reading import Reading
+from bot.core.risk.shell import Simple, Word
+
+_PLACES = ("environment", "database", "cluster", "namespace", "host")
+"""Params that name where an action works."""
+
+_READING_TYPE = re.compile(r"(.*[_.:-])?(read|get|list|stat|view|show|fetch|open|search|download)([_.:-].*)?")
+
+
+def analyse(action: Action) -> Facts:
+    """Read an action; never raises on parsed JSON."""
+    facts = Facts(action.type, action.params)
+    for key in _PLACES:
+        value = action.params.get(key)
+        if isinstance(value, str):
+            facts.name(value)
+    _READERS.get(action.type, _unknown)(facts)
+    return facts
+
+
+def _path(facts: Facts, access: Access, *, recursive: bool = False) -> None:
+    value = facts.params.get("path")
+    if not isinstance(value, str) or not value:
+        facts.unreadable_paths |= value is not None
+        return
+    cwd = facts.params.get("cwd")
+    place = paths.resolve(value, cwd if isinstance(cwd, str) else None)
+    facts.unreadable_paths |= not place.readable
+    for form in place.forms:
+        facts.paths.append(Touched(form, access, recursive, paths.is_glob(form), place.readable))
+
+
+def _file_write(facts: Facts) -> None:
+    _path(facts, Access.WRITE)
+
+
+def _file_delete(facts: Facts) -> None:
+    _path(facts, Access.DELETE, recursive=facts.params.get("recursive") not in (None, False))
+
+
+def _command(facts: Facts) -> None:
+    command, args, cwd = (facts.params.get(key) for key in ("command", "args", "cwd"))
+    reading = Reading(facts, HANDLERS, FILE_TOOLS, DANGEROUS, cwd if isinstance(cwd, str) and cwd else None)
+    if not isinstance(command, str) or not command.strip():
+        facts.signal(Signal.OPAQUE, "there is no command to read")
+        facts.unreadable_paths = True
+        return
+    if args is None:
+        reading.shell(command)
+        return
+    if not isinstance(args, list) or not all(isinstance(arg, str | int) for arg in args):
+        facts.signal(Signal.OPAQUE, "the arguments are not a list of texts")
+        facts.unreadable_paths = True
+        args = [arg for arg in args if isinstance(arg, str)] if isinstance(args, list) else []
+    _argv(reading, command, [str(arg) for arg in args])
+
+
+def _argv(reading: Reading, command: str, args: list[str]) -> None:
+    """A program with its arguments, started without a shell; or a shell line with more words at its end."""
+    if not args or re.search(r"\s", command.strip()):
+        # Agents put whole lines here; a runner that splits or shells them would run the line.
+        reading.shell(" ".join([command, *(_quoted(arg) for arg in args)]))
+        return
+    simple = Simple([Word(command.strip()), *(Word(arg) for arg in args)])
+    reading.simple(simple)
+    if _shell_like.search(" ".join(args)) and reading.facts.signals.get(Signal.DESTRUCTIVE) is None:
+        # Runners that pass everything through a shell give these characters their meaning back.
+        reading.shell(" ".join([command, *args]))
+
+
+_shell_like = re.compile(r"[;&|`]|\$\(|>\s*\S")
+
+
+def _quoted(arg: str) -> str:
+    return arg if re.fullmatch(r"[\w@%+=:,./*?\[\]~-]+", arg) else "'" + arg.replace("'", "'\\''") + "'"
+
+
+def _database(facts: Facts) -> None:
+    query = facts.params.get("query")
+    found = sql.assess_text(query if isinstance(query, str) else "")
+    sql.note(facts, found)
+
+
+def _network(facts: Facts) -> None:
+    url = facts.params.get("url")
+    host = host_of(url) if isinstance(url, str) else ""
+    if is_internal(host):
+        facts.signal(Signal.INTERNAL, f"{host} is inside the network")
+    elif not host:
+        facts.signal(Signal.INTERNAL, "the address cannot be read")
+    if isinstance(url, str) and url.lower().startswith("file:"):
+        place = paths.resolve(url)
+        facts.paths.append(Touched(place.path, Access.READ, readable=place.readable))
+
+
+def _nothing(facts: Facts) -> None:
+    """Types whose score is told by their params alone."""
+
+
+def _unknown(facts: Facts) -> None:
+    reads = _READING_TYPE.fullmatch(facts.type) is not None
+    if facts.params.get("path") is not None:
+        _path(facts, Access.READ if reads else Access.UNKNOWN)
+
+
+_READERS: dict[str, Callable[[Facts], None]] = {
+    "file_write": _file_write,
+    "file_delete": _file_delete,
+    "command_execute": _command,
+    "network_request": _network,
+    "database_modify": _database,
+    **dict.fromkeys(
+        (
+            "config_change",
+            "deployment",
+            "user_data_access",
+            "external_api_call",
+            "system_modification",
+            *money.TYPES,
+        ),
+        _nothing,
+    ),
+}
+
+KNOWN_TYPES = frozenset(_READERS)
+"""Action types that Keyturn knows; any other is allowed and counts as unknown."""

@@ -1,0 +1,49 @@
+"""How much money an action moves, exactly."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from bot.core.risk.weights import Money
+
+TYPES = frozenset({"transaction", "transfer", "payment", "refund", "withdrawal", "payout"})
+"""Action types that move money."""
+
+_AMOUNT = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?")
+
+
+def amount_of(value: object) -> Decimal | None:
+    """An amount as sent, a number or a string of digits; None when it is not one."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return Decimal(value)
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, str) and _AMOUNT.fullmatch(value):
+        return Decimal(value)
+    return None
+
+
+def in_base(params: Mapping[str, Any], money: Money) -> Decimal | None:
+    """The absolute amount in the base currency; None when it cannot be told."""
+    amount = amount_of(params.get("amount"))
+    if amount is None:
+        return None
+    currency = params.get("currency")
+    if currency is None:
+        return abs(amount)
+    if not isinstance(currency, str):
+        return None
+    code = currency.strip().upper()
+    rate = Decimal(1) if code == money.base else money.rates.get(code)
+    return None if rate is None else abs(amount) * rate
+
+
+def tier(amount: Decimal | None, money: Money) -> tuple[Decimal, Decimal | None]:
+    """Points that an amount adds, and the least amount of its tier; the top tier for what cannot be told."""
+    if amount is None:
+        return (money.tiers[-1][1], None) if money.tiers else (Decimal(0), None)
+    reached = [(points, least) for least, points in money.tiers if amount >= least]
+    return reached[-1] if reached else (Decimal(0), None)

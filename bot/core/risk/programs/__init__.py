@@ -1,0 +1,44 @@
+"""What well-known programs do with their arguments.
+
+Each module reads one family and exports `HANDLERS`, programs by base name. `DANGEROUS` are
+those that by themselves make a command a dangerous one; `FILE_TOOLS` only work on the files
+they are given.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bot.core.risk.programs import (
+    archives,
+    cloud,
+    databases,
+    files,
+    git,
+    interpreters,
+    network,
+    packages,
+    searches,
+    system,
+    wrappers,
+)
+from bot.core.risk.reading import Handler
+
+HANDLERS: Mapping[str, Handler] = MappingProxyType(
+    {
+        **searches.HANDLERS,
+        **files.HANDLERS,
+        **archives.HANDLERS,
+        **system.HANDLERS,
+        **interpreters.HANDLERS,
+        **network.HANDLERS,
+        **databases.HANDLERS,
+        **packages.HANDLERS,
+        **cloud.HANDLERS,
+        **git.HANDLERS,
+        **wrappers.HANDLERS,
+    }
+)
+
+FILE_TOOLS: frozenset[str] = files.FILE_TOOLS | searches.READERS | archives.FILE_TOOLS
+
+DANGEROUS: frozenset[str] = files.DANGEROUS | system.DANGEROUS

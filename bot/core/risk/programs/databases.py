@@ -1,0 +1,173 @@
+"""Database clients: the SQL they are given is read as SQL."""
+
+import re
+
+from bot.core.risk import sql
+from bot.core.risk.facts import Access, Signal, SqlWorst
+from bot.core.risk.options import Options
+from bot.core.risk.reading import Call, Handler
+from bot.core.risk.shell import Word
+
+_CLIENTS = {
+    "psql": (
+        "c command",
+        "f file",
+        "h host d dbname U p v set P pset variable username port L o output F R T",
+        "postgres",
+    ),
+    "pgcli": ("", "", "h d U p", "postgres"),
+    "mysql": ("e execute init-command", "", "h host D database u p P S user port", "mysql"),
+    "mariadb": ("e execute init-command", "", "h host D database u P S user port", "mysql"),
+    "cockroach": ("e execute", "f file", "host url database", "postgres"),
+    "sqlcmd": ("Q q", "i", "S d U P o", "tsql"),
+    "clickhouse-client": ("q query", "queries-file", "h host d database u", "clickhouse"),
+    "clickhouse": ("q query", "queries-file", "h host d database u", "clickhouse"),
+    "snowsql": ("q query", "f filename", "a d dbname s w r c", "snowflake"),
+    "trino": ("execute", "f file", "server catalog schema", "trino"),
+    "presto": ("execute", "f file", "server catalog schema", "presto"),
+    "beeline": ("e", "f", "u n p", "hive"),
+    "hive": ("e", "f", "database", "hive"),
+    "impala-shell": ("q query", "f", "i d", "hive"),
+    "usql": ("c command", "f file", "", "postgres"),
+    "cqlsh": ("e execute", "f file", "k u p", "postgres"),
+}
+"""Client: flags with SQL, flags with files of SQL, other flags with values, dialect."""
+
+
+def client(call: Call) -> None:
+    """SQL clients with the SQL in a flag, a file or their input."""
+    inline, files, valued, dialect = _CLIENTS[call.name]
+    options = call.options(f"{inline} {files} {valued}")
+    for text in options.all(*inline.split()):
+        _statement(call, text, dialect)
+    given = options.all(*files.split())
+    if given:
+        call.touch(given, Access.READ)
+        _unseen(call)
+    elif not options.all(*inline.split()):
+        _input(call, dialect)
+    _places(call, options)
+
+
+def sqlite(call: Call) -> None:
+    """`sqlite3 FILE 'SQL'` and duckdb: dot commands can run programs and write files."""
+    options = call.options("cmd init separator nullvalue newline c s")
+    database, *texts = options.operands or [Word("")]
+    statements = [*texts, *options.all("cmd", "c", "s")]
+    for text in statements:
+        if text.text.lstrip().startswith("."):
+            _dot_command(call, text.text.strip())
+        else:
+            _statement(call, text, "duckdb" if call.name == "duckdb" else "sqlite")
+    if not statements:
+        _input(call, "sqlite")
+    writes = call.facts.sql is not None and call.facts.sql is not SqlWorst.READ
+    call.touch([database], Access.WRITE if writes else Access.READ)
+    call.facts.name(database.text.rsplit("/", 1)[-1])
+
+
+def _dot_command(call: Call, text: str) -> None:
+    verb, _, rest = text.partition(" ")
+    if verb in (".shell", ".system", ".load", ".import", ".read") or "|" in rest:
+        call.opaque(f"sqlite's {verb} runs or loads something else")
+        if verb in (".shell", ".system"):
+            call.shell(rest)
+    elif verb in (".output", ".once", ".backup", ".save", ".restore", ".clone"):
+        call.touch([Word(rest.strip())], Access.WRITE)
+
+
+def redis(call: Call) -> None:
+    """`redis-cli`."""
+    options = call.options("h p a u n s", stop=True)
+    words = [word.text.upper() for word in options.operands]
+    text = call.input_text or ""
+    if re.search(r"\b(FLUSHALL|FLUSHDB|SHUTDOWN)\b", " ".join([*words, text.upper()])):
+        call.signal(Signal.DESTRUCTIVE, "redis loses all its data")
+    if words[:1] and words[0] in ("EVAL", "SCRIPT", "MODULE", "CONFIG", "DEBUG", "SLAVEOF", "REPLICAOF"):
+        call.opaque(f"redis {words[0]} changes or runs what cannot be read here")
+    _places(call, options)
+
+
+def document_store(call: Call) -> None:
+    """`mongo --eval`: JavaScript."""
+    options = call.options("eval host port u p username password db f file")
+    code = " ".join([*(w.text for w in options.all("eval")), call.input_text or ""])
+    if re.search(r"\b(dropDatabase|drop|deleteMany|remove|dropUser|dropIndexes|shutdownServer)\s*\(", code):
+        call.signal(Signal.DESTRUCTIVE, "it drops or deletes in the database")
+    elif code.strip():
+        call.opaque(f"{call.name} runs code given on the command line")
+    for name in options.operands[:1]:
+        call.facts.name(name.text)
+    _places(call, options)
+
+
+def drop(call: Call) -> None:
+    """`dropdb`, `dropuser`."""
+    call.signal(Signal.DESTRUCTIVE, f"{call.name} drops it with all it holds")
+    options = call.options("h p U host port username")
+    _places(call, options)
+    for name in options.operands:
+        call.facts.name(name.text)
+
+
+def administer(call: Call) -> None:
+    """`mysqladmin drop`, `pg_restore --clean`, `pg_dump`: by their words."""
+    options = call.options("h host d dbname U u p port f file P username o databases database Z j F n t a")
+    texts = {word.text for word in options.operands}
+    if texts & {"drop", "shutdown", "flush-hosts"} or (options.has("clean", "c") and call.name == "pg_restore"):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} drops what is there")
+    call.touch(options.all("f", "file"), Access.READ if call.name == "pg_restore" else Access.WRITE)
+    _places(call, options)
+
+
+def _statement(call: Call, text: Word, dialect: str) -> None:
+    for line in text.text.splitlines():
+        if re.match(r"\s*\\(!|copy\b.*\bprogram\b|g\s*\||o\s*\|)", line):
+            call.opaque("the client runs a shell command")
+            call.shell(line.strip()[2:])
+    plain = "\n".join(line for line in text.text.splitlines() if not line.lstrip().startswith("\\"))
+    if not plain.strip():
+        return
+    if not text.known:
+        plain = ""
+    reading = sql.assess_text(plain, dialect)
+    sql.note(call.facts, reading)
+
+
+def _input(call: Call, dialect: str) -> None:
+    text = call.input_text
+    if text is not None:
+        _statement(call, Word(text), dialect)
+    elif call.piped or call.input_redirected:
+        call.opaque(f"{call.name} runs statements read from its input")
+
+
+def _unseen(call: Call) -> None:
+    """Statements in a file: it is known that there are some, not which."""
+    sql.note(call.facts, sql.Statements(SqlWorst.WRITE, None, "statements from a file", privilege=False))
+
+
+def _places(call: Call, options: Options) -> None:
+    for name in ("h", "host", "d", "D", "dbname", "database", "S", "u", "url", "server"):
+        for word in options.all(name):
+            if name != "u" or "://" in word.text:
+                _place(call, word.text)
+    if call.name not in ("redis-cli", "sqlite3", "duckdb"):
+        for word in options.operands[:2]:
+            _place(call, word.text)
+
+
+def _place(call: Call, text: str) -> None:
+    found = re.match(r"\w+://(?:[^@/]*@)?([^/?]*)/?([^?]*)", text)
+    for part in (found[1], found[2]) if found else (text,):
+        call.facts.name(part)
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(_CLIENTS, client),
+    "sqlite3": sqlite, "sqlite": sqlite, "duckdb": sqlite,
+    "redis-cli": redis, "valkey-cli": redis, "keydb-cli": redis,
+    "mongo": document_store, "mongosh": document_store,
+    "dropdb": drop, "dropuser": drop,
+    **dict.fromkeys(["mysqladmin", "pg_restore", "pg_dump", "pg_dumpall", "mysqldump", "createdb"], administer),
+}  # fmt: skip

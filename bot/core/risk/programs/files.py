@@ -1,0 +1,213 @@
+"""Programs that make, change, move and remove files."""
+
+import re
+
+from bot.core.risk import paths
+from bot.core.risk.facts import Access, Signal
+from bot.core.risk.options import Options
+from bot.core.risk.reading import Call, Handler
+from bot.core.risk.shell import Word
+
+DANGEROUS = frozenset(
+    ["rm", "rmdir", "unlink", "shred", "srm", "wipe", "dd", "chmod", "chown", "chgrp", "chattr", "setfacl", "truncate", "del", "erase", "rd", "remove-item"]
+)
+FILE_TOOLS = frozenset(
+    ["rm", "rmdir", "unlink", "shred", "cp", "mv", "ln", "install", "mkdir", "touch", "mktemp", "tee", "truncate", "chmod", "chown", "chgrp", "dd", "echo", "printf", "sed", "rsync", "cd", "pushd", "popd", "true", "false", ":", "mkfifo", "split"]
+)
+
+
+def remove(call: Call) -> None:
+    """`rm` and its kin."""
+    options = call.options()
+    recursive = options.has("r", "R", "recursive", "recurse")
+    if recursive:
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes whole directories")
+    elif any(word.glob for word in options.operands):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes every file that matches a pattern")
+    call.touch(options.operands, Access.DELETE, recursive=recursive)
+
+
+def remove_windows(call: Call) -> None:
+    """`del`, `erase`, `rd` and `Remove-Item`, whose flags start with a slash or are words."""
+    flags = {word.text.lower() for word in call.args if re.fullmatch(r"/[a-zA-Z]|-[a-zA-Z]+", word.text)}
+    operands = [word for word in call.args if word.text.lower() not in flags]
+    recursive = bool(flags & {"/s", "-r", "-recurse", "-recursive"})
+    if recursive or any(word.glob for word in operands):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes many files")
+    call.touch(operands, Access.DELETE, recursive=recursive)
+
+
+def shred(call: Call) -> None:
+    """`shred`: the content is gone even when the file stays."""
+    call.signal(Signal.DESTRUCTIVE, f"{call.name} destroys the content of files")
+    call.touch(call.options("n s").operands, Access.DELETE)
+
+
+def copy(call: Call) -> None:
+    """`cp` and `install`: sources are read, the destination is written."""
+    options = call.options("t S target-directory suffix m o g mode owner group")
+    sources, target = _ends(options)
+    recursive = options.has("r", "R", "a", "recursive", "archive")
+    call.touch(sources, Access.READ)
+    call.touch(target, Access.WRITE, recursive=recursive)
+    if any(word.text == "/dev/null" for word in sources):
+        call.signal(Signal.DESTRUCTIVE, "it empties a file by copying /dev/null over it")
+
+
+def move(call: Call) -> None:
+    """`mv`: sources are deleted, the destination is written."""
+    sources, target = _ends(call.options("t S target-directory suffix"))
+    call.touch(sources, Access.DELETE, recursive=True)
+    call.touch(target, Access.WRITE, recursive=True)
+    if any(paths.normalise(word.text).startswith("/dev/") for word in target):
+        call.signal(Signal.DESTRUCTIVE, "it moves a file onto a device")
+
+
+def link(call: Call) -> None:
+    """`ln`: writing through a link writes its target, so both count as written."""
+    call.touch(call.options("t S target-directory suffix").operands, Access.WRITE)
+
+
+def synchronise(call: Call) -> None:
+    """`rsync` and `scp`: the last operand is written; `host:path` also names a host."""
+    options = call.options(
+        "e f o P F i c l J S rsh exclude include filter files-from exclude-from include-from rsync-path port bwlimit"
+    )
+    if any(flag.startswith("del") for flag in options.flags if len(flag) > 2):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes what the source does not have")
+    operands = [_remote(call, word) for word in options.operands]
+    *sources, target = operands or [Word("")]
+    moves = options.has("remove-source-files", "remove-sent-files")
+    call.touch(sources, Access.DELETE if moves else Access.READ)
+    call.touch([target], Access.WRITE, recursive=True)
+    for command in options.all("e", "rsh", "rsync-path"):
+        call.shell(command.text)
+
+
+def write(call: Call) -> None:
+    """Programs that write every operand."""
+    call.touch(call.options("m mode d r t date reference s size").operands, Access.WRITE)
+
+
+def truncate(call: Call) -> None:
+    """`truncate` cuts content off."""
+    call.signal(Signal.DESTRUCTIVE, "truncate cuts the content of files off")
+    call.touch(call.options("s size r reference").operands, Access.WRITE)
+
+
+def remove_empty(call: Call) -> None:
+    """`rmdir` and `unlink`."""
+    call.touch(call.options().operands, Access.DELETE)
+
+
+def change_mode(call: Call) -> None:
+    """`chmod`."""
+    modes = [
+        word
+        for word in call.args
+        if re.fullmatch(r"[-+=ugoarwxXst,]*[-+=][ugorwxXst,]*|[0-7]{3,5}", word.text)
+    ]
+    options = call.options("reference")
+    mode = modes[0].text if modes else ""
+    if _opens(mode):
+        call.signal(Signal.PRIVILEGE, f"chmod {mode} opens files to everybody or runs them as their owner")
+    _change(call, options, [word for word in options.operands if word not in modes[:1]])
+
+
+def change_owner(call: Call) -> None:
+    """`chown` and `chgrp`."""
+    options = call.options("reference from")
+    owner, *operands = options.operands or [Word("")]
+    if re.fullmatch(r"(root|0)?(:(root|0|wheel)?)?", owner.text) and owner.text.strip(":"):
+        call.signal(Signal.PRIVILEGE, f"{call.name} gives files to {owner.text}")
+    _change(call, options, operands)
+
+
+def copy_blocks(call: Call) -> None:
+    """`dd`: `if=` is read, `of=` is written; a device as `of=` loses all it holds."""
+    for word in call.args:
+        key, _, value = word.text.partition("=")
+        if key == "if":
+            call.touch([Word(value, word.known)], Access.READ)
+        elif key == "of":
+            call.touch([Word(value, word.known)], Access.WRITE)
+            if paths.normalise(value).startswith("/dev/") and value not in paths.NOT_FILES:
+                call.signal(Signal.DESTRUCTIVE, f"dd writes over the device {value}")
+
+
+def edit_stream(call: Call) -> None:
+    """`sed`: reads its files, writes them with `-i`; its `e` and `w` run and write."""
+    options = call.options("e f l expression file")
+    scripts = options.all("e", "expression")
+    operands = list(options.operands)
+    if not scripts and not options.has("f", "file") and operands:
+        scripts = [operands.pop(0)]
+    in_place = any(f == "i" or f.startswith("in-place") for f in options.flags)
+    call.touch(operands, Access.WRITE if in_place else Access.READ)
+    for script in scripts:
+        if re.search(r"(^|[;{}\n]|\d|\$)\s*e(\s|$)|/[a-zA-Z0-9]*e[a-zA-Z0-9]*\s*($|[;}])", script.text):
+            call.opaque("sed runs part of its input as commands")
+        for target in re.findall(r"(?:^|[;{}/\d\s])[wW]\s+([^;}\n]+)", script.text):
+            call.touch([Word(target.strip())], Access.WRITE)
+
+
+def nothing(call: Call) -> None:
+    """Programs that touch no file by their arguments; other programs' output may stand among them."""
+
+
+def change_directory(call: Call) -> None:
+    """`cd`: the shell reader follows it."""
+
+
+def _ends(options: Options) -> tuple[list[Word], list[Word]]:
+    """Sources and destination of cp, mv and install."""
+    into = options.all("t", "target-directory")
+    if into or len(options.operands) < 2:
+        return list(options.operands), into or [Word(".")]
+    *sources, target = options.operands
+    return sources, [target]
+
+
+def _remote(call: Call, word: Word) -> Word:
+    found = re.fullmatch(r"(?:[\w.+-]+@)?([\w.-]{2,}|\[[0-9a-fA-F:]+\]):(?!/?/?\\)(.*)", word.text, re.DOTALL)
+    if not found:
+        return word
+    call.facts.name(found[1])
+    call.reading.host(found[1])
+    return Word(found[2] or "~", word.known, word.glob)
+
+
+def _change(call: Call, options: Options, operands: list[Word]) -> None:
+    recursive = options.has("R", "recursive")
+    if recursive:
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} changes whole directories")
+    call.touch(operands, Access.WRITE, recursive=recursive)
+
+
+def _opens(mode: str) -> bool:
+    if re.fullmatch(r"[0-7]{3,5}", mode):
+        special = int(mode[:-3] or "0", 8)
+        return bool(int(mode[-1]) & 2) or bool(special & 6)
+    return any(
+        re.match(r"[ugoa]*[+=]\w*s", part)
+        or (re.match(r"([ugoa]*[oa][ugoa]*|)[+=]\w*w", part)
+        and part[0] in "oa")
+        for part in mode.split(",")
+        if part
+    )
+
+
+HANDLERS: dict[str, Handler] = {
+    "rm": remove, "srm": remove, "rimraf": remove, "trash": remove, "del-cli": remove,
+    "del": remove_windows, "erase": remove_windows, "rd": remove_windows, "remove-item": remove_windows,
+    "shred": shred, "wipe": shred,
+    "cp": copy, "install": copy, "copy": copy, "mv": move, "move": move, "ln": link,
+    "rsync": synchronise, "scp": synchronise,
+    "mkdir": write, "touch": write, "tee": write, "mkfifo": write, "mknod": write, "sponge": write,
+    "truncate": truncate, "rmdir": remove_empty, "unlink": remove_empty,
+    "chmod": change_mode, "chown": change_owner, "chgrp": change_owner, "chattr": change_mode,
+    "dd": copy_blocks, "sed": edit_stream,
+    "cd": change_directory, "pushd": change_directory, "popd": nothing,
+}  # fmt: skip
+for _name in ["echo", "printf", "true", "false", ":", "mktemp", "pwd", "date", "whoami", "id", "hostname", "uname", "uptime", "sleep", "seq", "yes", "expr", "exit", "return", "break", "continue", "shift", "read", "wait", "jobs", "fg", "bg", "set", "unset", "export", "declare", "typeset", "local", "readonly", "let", "ulimit", "umask", "type", "hash", "getopts", "clear", "tput", "stty", "tty", "nproc", "free", "lscpu", "lsblk", "lsusb", "lspci", "ps", "pgrep", "top", "htop", "w", "who", "last", "groups", "arch", "history", "logger", "man", "help", "info", "ss", "netstat", "ifconfig", "lsmod", "dmesg", "printenv", "locale", "getent", "times", "caller", "shopt", "complete", "bind", "enable"]:  # fmt: skip
+    HANDLERS[_name] = nothing

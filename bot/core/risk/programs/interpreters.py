@@ -1,0 +1,189 @@
+"""Shells and language interpreters: what they are given to run."""
+
+import re
+
+from bot.core.risk import paths
+from bot.core.risk.facts import Access, Signal
+from bot.core.risk.reading import Call, Handler
+from bot.core.risk.shell import Word
+
+SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "busybox-sh"])
+
+_INLINE = {
+    "python": "c", "pypy": "c", "ipython": "c", "perl": "e E", "ruby": "e", "node": "e p eval print", "nodejs": "e p eval",
+    "php": "r B R E", "lua": "e", "luajit": "e", "rscript": "e", "r": "e", "julia": "e E", "groovy": "e", "scala": "e",
+    "osascript": "e", "tclsh": "c", "expect": "c", "elixir": "e", "erl": "eval", "ghc": "e", "bun": "e p eval",
+    "swift": "e", "guile": "c", "sbcl": "eval", "emacs": "eval f", "gdb": "ex eval-command x", "jshell": "",
+}  # fmt: skip
+"""Interpreters, and the flags that take code."""
+
+
+def shell(call: Call) -> None:
+    """`sh`: the text after `-c`, a script, or what comes in."""
+    options = call.options("o O c rcfile init-file", stop=True)
+    code = options.all("c")
+    if code or options.has("c"):
+        text = code[0] if code else Word("", known=False)
+        _shell_text(call, text)
+    elif options.operands and not options.has("s"):
+        _script(call, options.operands)
+    else:
+        _from_input(call)
+    for start_file in options.all("rcfile", "init-file"):
+        call.touch([start_file], Access.READ)
+        call.opaque("it starts a shell with start-up code of its own")
+
+
+def _shell_text(call: Call, text: Word) -> None:
+    if not text.known:
+        call.opaque("the text a shell runs is only known when it runs")
+    call.shell(text.text)
+
+
+def _from_input(call: Call) -> None:
+    text = call.input_text
+    if text is not None:
+        call.shell(text)
+        if call.simple.stdin is None:
+            call.opaque("a shell runs what another command writes")
+    elif call.piped or call.input_redirected:
+        call.opaque(f"{call.name} runs a program read from its input")
+
+
+def interpreter(call: Call) -> None:
+    """python, perl, node and the like: inline code is opaque, a script and its arguments are read."""
+    inline = _INLINE.get(call.name, "")
+    options = call.options(f"{inline} W X I M m require r import loader", stop=True)
+    letters = [flag for flag in inline.split() if flag in options.flags or _clustered(call, flag)]
+    if letters:
+        call.opaque(f"{call.name} runs code given on the command line")
+        _look_into(call, " ".join(word.text for word in call.args))
+        return
+    module = options.all("m") if call.name in ("python", "pypy") else []
+    if module:
+        call.reading.run([module[0], *options.operands], call.simple) if module[0].text in _MODULES else None
+        call.touch(options.operands, Access.READ)
+    elif options.operands and options.operands[0].text != "-":
+        _script(call, options.operands)
+    elif call.simple.stdin is not None or call.piped or call.input_redirected or options.operands:
+        call.opaque(f"{call.name} runs a program read from its input")
+        _look_into(call, call.input_text or "")
+
+
+_MODULES = frozenset({"pip", "twine", "pipx", "build", "awscli", "poetry", "uv", "ansible"})
+"""Python modules that are programs known by the same name."""
+
+
+def _clustered(call: Call, flag: str) -> bool:
+    return len(flag) == 1 and any(
+        re.match(rf"-[a-zA-Z0]*{flag}", word.text)
+        for word in call.args[:3]
+        if word.text[:2] not in ("--", "-m", "-r")
+    )
+
+
+def _script(call: Call, operands: list[Word]) -> None:
+    script = operands[0]
+    if script.substituted:
+        call.opaque(f"{call.name} runs what another command writes")
+    if not script.known:
+        call.opaque("which script runs is only known when it runs")
+    if re.match(r"(https?|ftp|data):", script.text):
+        call.opaque(f"{call.name} runs a program from the network")
+    cwd = call.reading.cwd if call.simple.cwd is None else call.simple.cwd
+    if any(paths.is_temporary(form) for form in paths.resolve(script.text, cwd).forms):
+        call.opaque("it runs a script below a temporary directory")
+    call.touch([w for w in operands if not w.text.startswith("-") and "://" not in w.text], Access.READ)
+
+
+_DESTROYS = re.compile(
+    r"rmtree|shutil\.move|os\.(remove|unlink|rmdir|removedirs)|\bunlink\b|rimraf|rmSync|rmdirSync|File\.delete|"
+    r"FileUtils\.rm|remove_tree|rm\s+-\w*r|fs\.rm\b|DROP\s+(TABLE|DATABASE|SCHEMA)|mkfs|dropDatabase",
+    re.IGNORECASE,
+)
+
+
+def _look_into(call: Call, code: str) -> None:
+    """Opaque code stays opaque; what it says plainly is counted all the same."""
+    if _DESTROYS.search(code):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} runs code that deletes")
+    for quoted in re.findall(r"[\"'`]((?:/|~/|[A-Za-z]:\\)[^\"'`\n]{0,300})[\"'`]", code):
+        call.touch([Word(quoted)], Access.UNKNOWN)
+
+
+def evaluate(call: Call) -> None:
+    """`eval`."""
+    call.opaque("eval runs text as a command")
+    call.shell(" ".join(word.text for word in call.args))
+
+
+def source(call: Call) -> None:
+    """`source` and `.` run a file in this shell."""
+    if call.args:
+        _script(call, list(call.args))
+
+
+def later(call: Call) -> None:
+    """`trap 'text' SIGNAL` and `alias name='text'`: shell text that runs later."""
+    for word in call.args:
+        _, equals, value = word.text.partition("=")
+        text = value if equals and call.name == "alias" else word.text
+        if call.name == "trap" and word is not call.args[0]:
+            break
+        if not text.startswith("-"):
+            call.shell(text)
+
+
+def powershell(call: Call) -> None:
+    """`powershell -Command text`: read as shell text as far as that goes, and opaque when encoded."""
+    texts = [word.text for word in call.args]
+    for at, text in enumerate(texts):
+        lowered = text.lower()
+        if re.match(r"-e(nc|ncodedcommand|c)?$", lowered):
+            call.opaque("powershell runs an encoded command")
+            return
+        if re.match(r"-c(ommand)?$", lowered):
+            call.opaque("powershell runs code given on the command line")
+            call.shell(" ".join(texts[at + 1 :]))
+            return
+        if re.match(r"-f(ile)?$", lowered):
+            _script(call, list(call.args[at + 1 :]))
+            return
+    if call.piped or call.simple.stdin is not None:
+        call.opaque("powershell runs a program read from its input")
+
+
+def windows_shell(call: Call) -> None:
+    """`cmd /c text`."""
+    texts = [word.text for word in call.args]
+    for at, text in enumerate(texts):
+        if text.lower() in ("/c", "/k", "/s"):
+            call.shell(" ".join(texts[at + 1 :]))
+            return
+
+
+def invoke_expression(call: Call) -> None:
+    """PowerShell's `iex`."""
+    call.opaque("Invoke-Expression runs text as a command")
+
+
+def editor(call: Call) -> None:
+    """vi, ed, emacs: files are written; commands after `!` run."""
+    options = call.options("c S u s W cmd eval l load")
+    call.touch([w for w in options.operands if not w.text.startswith("+")], Access.WRITE)
+    commands = [*options.all("c", "cmd", "eval"), *(w for w in options.operands if w.text.startswith("+"))]
+    if any("!" in w.text or "system(" in w.text or call.name == "emacs" for w in commands):
+        call.opaque(f"{call.name} runs commands")
+    if call.piped or call.simple.stdin is not None:
+        call.opaque(f"{call.name} is driven by its input")
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(SHELLS, shell),
+    **dict.fromkeys(_INLINE, interpreter),
+    **dict.fromkeys(["vi", "vim", "nvim", "ex", "ed", "emacs", "nano", "pico", "view"], editor),
+    **dict.fromkeys(["java", "deno", "dotnet", "ts-node", "tsx"], interpreter),
+    "eval": evaluate, "source": source, ".": source, "trap": later, "alias": later,
+    "powershell": powershell, "pwsh": powershell, "cmd": windows_shell,
+    "iex": invoke_expression, "invoke-expression": invoke_expression,
+}  # fmt: skip

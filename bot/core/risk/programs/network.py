@@ -1,0 +1,166 @@
+"""Programs that talk to other machines."""
+
+import re
+
+from bot.core.risk.facts import Access, Signal
+from bot.core.risk.names import host_of
+from bot.core.risk.paths import is_secret, resolve
+from bot.core.risk.reading import Call, Handler, program_name
+from bot.core.risk.shell import Word
+
+_CURL_VALUED = (
+    "d data data-binary data-raw data-ascii data-urlencode json F form form-string o output T upload-file K config X "
+    "request H header A user-agent u user b cookie c cookie-jar e referer x proxy E cert key cacert capath m max-time "
+    "connect-timeout w write-out r range retry retry-delay y Y C continue-at D dump-header z time-cond url resolve "
+    "connect-to interface unix-socket limit-rate output-dir t Q P S s-none netrc-file trace trace-ascii stderr proto"
+)
+
+
+def curl(call: Call) -> None:
+    """`curl`: where to, what is sent, which files are written and read."""
+    options = call.options(_CURL_VALUED)
+    for url in [*options.operands, *options.all("url")]:
+        _url(call, url)
+    for target in options.all("resolve", "connect-to", "x", "proxy"):
+        for part in target.text.split(":"):
+            call.reading.host(part)
+    for sent in options.all("d", "data", "data-binary", "data-ascii", "data-urlencode", "json", "F", "form"):
+        _sent(call, sent)
+    call.touch(options.all("T", "upload-file", "K", "config", "E", "cert", "key", "cacert"), Access.READ)
+    call.touch(options.all("o", "output", "c", "cookie-jar", "D", "dump-header", "output-dir"), Access.WRITE)
+    if options.has("O", "remote-name"):
+        call.touch([Word("./downloaded")], Access.WRITE)
+    _upstream(call)
+
+
+def wget(call: Call) -> None:
+    """`wget`."""
+    options = call.options(
+        "O o a P t T U e i w l D A R X Q B output-document output-file append-output directory-prefix post-file "
+        "body-file post-data header user password tries timeout execute input-file user-agent"
+    )
+    for url in options.operands:
+        _url(call, url)
+    call.touch(options.all("post-file", "body-file", "i", "input-file"), Access.READ)
+    written = options.all("O", "output-document", "P", "directory-prefix", "o", "output-file", "a")
+    call.touch(
+        [w for w in written if w.text != "-"] or ([] if written else [Word("./downloaded")]), Access.WRITE
+    )
+    if any(re.search(r"use_askpass|post_file", word.text) for word in options.all("e", "execute")):
+        call.opaque("wget is told to run or send something")
+    _upstream(call)
+
+
+def fetch(call: Call) -> None:
+    """Other HTTP clients: `http`, `https`, `httpie`, `aria2c`, `lynx`, `w3m`."""
+    for word in call.args:
+        if "://" in word.text or re.match(r"[\w.-]+(:\d+)?(/|$)", word.text):
+            _url(call, word)
+        if "@" in word.text and not word.text.startswith("-"):
+            _sent(call, Word(word.text[word.text.index("@") :], word.known))
+    _upstream(call)
+
+
+def connect(call: Call) -> None:
+    """`nc`, `ncat`, `socat`: raw connections; `-e` hands a program to the other side."""
+    text = " ".join(word.text for word in call.args)
+    if re.search(r"(^|\s)-\w*[ec]\b|--(sh-)?exec|--lua-exec", text) or re.search(
+        r"(?i)\b(EXEC|SYSTEM):", text
+    ):
+        call.opaque(f"{call.name} hands a program to the network")
+    for word in call.args:
+        for part in re.split(r"[:,]", word.text):
+            call.reading.host(part)
+    _upstream(call)
+
+
+def ssh(call: Call) -> None:
+    """`ssh HOST COMMAND`: names a host; the command is read like any other."""
+    options = call.options("b c D E e F I i J L l m O o p Q R S W w", stop=True)
+    for option in options.all("o"):
+        if re.match(r"(?i)(proxycommand|localcommand|knownhostscommand)\s*=", option.text):
+            call.opaque("ssh runs a command of its own before it connects")
+            call.shell(option.text.partition("=")[2])
+    call.touch(options.all("i", "F"), Access.READ)
+    if not options.operands:
+        return
+    host, *command = options.operands
+    _machine(call, host)
+    if command:
+        call.shell(" ".join(word.text for word in command))
+    elif (text := call.input_text) is not None:
+        call.shell(text)
+    elif call.piped or call.input_redirected:
+        call.opaque("ssh runs a program read from its input")
+
+
+def transfer(call: Call) -> None:
+    """`sftp`, `ftp`, `lftp`, `telnet`, `ping` …: the first operand is a machine."""
+    options = call.options("b c i P p o F u e")
+    for host in options.operands[:1]:
+        _machine(call, host)
+    for text in options.all("e", "c"):
+        if call.name == "lftp" and re.search(r"mirror\b.*--delete|\brm\b", text.text):
+            call.signal(Signal.DESTRUCTIVE, "lftp deletes on the other side")
+    _upstream(call)
+
+
+def _machine(call: Call, word: Word) -> None:
+    name = word.text.rpartition("@")[2]
+    call.facts.name(re.sub(r"^\w+://", "", name).partition("/")[0])
+    call.reading.host(name)
+
+
+def _url(call: Call, word: Word) -> None:
+    if word.text.lower().startswith("file:"):
+        call.touch([word], Access.READ)
+        return
+    for url in _braced(word.text):
+        call.reading.host(host_of(url))
+    if not word.known:
+        call.facts.unreadable_paths = True
+
+
+def _braced(url: str) -> list[str]:
+    """curl expands `{a,b}` in URLs itself."""
+    found = re.match(r"(.*?)\{([^}]*)\}(.*)", url, re.DOTALL)
+    if not found:
+        return [url]
+    return [found[1] + choice + found[3] for choice in found[2].split(",")[:20]]
+
+
+def _sent(call: Call, word: Word) -> None:
+    found = re.search(r"(?:^|=)[@<]([^;,]+)", word.text)
+    if found and found[1] != "-":
+        call.touch([Word(found[1], word.known)], Access.READ)
+        if is_secret(resolve(found[1], call.reading.cwd).path):
+            call.opaque("a secret is sent to the network")
+    elif not word.known and re.search(r"\$\(|`", word.text):
+        call.opaque("the output of a command is sent to the network")
+
+
+_REVEALERS = frozenset({"env", "printenv", "set", "export", "declare", "security", "pass", "gpg"})
+
+
+def _upstream(call: Call) -> None:
+    """What is piped into the network: the environment or a secret is opaque."""
+    command = call.simple.upstream
+    while command is not None:
+        if command.words and program_name(command.words[0].text) in _REVEALERS:
+            call.opaque("the environment is sent to the network")
+        named = [*command.words[1:], *(r.target for r in command.redirects)]
+        if any(is_secret(resolve(word.text, call.reading.cwd).path) for word in named):
+            call.opaque("a secret is sent to the network")
+        command = command.upstream
+    for redirect in call.simple.redirects:
+        if redirect.operator == "<" and is_secret(resolve(redirect.target.text, call.reading.cwd).path):
+            call.opaque("a secret is sent to the network")
+
+
+HANDLERS: dict[str, Handler] = {
+    "curl": curl, "wget": wget,
+    **dict.fromkeys(["http", "https", "httpie", "xh", "curlie", "aria2c", "lynx", "w3m", "axel"], fetch),
+    **dict.fromkeys(["nc", "ncat", "netcat", "socat", "openssl"], connect),
+    "ssh": ssh, "autossh": ssh, "mosh": ssh,
+    **dict.fromkeys(["sftp", "ftp", "lftp", "telnet", "tftp", "ping", "ping6", "traceroute", "dig", "nslookup", "host"], transfer),
+}  # fmt: skip

@@ -1,0 +1,126 @@
+"""Package managers, builders and task runners."""
+
+import re
+
+from bot.core.risk.facts import Access, Signal
+from bot.core.risk.reading import Call, Handler, looks_like_path
+from bot.core.risk.shell import Word
+
+_URL = re.compile(
+    r"(https?|ftp|git|ssh|file|github|gitlab|bitbucket|gist)(\+\w+)?:|git@|git\+|.*#egg=", re.IGNORECASE
+)
+_PUBLISH = frozenset(
+    ["publish", "push", "yank", "unpublish", "deprecate", "upload", "owner", "access", "dist-tag", "release", "unyank"]
+)
+_INSTALL = frozenset(["install", "i", "add", "ci", "update", "upgrade", "get", "fetch", "exec", "x", "dlx", "run", "create", "init", "download", "wheel", "tool", "inject", "localinstall", "reinstall"])  # fmt: skip
+_REMOVE = frozenset(["remove", "purge", "autoremove", "uninstall", "erase", "rm", "-R", "-Rs", "-Rns", "del", "unmerge", "cask"])
+_TASKS = re.compile(r"(?:.*[:_-])?(deploy|publish|release|rollback|promote)(?:[:_-].*)?", re.IGNORECASE)
+_DESTROY_TASKS = re.compile(
+    r"db:(drop|reset|purge|migrate:reset|schema:load|truncate\w*|wipe)(:.*)?|migrate:(fresh|reset|refresh)|"
+    r"(?:.*[:_-])?(destroy|teardown|nuke)(?:[:_-].*)?|flush|reset_db",
+    re.IGNORECASE,
+)
+
+
+def manager(call: Call) -> None:
+    """npm, pip, cargo, gem, apt …: publishing, installing from URLs, running tasks."""
+    options = call.options("registry prefix C directory filter w workspace i index-url extra-index-url r requirement "
+                           "target t c constraint git path branch tag rev find-links f e editable tag access otp")  # fmt: skip
+    words = options.texts
+    verb = next((w for w in words if w not in _SKIPPED), "")
+    rest = words[words.index(verb) + 1 :] if verb else []
+    if (
+        verb in _PUBLISH
+        and not options.has("dry-run")
+        and (verb != "push" or call.name in ("gem", "dotnet", "nuget"))
+    ):
+        call.signal(Signal.REMOTE, f"{call.name} {verb} publishes to a registry")
+    sources = [*rest, *(w.text for w in options.all("i", "index-url", "extra-index-url", "r", "git", "e", "editable",
+                                                    "registry", "find-links", "f", "requirement"))]  # fmt: skip
+    if (verb in _INSTALL or call.name in _RUNNERS) and any(_URL.match(source) for source in sources):
+        call.opaque(f"{call.name} installs or runs a package from a URL")
+    if call.name in _SYSTEM_MANAGERS:
+        _system_packages(call, words)
+    if verb in ("run", "run-script", "exec", "task") or call.name in ("yarn", "pnpm", "bun"):
+        _tasks(call, words)
+    call.touch(options.all("prefix", "target", "t"), Access.WRITE)
+
+
+_SKIPPED = frozenset({"cask", "tool", "nuget", "global", "pip", "package"})
+_RUNNERS = frozenset({"npx", "bunx", "pipx", "uvx"})
+_SYSTEM_MANAGERS = frozenset(
+    ["apt", "apt-get", "aptitude", "yum", "dnf", "zypper", "pacman", "apk", "brew", "snap", "flatpak", "port", "emerge", "choco", "winget", "scoop", "nix-env"]
+)
+
+
+def _system_packages(call: Call, words: list[str]) -> None:
+    flags = {word.text for word in call.args}
+    if removed := (set(words) | flags) & _REMOVE:
+        call.signal(Signal.DANGEROUS, f"{call.name} {min(removed)} removes software from the machine")
+    for word in call.args:
+        if looks_like_path(word.text) and not word.text.startswith("-"):
+            call.touch([word], Access.READ)
+
+
+def run_package(call: Call) -> None:
+    """`npx PACKAGE args`: the package is a program by that name."""
+    options = call.options("p package c call", stop=True)
+    if any(_URL.match(w.text) or (re.match(r"[\w.-]+/[\w.-]+(#.*)?$", w.text) and not w.text.startswith("@"))
+           for w in [*options.operands[:1], *options.all("p", "package")]):  # fmt: skip
+        call.opaque(f"{call.name} runs a package from a URL")
+    for text in options.all("c", "call"):
+        call.shell(text.text)
+    if options.operands:
+        program, *rest = options.operands
+        name = re.sub(r"(?<=.)@[^/]*$", "", program.text)
+        call.inner([Word(name, program.known), *rest])
+
+
+def build(call: Call) -> None:
+    """`make`, `just`, `task`, `rake`, `rails`, `artisan` …: tasks by name."""
+    options = call.options("C f j I o W directory file jobs")
+    _tasks(call, options.texts)
+    call.touch([*options.all("C", "directory", "f", "file")], Access.READ)
+    for word in options.operands:
+        name, equals, value = word.text.partition("=")
+        if equals and name.upper() in ("ENV", "ENVIRONMENT", "STAGE"):
+            call.facts.name(value)
+    for override in call.args:
+        if re.match(r"(SHELL|CC|MAKEFLAGS)=", override.text):
+            call.opaque("a build variable changes which programs run")
+
+
+def _tasks(call: Call, words: list[str]) -> None:
+    for word in words:
+        if _DESTROY_TASKS.fullmatch(word):
+            call.signal(Signal.DESTRUCTIVE, f"{call.name} {word} destroys what is there")
+        elif _TASKS.fullmatch(word):
+            call.signal(Signal.REMOTE, f"{call.name} {word} publishes or deploys")
+
+
+def publisher(call: Call) -> None:
+    """`twine upload`, `mvn deploy`, `gradle publish`, `goreleaser release` …"""
+    words = call.options("f file P D p r repository config").texts
+    if any(
+        re.fullmatch(r"upload|deploy|release\S*|publish\S*|:?\S*:publish\S*|push|site-deploy", w)
+        for w in words
+    ):
+        call.signal(Signal.REMOTE, f"{call.name} publishes")
+    call.touch([Word(w) for w in words if looks_like_path(w) and not w.startswith(":")], Access.READ)
+
+
+def compiler(call: Call) -> None:
+    """Compilers and linters: inputs are read, `-o` is written."""
+    options = call.options("o output I L l D outDir out-dir x include isystem rootdir")
+    call.touch(options.operands, Access.READ)
+    call.touch(options.all("o", "output", "outDir", "out-dir"), Access.WRITE)
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(["npm", "pnpm", "yarn", "bun", "pip", "pipx", "cargo", "gem", "poetry", "uv", "pdm", "hatch", "flit", "conda", "mamba", "composer", "go", "nuget", "bundle", "cpan", "cpanm", "luarocks", "mix", "rebar", "opam", "stack", "cabal", "lerna", "nx", "jsr", "vsce", "ovsx", "pod"], manager),
+    **dict.fromkeys(_SYSTEM_MANAGERS, manager),
+    **dict.fromkeys(["npx", "bunx", "uvx"], run_package),
+    **dict.fromkeys(["make", "gmake", "just", "task", "rake", "rails", "artisan", "manage.py", "invoke", "fab", "cap", "turbo", "ninja", "bazel"], build),
+    **dict.fromkeys(["twine", "mvn", "gradle", "gradlew", "mvnw", "goreleaser", "semantic-release", "sbt"], publisher),
+    **dict.fromkeys(["gcc", "g++", "cc", "c++", "clang", "clang++", "ld", "as", "ar", "rustc", "javac", "tsc", "ghc", "kotlinc", "swiftc", "cmake", "eslint", "prettier", "ruff", "black", "mypy", "flake8", "pylint", "pytest", "jest", "vitest", "mocha", "isort", "shellcheck", "hadolint", "tox", "nox"], compiler),
+}  # fmt: skip

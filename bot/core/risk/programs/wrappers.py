@@ -1,0 +1,192 @@
+"""Programs that run another program: what they run is read in their place."""
+
+import re
+from dataclasses import dataclass
+
+from bot.core.risk.facts import Signal
+from bot.core.risk.options import Options
+from bot.core.risk.programs import cloud, packages
+from bot.core.risk.reading import Call, Handler
+from bot.core.risk.shell import Word
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """How a wrapper's own arguments end: flags that take a value, and operands before the program."""
+
+    valued: str = ""
+    operands: int = 0
+    privilege: bool = False
+    shell: str = ""
+    """Flags whose value is shell text."""
+
+
+_WRAPPERS = {
+    "sudo": Wrapper("u g p C D h R r T t U user group prompt chdir host role type chroot", privilege=True),
+    "doas": Wrapper("u C", privilege=True), "pkexec": Wrapper("user", privilege=True),
+    "gsudo": Wrapper("u", privilege=True), "run0": Wrapper("u user", privilege=True),
+    "su": Wrapper("s g G w shell group", 1, privilege=True, shell="c command session-command"),
+    "runuser": Wrapper("u g s", 0, privilege=True, shell="c command"),
+    "gosu": Wrapper("", 1, privilege=True), "su-exec": Wrapper("", 1, privilege=True),
+    "setpriv": Wrapper("reuid regid groups bounding-set inh-caps", privilege=True),
+    "nsenter": Wrapper("t target S G", privilege=True), "chroot": Wrapper("userspec groups", 1, privilege=True),
+    "unshare": Wrapper("S G R w"), "nohup": Wrapper(), "setsid": Wrapper(), "nice": Wrapper("n adjustment"),
+    "ionice": Wrapper("c n p class classdata"), "chrt": Wrapper("T P D p", 1), "taskset": Wrapper("p c", 1),
+    "numactl": Wrapper("m N C i p"), "timeout": Wrapper("k s kill-after signal", 1), "stdbuf": Wrapper("i o e"),
+    "time": Wrapper("f o format output"), "gtime": Wrapper("f o"), "command": Wrapper(), "builtin": Wrapper(),
+    "exec": Wrapper("a"), "coproc": Wrapper(), "!": Wrapper(), "catchsegv": Wrapper(),
+    "strace": Wrapper("e o p s u P E a O S I"), "ltrace": Wrapper("e o p s u n l"), "valgrind": Wrapper(),
+    "perf": Wrapper("e o p", 1), "caffeinate": Wrapper("t w"), "watch": Wrapper("n interval d"),
+    "unbuffer": Wrapper(), "rlwrap": Wrapper("H f"), "script": Wrapper("", 0, shell="c command"),
+    "flock": Wrapper("w E timeout", 1, shell="c command"), "lockf": Wrapper("t", 1), "chpst": Wrapper("u U e m d / n"),
+    "dbus-run-session": Wrapper(), "xvfb-run": Wrapper("n s e f p w"), "systemd-run": Wrapper("p unit u E M H property slice"),
+    "firejail": Wrapper(), "proxychains": Wrapper("f"), "proxychains4": Wrapper("f"), "torsocks": Wrapper(),
+    "torify": Wrapper(), "busybox": Wrapper(), "toybox": Wrapper(), "cpulimit": Wrapper("l p e"), "faketime": Wrapper("", 1),
+    "fakeroot": Wrapper(), "proot": Wrapper("r b w"), "prlimit": Wrapper("p"), "setarch": Wrapper("", 1),
+    "dotenv": Wrapper("e f c"), "dotenvx": Wrapper("f e", 1), "direnv": Wrapper("", 2), "op": Wrapper("env-file account", 1),
+    "aws-vault": Wrapper("d duration region", 2), "envdir": Wrapper("", 1), "envchain": Wrapper("", 1),
+    "doppler": Wrapper("p c project config", 1), "chamber": Wrapper("", 2), "infisical": Wrapper("env path", 1),
+    "mise": Wrapper("C", 1), "asdf": Wrapper("", 1), "hyperfine": Wrapper("w r m M"),
+    "ssh-agent": Wrapper("a t"), "winpty": Wrapper(), "start": Wrapper(), "parallel": Wrapper("j a S N n L colsep delay jobs"),
+    "entr": Wrapper(), "nodemon": Wrapper("w e x"), "cross-env": Wrapper(), "dumb-init": Wrapper(), "tini": Wrapper(),
+    "noglob": Wrapper(), "nocorrect": Wrapper(), "sem": Wrapper("j"),
+    "nix-shell": Wrapper("p I A", 0, shell="run command"), "vagrant": Wrapper("", 2, shell="c command"),
+    "tmux": Wrapper("t s n c L S f", 1), "screen": Wrapper("S t c p X"), 
+}  # fmt: skip
+
+_RUNS_AFTER = {
+    "poetry": ("run",), "pipenv": ("run",), "uv": ("run",), "pdm": ("run",), "hatch": ("run",), "rye": ("run",),
+    "bundle": ("exec",), "npm": ("exec", "x"), "pnpm": ("exec", "dlx"), "yarn": ("exec", "dlx"), "conda": ("run",),
+    "mamba": ("run",), "bun": ("x",), "pipx": ("run",), "lxc": ("exec",), "multipass": ("exec",), "wsl": ("-e", "--exec", "--"),
+    "apptainer": ("exec",), "singularity": ("exec",), "devcontainer": ("exec",), "crictl": ("exec",), "distrobox": ("enter",),
+    "heroku": ("run",), "flyctl": ("ssh",), "nix": ("develop", "shell", "run"),
+}  # fmt: skip
+
+
+def wrap(call: Call) -> None:
+    """Run what follows the wrapper's own options; where an unknown option may take a value, both ways."""
+    spec = _WRAPPERS[call.name]
+    if spec.privilege:
+        call.signal(Signal.PRIVILEGE, f"{call.name} runs as another user")
+    options = call.options(f"{spec.valued} {spec.shell}", stop=True)
+    texts = options.all(*spec.shell.split()) if spec.shell else []
+    rest = options.operands
+    if call.name in ("su", "runuser", "flock", "script") and not texts:
+        texts = _later_text(spec, rest)
+    for text in texts:
+        call.shell(text.text)
+    for directory in options.all("chdir", "D", "C"):
+        if call.name in ("sudo",):
+            call.simple.cwd = directory.text
+    _run(call, spec, options, rest)
+
+
+def _later_text(spec: Wrapper, rest: list[Word]) -> list[Word]:
+    """`su USER -c TEXT`: options may follow the operand."""
+    flags = {("-" if len(name) == 1 else "--") + name for name in spec.shell.split()}
+    return [rest[at + 1] for at, word in enumerate(rest[:-1]) if word.text in flags]
+
+
+def _run(call: Call, spec: Wrapper, options: Options, rest: list[Word]) -> None:
+    inner = _without_assignments(call, rest)[spec.operands :]
+    inner = _without_assignments(call, inner)
+    if not inner or inner[0].text.startswith("-"):
+        if inner and inner[0].text == "--":
+            call.inner(inner[1:])
+        elif call.name in ("parallel", "sh") and call.piped:
+            call.opaque(f"{call.name} runs a program read from its input")
+        return
+    call.inner(inner)
+    known = set(spec.valued.split()) | set(spec.shell.split())
+    if len(inner) > 1 and options.flags - known - _PLAIN_FLAGS:
+        call.inner(inner[1:])
+
+
+_PLAIN_FLAGS = frozenset(
+    ["n", "E", "H", "S", "b", "i", "k", "l", "s", "A", "B", "K", "P", "V", "v", "p", "f", "q", "x", "c", "d", "preserve-env", "non-interactive", "login", "stdin", "foreground", "preserve-status", "fork", "wait", "verbose", "close", "pty", "scope", "quiet", "help", "version", "user"]
+)
+"""Flags of wrappers that take no value."""
+
+
+def _without_assignments(call: Call, words: list[Word]) -> list[Word]:
+    at = 0
+    while at < len(words) and re.match(r"[A-Za-z_]\w*=", words[at].text):
+        name, _, value = words[at].text.partition("=")
+        call.reading._assign(name, Word(value, words[at].known), alone=False)
+        at += 1
+    return words[at:]
+
+
+def environment(call: Call) -> None:
+    """`env [-u NAME] [-C DIR] [-S TEXT] [NAME=VALUE…] PROGRAM …`."""
+    options = call.options("u C unset chdir S split-string block-signal", stop=True)
+    for directory in options.all("C", "chdir"):
+        call.simple.cwd, call.simple.cwd_known = directory.text, directory.known
+    inner = _without_assignments(call, options.operands)
+    for text in options.all("S", "split-string"):
+        call.shell(" ".join([text.text, *(w.text for w in inner)]))
+    if inner and not options.has("S", "split-string"):
+        call.inner(inner)
+
+
+def from_input(call: Call) -> None:
+    """`xargs PROGRAM …`: more arguments come at run time."""
+    options = call.options(
+        "I i n L P s E d a max-args max-procs delimiter arg-file replace max-lines", stop=True
+    )
+    if not options.operands:
+        return
+    program = options.texts[0].rsplit("/", 1)[-1]
+    if program in ("rm", "unlink", "shred", "rmdir", "del"):
+        call.signal(Signal.DESTRUCTIVE, f"xargs {program} deletes whatever it is given")
+    if program in ("sh", "bash", "zsh", "dash", "ksh") and "-c" not in options.texts:
+        call.opaque("xargs hands a shell what to run")
+    marker = next(iter([w.text for w in options.all("I", "replace")]), "{}")
+    inner = [Word(w.text, known=False) if marker in w.text else w for w in options.operands]
+    call.inner([*inner, Word("$INPUT", known=False)])
+
+
+def tool_runner(call: Call) -> None:
+    """`poetry run PROGRAM …` and its kin; anything else the tool does is read as its own."""
+    texts = [word.text for word in call.args]
+    verbs = _RUNS_AFTER[call.name]
+    at = next((n for n, text in enumerate(texts) if text in verbs), None)
+    if at is None or (call.name in ("npm", "yarn", "pnpm", "bun") and texts[at] not in verbs):
+        _BASE.get(call.name, lambda c: None)(call)
+        return
+    rest = list(call.args[at + 1 :])
+    if call.name in ("lxc", "multipass", "apptainer", "singularity", "crictl"):
+        rest = rest[1:]
+    while rest and (rest[0].text.startswith("-")):
+        taken = (
+            2
+            if rest[0].text
+            in ("-n", "-p", "--name", "--with", "-e", "--from", "--package", "-C", "--env-file")
+            else 1
+        )
+        rest = rest[taken:] if rest[0].text != "--" else rest[1:]
+    if rest:
+        if call.name in ("npm", "pnpm", "bun", "yarn", "pipx"):
+            packages.run_package(Call(call.reading, [call.words[0], *rest], call.simple, call.name))
+        else:
+            call.inner(rest)
+
+
+_BASE: dict[str, Handler] = {}
+
+
+def _with_base() -> dict[str, Handler]:
+    for name in _RUNS_AFTER:
+        if name in packages.HANDLERS:
+            _BASE[name] = packages.HANDLERS[name]
+        elif name in cloud.HANDLERS:
+            _BASE[name] = cloud.HANDLERS[name]
+    return dict.fromkeys(_RUNS_AFTER, tool_runner)
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(_WRAPPERS, wrap),
+    **_with_base(),
+    "env": environment,
+    "xargs": from_input,
+}

@@ -1,0 +1,332 @@
+"""Reading a command: from shell text, through wrappers, to what each program does.
+
+A `Reading` fills the `Facts` of one action. Programs are read by the handlers of
+`bot.core.risk.programs`; a program nobody knows touches every path among its arguments in an
+unknown way.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bot.core.risk import paths, shell
+from bot.core.risk.facts import Access, Facts, Line, Signal, Touched
+from bot.core.risk.names import host_of, is_metadata
+from bot.core.risk.options import Options, read
+from bot.core.risk.shell import Redirect, Simple, Word
+
+Handler = Callable[["Call"], None]
+"""Reads one program's arguments into the facts."""
+
+_DEEPEST = 8
+"""Shells within shells that are followed."""
+
+_MOST_CALLS = 2_000
+"""Programs that are read of one action."""
+
+_NAMING_FLAGS = frozenset(
+    ["context", "kube-context", "namespace", "cluster", "profile", "host", "hostname", "database", "dbname", "db", "env", "environment", "stage", "project", "subscription", "workspace", "stack", "target", "server", "app", "inventory", "limit", "account"]
+)
+_NAMING_VARIABLES = re.compile(
+    r"(?:.*_)?(?:ENV|ENVIRONMENT|STAGE|PROFILE|CONTEXT|NAMESPACE|CLUSTER|HOST|DATABASE|DATABASE_URL|DB|DSN"
+    r"|WORKSPACE|PROJECT|PGHOST|PGDATABASE)"
+)
+_RUN_VARIABLES = frozenset(
+    ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "BASH_ENV", "ENV", "PROMPT_COMMAND", "PATH", "PYTHONSTARTUP", "PYTHONPATH", "NODE_OPTIONS", "PERL5OPT", "PERL5LIB", "RUBYOPT", "RUBYLIB", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR", "PAGER", "MANPAGER", "LESSOPEN", "EDITOR", "VISUAL", "JAVA_TOOL_OPTIONS", "IFS"]
+)
+"""Variables that make other programs run their value, or change what a name means."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A program about to run: its name, its arguments, and the command it stands in."""
+
+    reading: "Reading"
+    words: Sequence[Word]
+    simple: Simple
+    name: str
+    """Base name in lower case, without `.exe` and a version."""
+    base: str | None = None
+    """Directory that relative paths start from, when another than the command's."""
+
+    @property
+    def args(self) -> Sequence[Word]:
+        """The words after the program."""
+        return self.words[1:]
+
+    @property
+    def facts(self) -> Facts:
+        """What is being filled."""
+        return self.reading.facts
+
+    def options(self, valued: str = "", *, stop: bool = False) -> Options:
+        """The arguments sorted. `valued`: white-space separated flags that take a value."""
+        return read(self.args, valued.split(), stop=stop)
+
+    def signal(self, signal: Signal, detail: str) -> None:
+        """Note what the program does."""
+        self.facts.signal(signal, detail)
+
+    def touch(self, words: Iterable[Word], access: Access, *, recursive: bool = False) -> None:
+        """Note the paths that the program touches."""
+        for word in words:
+            self.reading.touch(word, access, self.simple, recursive=recursive, base=self.base)
+
+    def touch_directory(self, access: Access) -> None:
+        """Note that the working directory is touched, with all below it."""
+        self.touch([Word(".")], access, recursive=True)
+
+    def inner(self, words: Sequence[Word]) -> None:
+        """Read another program that this one runs."""
+        self.reading.run(words, self.simple)
+
+    def shell(self, text: str) -> None:
+        """Read shell text that this program runs."""
+        self.reading.shell(text, self.simple)
+
+    def opaque(self, detail: str) -> None:
+        """Note that this program does what nobody can read here."""
+        self.signal(Signal.OPAQUE, detail)
+        self.facts.unreadable_paths = True
+
+    @property
+    def piped(self) -> bool:
+        """Whether its input comes from a command before it."""
+        return self.simple.upstream is not None
+
+    @property
+    def input_text(self) -> str | None:
+        """Its input when that is written out: a here-document, or an echo before it."""
+        if self.simple.stdin is not None:
+            return self.simple.stdin
+        return _echoed(self.simple.upstream)
+
+    @property
+    def input_redirected(self) -> bool:
+        """Whether its input is a file."""
+        return any(r.operator == "<" for r in self.simple.redirects)
+
+
+@dataclass(slots=True)
+class Reading:
+    """One action's commands being read.
+
+    Args:
+        handlers: Programs by name.
+        cwd: The directory the action starts in, or None.
+    """
+
+    facts: Facts
+    handlers: Mapping[str, Handler]
+    file_tools: frozenset[str]
+    dangerous: frozenset[str]
+    cwd: str | None = None
+    depth: int = 0
+    calls: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    def shell(self, text: str, within: Simple | None = None) -> None:
+        """Read shell text."""
+        if self.depth >= _DEEPEST:
+            self._unreadable("shells are nested too deeply")
+            return
+        script = shell.parse(text)
+        for fault in script.faults:
+            self._unreadable(f"the command cannot be read: {fault}")
+        if script.fork_bomb:
+            self.facts.signal(Signal.DESTRUCTIVE, "a function that starts itself over and over")
+        self.depth += 1
+        for command in script.commands:
+            if within is not None:
+                self._inherit(command, within)
+            self.simple(command)
+        self.depth -= 1
+
+    def simple(self, command: Simple) -> None:
+        """Read a simple command with its redirections and assignments."""
+        for name, value in command.assignments:
+            self._assign(name, value, alone=not command.words)
+        for redirect in command.redirects:
+            self._redirect(redirect, command)
+        if command.words:
+            self.run(command.words, command)
+        elif any(r.operator in (">", ">|", "&>") for r in command.redirects):
+            self._emptied(command)
+
+    def run(self, words: Sequence[Word], command: Simple) -> None:
+        """Read one program with its arguments."""
+        self.calls += 1
+        if not words or self.calls > _MOST_CALLS:
+            if words:
+                self._unreadable("it runs too many programs")
+            return
+        self._line(words, command)
+        name = program_name(words[0].text)
+        if not words[0].known or words[0].glob or words[0].substituted:
+            self._unreadable(f"the program's name is only known when it runs: {words[0].text[:80]}")
+        self._program_place(words[0], command)
+        if name in self.dangerous:
+            self.facts.signal(Signal.DANGEROUS, f"{name} changes or removes things on the machine")
+        if name not in self.file_tools:
+            self.facts.file_tools_only = False
+        call = Call(self, words, command, name)
+        self.handlers.get(name, unknown_program)(call)
+        self._names(words)
+
+    def touch(
+        self, word: Word, access: Access, command: Simple, *, recursive: bool = False, base: str | None = None
+    ) -> None:
+        """Note one touched path, in every form it can have."""
+        if not word.text or _is_no_file(word.text, access):
+            return
+        cwd, cwd_known = self._directory(command, base)
+        place = paths.resolve(word.text, cwd)
+        readable = word.known and place.readable and (cwd_known or paths.is_anchored(place.path))
+        self.facts.unreadable_paths |= not readable
+        for form in place.forms:
+            self.facts.paths.append(
+                Touched(form, access, recursive, word.glob and paths.is_glob(form), readable)
+            )
+
+    def _directory(self, command: Simple, base: str | None) -> tuple[str | None, bool]:
+        moved = base if base is not None else command.cwd
+        if moved is None:
+            return self.cwd, True
+        place = paths.resolve(
+            moved, paths.resolve(command.cwd, self.cwd).path if base and command.cwd else self.cwd
+        )
+        return place.path, command.cwd_known and place.readable
+
+    def _inherit(self, command: Simple, within: Simple) -> None:
+        if command.cwd is None:
+            command.cwd, command.cwd_known = within.cwd, within.cwd_known
+        if command.upstream is None and command.stdin is None:
+            command.upstream, command.stdin = within.upstream, within.stdin
+
+    def _line(self, words: Sequence[Word], command: Simple) -> None:
+        text = shlex.join(word.text for word in words)
+        name = program_name(words[0].text)
+        plain = " ".join(word.text for word in words)
+        tail = plain[len(words[0].text) :]
+        redirects = "".join(f" {r.operator} {r.target.text}" for r in command.redirects)
+        writes = any(_writes(r) for r in command.redirects)
+        forms = dict.fromkeys((text, plain, name + tail, plain + redirects, name + tail + redirects))
+        self.facts.lines.append(
+            Line(text + redirects, tuple(forms), all(w.known for w in words) and not words[0].glob, writes)
+        )
+
+    def _program_place(self, word: Word, command: Simple) -> None:
+        if "/" not in word.text:
+            return
+        place = paths.resolve(word.text, self._directory(command, None)[0])
+        if any(paths.is_temporary(form) for form in place.forms):
+            self._unreadable(f"it runs a program below a temporary directory: {place.path[:80]}")
+
+    def _redirect(self, redirect: Redirect, command: Simple) -> None:
+        target = redirect.target.text
+        if redirect.operator in (">&", "<&", ">&-", "<&-") and (target.isdigit() or target in ("", "-")):
+            return
+        if re.match(r"/dev/(tcp|udp)/", target):
+            self._unreadable(f"it opens a network connection as a file: {target[:80]}")
+            self.host(target.split("/")[3] if target.count("/") > 2 else "")
+            return
+        access = Access.WRITE if _writes(redirect) else Access.READ
+        self.touch(redirect.target, access, command)
+        if redirect.operator in (">", ">|", "&>") and _empties(command):
+            self._emptied(command)
+
+    def _emptied(self, command: Simple) -> None:
+        for redirect in command.redirects:
+            place = paths.resolve(redirect.target.text, self._directory(command, None)[0])
+            if _writes(redirect) and place.path not in paths.NOT_FILES and not paths.is_temporary(place.path):
+                self.facts.signal(Signal.DESTRUCTIVE, f"it empties {place.path[:80]}")
+
+    def _assign(self, name: str, value: Word, *, alone: bool) -> None:
+        if name in _RUN_VARIABLES and not (alone and name in ("PATH", "IFS", "ENV", "EDITOR", "VISUAL")):
+            if name not in ("ENV", "PATH", "IFS") or paths.is_temporary(
+                paths.normalise(value.text.split(":")[0])
+            ):
+                self._unreadable(f"{name} makes another program run what it names")
+        if _NAMING_VARIABLES.fullmatch(name):
+            self.facts.name(value.text)
+
+    def _names(self, words: Sequence[Word]) -> None:
+        """Note what flags name: contexts, namespaces, profiles, hosts, databases."""
+        for at, word in enumerate(words):
+            if not word.text.startswith("--"):
+                continue
+            flag, equals, value = word.text[2:].partition("=")
+            if flag in _NAMING_FLAGS:
+                following = words[at + 1].text if at + 1 < len(words) else ""
+                self.facts.name(value if equals else following)
+
+    def host(self, host: str) -> None:
+        """Note a network address the command talks to."""
+        name = host_of(host)
+        if is_metadata(name):
+            self.facts.signal(Signal.INTERNAL, f"it talks to the metadata or link-local address {name}")
+
+    def _unreadable(self, detail: str) -> None:
+        self.facts.signal(Signal.OPAQUE, detail)
+        self.facts.unreadable_paths = True
+
+
+def program_name(text: str) -> str:
+    """A program's base name in lower case, without `.exe` and a trailing version (`python3.11`)."""
+    name = text.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].lower()
+    name = re.sub(r"\.(exe|cmd|bat|com)$", "", name)
+    return re.sub(r"(?<=[a-z])-?\d+(\.\d+)*$", "", name) if name not in _NUMBERED else name
+
+
+_NUMBERED = frozenset({"7z", "bzip2", "sqlite3", "s3cmd", "mke2fs", "pm2", "base64", "base32", "md5", "sha256",
+                       "b2", "lz4", "i3", "k3s", "k9s", "killall5", "ip6tables", "h2", "uudecode"})  # fmt: skip
+"""Programs whose name ends in a number that is no version."""
+
+
+def unknown_program(call: Call) -> None:
+    """A program nobody knows: its arguments that look like paths are used in an unknown way."""
+    for word in call.args:
+        text = word.text
+        flag, equals, value = text.partition("=")
+        if text.startswith("-"):
+            text = value if equals else ""
+        elif equals and re.fullmatch(r"[\w.-]+", flag):
+            text = value
+        if looks_like_path(text):
+            call.touch([Word(text, word.known, word.glob)], Access.UNKNOWN)
+        elif not word.known and not text.startswith("-"):
+            call.facts.unreadable_paths = True
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether an argument of an unknown program is likely a path."""
+    if "://" in text and not text.lower().startswith("file://"):
+        return False
+    if "\n" in text or len(text) > 4096:
+        return False
+    return text.startswith(("/", "~", "./", "../", ".")) or "/" in text or "\\" in text or text[1:3] == ":\\"
+
+
+def _writes(redirect: Redirect) -> bool:
+    return ">" in redirect.operator and not _is_no_file(redirect.target.text, Access.WRITE)
+
+
+def _is_no_file(text: str, access: Access) -> bool:
+    if text in ("/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty") or text.startswith(
+        "/dev/fd/"
+    ):
+        return True
+    return access is Access.READ and text in paths.NOT_FILES
+
+
+def _empties(command: Simple) -> bool:
+    words = [word.text for word in command.words]
+    return words in ([":"], ["true"], ["cat", "/dev/null"], ["echo", "-n"], ["printf", ""])
+
+
+def _echoed(command: Simple | None) -> str | None:
+    if command is None or not command.words or program_name(command.words[0].text) not in ("echo", "printf"):
+        return None
+    words = [w for w in command.words[1:] if w.text not in ("-n", "-e", "-E", "-ne", "-en")]
+    return " ".join(w.text for w in words).replace("\\n", "\n")

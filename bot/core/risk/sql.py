@@ -1,0 +1,364 @@
+"""How much a batch of SQL can lose, by parsing it.
+
+Every statement counts, also inside CTEs and after a semicolon; the worst decides. Dialects are
+tried one after the other; what none of them reads counts as destructive without a bound.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from bot.core.risk.facts import Facts, Signal, SqlWorst
+
+# The library logs the text of statements it only half understands, and texts hold secrets.
+logging.getLogger("sqlglot").disabled = True
+
+LONGEST = 20_000
+"""Characters that are parsed; a longer batch is unreadable."""
+
+DIALECTS = ("postgres", "mysql", "tsql", "sqlite", "oracle", "snowflake", "bigquery")
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What a batch does: its worst kind, why it is unbounded if it is, a word on it, and whether it hands out rights."""
+
+    worst: SqlWorst
+    unbounded: str | None
+    detail: str
+    privilege: bool
+
+
+_UNREADABLE = Statements(
+    SqlWorst.DESTRUCTIVE, "the SQL cannot be read", "SQL that cannot be read", privilege=False
+)
+_NOTHING = Statements(SqlWorst.READ, None, "nothing", privilege=False)
+
+_EXECUTABLE_COMMENT = re.compile(r"/\*!\d*\s*(.*?)\*/", re.DOTALL)
+"""MySQL runs what stands in these."""
+
+_ACTS = re.compile(
+    r"\b(xp_cmdshell|xp_reg\w+|sp_oacreate|sp_configure|lo_export|lo_import|pg_read_file|pg_write_file|pg_ls_dir"
+    r"|pg_terminate_backend|pg_cancel_backend|dblink_exec|load_extension|sys_exec|sys_eval|utl_file|dbms_scheduler"
+    r"|dbms_java|pg_file_write|query_to_xml|load_file|setval|pg_reload_conf|pg_switch_wal|writefile|fts3_tokenizer)\b",
+    re.IGNORECASE,
+)
+_OUTFILE = re.compile(r"\bINTO\s+(?:OUT|DUMP)FILE\b", re.IGNORECASE)
+_USER_DDL = re.compile(
+    r"(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(USER|ROLE|LOGIN|GROUP|POLICY)\b|SET\s+(LOCAL\s+|SESSION\s+)?"
+    r"(ROLE|SESSION\s+AUTHORIZATION|PASSWORD)\b|(GRANT|REVOKE|DENY)\b|ALTER\s+DEFAULT\s+PRIVILEGES|REASSIGN\s+OWNED",
+    re.IGNORECASE,
+)
+_COMMAND_READS = frozenset(
+    ["SHOW", "EXPLAIN", "DESCRIBE", "DESC", "ANALYZE", "USE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "END", "HELP", "VALUES", "TABLE", "CHECKPOINT", "FETCH", "CLOSE", "DECLARE", "DISCARD", "LISTEN", "PRAGMA", "SET", "RESET"]
+)
+_COMMAND_WRITES = frozenset(
+    ["REPLACE", "VACUUM", "REINDEX", "CREATE", "COMMENT", "ANALYZE", "OPTIMIZE", "REFRESH", "CLUSTER", "LOCK", "UNLOCK", "NOTIFY", "UPSERT", "IMPORT", "INSERT", "UNLISTEN", "CACHE", "LOAD", "PUT", "GET", "ATTACH", "DETACH", "RENAME"]
+)
+
+
+def assess_text(text: str, dialect: str | None = None) -> Statements:
+    """Read a batch. `dialect` is tried first."""
+    if len(text) > LONGEST:
+        return _UNREADABLE
+    plain = _EXECUTABLE_COMMENT.sub(r" ; \1 ; ", text)
+    if not plain.strip(" \t\r\n;"):
+        return _UNREADABLE if text.strip() or not text else _NOTHING
+    if _OUTFILE.search(_without_strings(plain)):
+        return Statements(
+            SqlWorst.DESTRUCTIVE, None, "it writes a file on the database server", privilege=False
+        )
+    parsed = _parsed(plain, dialect)
+    if parsed is None:
+        return _UNREADABLE
+    return _worst([_statement(tree) for tree in parsed if tree is not None])
+
+
+def note(facts: Facts, found: Statements) -> None:
+    """Add what was found to the facts; the worst batch of an action counts."""
+    order = list(SqlWorst)
+    if facts.sql is None or order.index(found.worst) > order.index(facts.sql):
+        facts.sql, facts.sql_detail = found.worst, found.detail
+    facts.unbounded = facts.unbounded or found.unbounded
+    if found.privilege:
+        facts.signal(Signal.PRIVILEGE, found.detail)
+
+
+def _parsed(text: str, dialect: str | None) -> list[exp.Expression | None] | None:
+    """The statements as the first dialect reads them that understands all of them, else as well as any does."""
+    fallback = None
+    for name in dict.fromkeys((dialect or DIALECTS[0], *DIALECTS)):
+        try:
+            trees: list[exp.Expression | None] = list(sqlglot.parse(text, dialect=name))
+        except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, IndexError, KeyError):
+            # The last five are what a hand-written parser throws at garbage.
+            continue
+        if not any(isinstance(tree, exp.Command) for tree in trees):
+            return trees
+        fallback = fallback or trees
+    return fallback
+
+
+def _worst(found: list[Statements]) -> Statements:
+    if not found:
+        return _NOTHING
+    order = list(SqlWorst)
+    worst = max(found, key=lambda s: order.index(s.worst))
+    unbounded = next((s.unbounded for s in found if s.unbounded), None)
+    rights = next((s for s in found if s.privilege), None)
+    detail = rights.detail if rights is not None and worst.worst is SqlWorst.DESTRUCTIVE else worst.detail
+    return Statements(worst.worst, unbounded, detail, rights is not None)
+
+
+def _statement(tree: exp.Expression) -> Statements:
+    """Judge one statement by every node in it that acts."""
+    return _worst([_NOTHING, *_acts(tree)])
+
+
+def _acts(tree: exp.Expression) -> Iterator[Statements]:
+    for node in tree.walk():
+        judge = _JUDGES.get(type(node))
+        if judge is not None:
+            yield judge(node)
+
+
+def _write(detail: str) -> Statements:
+    return Statements(SqlWorst.WRITE, None, detail, privilege=False)
+
+
+def _destructive(detail: str, unbounded: str | None = None) -> Statements:
+    return Statements(SqlWorst.DESTRUCTIVE, unbounded, detail, privilege=False)
+
+
+def _rights(detail: str) -> Statements:
+    return Statements(SqlWorst.DESTRUCTIVE, None, detail, privilege=True)
+
+
+def _delete(node: exp.Expression) -> Statements:
+    return _destructive("DELETE", _no_bound(node, "DELETE"))
+
+
+def _update(node: exp.Expression) -> Statements:
+    reason = _no_bound(node, "UPDATE")
+    return _destructive("UPDATE of every row", reason) if reason else _write("UPDATE")
+
+
+def _no_bound(node: exp.Expression, verb: str) -> str | None:
+    where = node.args.get("where")
+    if where is None:
+        return f"{verb} without WHERE"
+    if _always(where.this):
+        return f"{verb} with a condition that is always true"
+    return None
+
+
+def _always(node: exp.Expression) -> bool:
+    """Whether a condition holds for every row as far as its constants tell."""
+    node = node.unnest()
+    if isinstance(node, exp.Or):
+        return _always(node.left) or _always(node.right) or _complements(node.left, node.right)
+    if isinstance(node, exp.And):
+        return _always(node.left) and _always(node.right)
+    if isinstance(node, exp.Not):
+        return _never(node.this)
+    if isinstance(node, exp.Boolean):
+        return bool(node.this)
+    if isinstance(node, exp.Exists):
+        return not any(node.find_all(exp.Column))
+    if _same_column(node):
+        return True
+    return _constant(node, wanted=True)
+
+
+def _never(node: exp.Expression) -> bool:
+    node = node.unnest()
+    if isinstance(node, exp.Boolean):
+        return not node.this
+    return _constant(node, wanted=False)
+
+
+def _complements(left: exp.Expression, right: exp.Expression) -> bool:
+    """`x IS NULL OR NOT x IS NULL` and `a OR NOT a`."""
+    left, right = left.unnest(), right.unnest()
+    return (isinstance(right, exp.Not) and right.this.unnest() == left) or (
+        isinstance(left, exp.Not) and left.this.unnest() == right
+    )
+
+
+def _same_column(node: exp.Expression) -> bool:
+    """`id = id`, `id >= id`, `name LIKE '%'`."""
+    if isinstance(node, exp.EQ | exp.GTE | exp.LTE | exp.NullSafeEQ):
+        return bool(node.left.unnest() == node.right.unnest())
+    if isinstance(node, exp.Like | exp.ILike):
+        return isinstance(node.expression, exp.Literal) and set(node.expression.this) == {"%"}
+    return False
+
+
+def _constant(node: exp.Expression, *, wanted: bool) -> bool:
+    """Whether a condition without columns has the wanted value; what cannot be computed counts as true."""
+    if any(node.find_all(exp.Column, exp.Placeholder, exp.Parameter, exp.Subquery, exp.Select)):
+        return False
+    if isinstance(node, exp.Literal):
+        return (node.this not in ("0", "", "f", "false")) is wanted
+    left, right = node.args.get("this"), node.args.get("expression")
+    if isinstance(left, exp.Literal) and isinstance(right, exp.Literal):
+        return _compare(node, left, right) is wanted
+    return wanted
+
+
+def _compare(node: exp.Expression, left: exp.Literal, right: exp.Literal) -> bool:
+    a, b = left.this, right.this
+    match node:
+        case exp.EQ():
+            return bool(a == b)
+        case exp.NEQ():
+            return bool(a != b)
+        case exp.GT() | exp.GTE() | exp.LT() | exp.LTE():
+            try:
+                x, y = float(a), float(b)
+            except ValueError:
+                return True
+            less, greater = isinstance(node, exp.LT | exp.LTE), isinstance(node, exp.GT | exp.GTE)
+            return (less and x < y) or (greater and x > y) or (isinstance(node, exp.GTE | exp.LTE) and x == y)
+    return True
+
+
+def _drop(node: exp.Expression) -> Statements:
+    kind = str(node.args.get("kind") or "").upper() or "TABLE"
+    if _USER_DDL.match(f"DROP {kind}"):
+        return Statements(
+            SqlWorst.DESTRUCTIVE, f"DROP {kind}", f"DROP {kind} changes who may do what", privilege=True
+        )
+    return _destructive(f"DROP {kind}", f"DROP {kind} removes all of it")
+
+
+def _truncate(node: exp.Expression) -> Statements:
+    return _destructive("TRUNCATE", "TRUNCATE removes every row")
+
+
+def _alter(node: exp.Expression) -> Statements:
+    kind = str(node.args.get("kind") or "").upper()
+    if _USER_DDL.match(f"ALTER {kind}"):
+        return _rights(f"ALTER {kind} changes who may do what")
+    actions = node.args.get("actions") or []
+    if any(isinstance(action, exp.Drop) for action in actions):
+        return _destructive("ALTER that drops", "it drops a column or a constraint with all it holds")
+    adds = (exp.ColumnDef, exp.AddConstraint, exp.AddPartition)
+    if actions and all(isinstance(action, adds) for action in actions):
+        return _write("ALTER that adds")
+    return _destructive("ALTER")
+
+
+def _copy(node: exp.Expression) -> Statements:
+    text = node.sql()
+    if re.search(r"\bPROGRAM\b", _without_strings(text), re.IGNORECASE):
+        return _destructive("COPY runs a program on the database server")
+    files = node.args.get("files") or []
+    if not node.args.get("kind") and files:  # COPY … TO 'file'
+        return _destructive("COPY writes a file on the database server")
+    return _write("COPY")
+
+
+def _merge(node: exp.Expression) -> Statements:
+    if any(
+        isinstance(then, exp.Var) and str(then.this).upper() == "DELETE" for then in node.find_all(exp.Var)
+    ):
+        return _destructive("MERGE that deletes")
+    return _write("MERGE")
+
+
+def _call(node: exp.Expression) -> Statements:
+    return _destructive("it runs a procedure whose effect cannot be read")
+
+
+def _function(node: exp.Expression) -> Statements:
+    name = str(node.this) if isinstance(node, exp.Anonymous) else node.sql_name()
+    return _destructive(f"{name} acts outside of the tables") if _ACTS.fullmatch(name) else _NOTHING
+
+
+def _create(node: exp.Expression) -> Statements:
+    kind = str(node.args.get("kind") or "").upper()
+    if _USER_DDL.match(f"CREATE {kind}"):
+        return _rights(f"CREATE {kind} changes who may do what")
+    replaces = bool(node.args.get("replace")) and kind == "TABLE"
+    return (
+        _destructive("CREATE OR REPLACE TABLE", "it replaces a table with all it holds")
+        if replaces
+        else _write("CREATE")
+    )
+
+
+def _insert(node: exp.Expression) -> Statements:
+    if node.args.get("overwrite"):
+        return _destructive("INSERT OVERWRITE", "it replaces every row")
+    return _write("INSERT")
+
+
+def _select(node: exp.Expression) -> Statements:
+    return _write("SELECT … INTO") if node.args.get("into") else _NOTHING
+
+
+def _set(node: exp.Expression) -> Statements:
+    text = node.sql()
+    return _rights("it changes the role or a password") if _USER_DDL.match(text) else _NOTHING
+
+
+def _command(node: exp.Expression) -> Statements:
+    """A statement that the library keeps as text: judged by its leading words, unknown ones destructive."""
+    verb = str(node.this).upper()
+    argument = node.args.get("expression")
+    rest = str(argument.this if isinstance(argument, exp.Literal) else argument or "")
+    whole = f"{verb} {rest}".strip()
+    if _USER_DDL.match(whole):
+        return _rights(f"{verb} changes who may do what")
+    if verb in ("EXPLAIN", "DESCRIBE"):
+        analyses = re.match(r"(\(.*?\banaly[sz]e\b.*?\)|analy[sz]e)\s*(.*)", rest, re.IGNORECASE | re.DOTALL)
+        return assess_text(analyses[2]) if analyses else _NOTHING
+    if verb in ("PREPARE",):
+        return assess_text(rest.partition(" AS ")[2] or rest.partition(" as ")[2])
+    if _ACTS.search(whole):
+        return _destructive(f"{verb} acts outside of the tables")
+    if verb == "ALTER" and re.match(r"(TABLE|VIEW|SYSTEM)\b.*?\bADD\b", rest, re.IGNORECASE | re.DOTALL):
+        dropped = re.search(r"\bDROP\b", rest, re.IGNORECASE)
+        return (
+            _destructive("ALTER that drops", "it drops a column or a constraint")
+            if dropped
+            else _write("ALTER that adds")
+        )
+    if verb in ("DROP", "TRUNCATE", "FLUSH", "PURGE"):
+        return _destructive(verb, f"{verb} removes all of it")
+    if verb in _COMMAND_READS:
+        return _NOTHING
+    return _write(verb) if verb in _COMMAND_WRITES else _destructive(f"{verb}, whose effect cannot be read")
+
+
+def _kill(node: exp.Expression) -> Statements:
+    return _destructive("it ends other sessions")
+
+
+def _load(node: exp.Expression) -> Statements:
+    return _write("LOAD DATA")
+
+
+def _pragma(node: exp.Expression) -> Statements:
+    text = node.sql()
+    return _destructive("PRAGMA writable_schema") if "writable_schema" in text.lower() else _NOTHING
+
+
+def _without_strings(text: str) -> str:
+    return re.sub(r"'(?:[^']|'')*'", "''", text)
+
+
+_JUDGES = {
+    exp.Delete: _delete, exp.Update: _update, exp.Drop: _drop, exp.TruncateTable: _truncate, exp.Alter: _alter,
+    exp.Copy: _copy, exp.Merge: _merge, exp.Create: _create, exp.Insert: _insert, exp.Select: _select, exp.Set: _set,
+    exp.Command: _command, exp.Kill: _kill, exp.LoadData: _load, exp.Grant: lambda n: _rights("GRANT hands out rights"),
+    exp.Revoke: lambda n: _rights("REVOKE takes rights away"), exp.Anonymous: _function, exp.Pragma: _pragma,
+    exp.Comment: lambda n: _write("COMMENT"), exp.Attach: lambda n: _write("ATTACH"),
+    **({exp.Execute: _call} if hasattr(exp, "Execute") else {}),
+}  # fmt: skip

@@ -1,0 +1,224 @@
+"""Policies on disk: reading them, and keeping the last good set.
+
+A set is read as a whole. One fault anywhere refuses all of it, so nobody runs with half of what
+was meant; every fault is reported at once, with file, line and column.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from bot.core.policy import Fault, PolicyError, PolicySet, Problem, build, dotted
+from bot.core.policy.problems import Location
+
+LARGEST = 1 << 20
+"""Bytes of one file."""
+
+_MOST_NODES = 50_000
+"""Values in one file, counting each use of an alias: a few lines of them can stand for billions."""
+
+_DEEPEST = 20
+
+
+def load(directory: Path) -> PolicySet:
+    """Read every policy directly in a directory.
+
+    Raises:
+        PolicyError: with every problem that was found.
+    """
+    documents, problems = _read(directory)
+    if problems:
+        raise PolicyError(problems)
+    built = build({name: document.value for name, document in documents.items()})
+    if isinstance(built, PolicySet):
+        return built
+    raise PolicyError([_located(fault, documents[fault.file]) for fault in built])
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """How a reload went. `problems` is empty when the set was taken over."""
+
+    policies: PolicySet
+    changed: bool
+    problems: tuple[Problem, ...] = ()
+
+
+class Policies:
+    """The set in force: the last one that was good."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read the directory; a broken set refuses to start.
+
+        Raises:
+            PolicyError: with every problem that was found.
+        """
+        self._directory = directory
+        self._current = load(directory)
+
+    @property
+    def current(self) -> PolicySet:
+        """What actions are judged by."""
+        return self._current
+
+    @property
+    def directory(self) -> Path:
+        """Where the files are."""
+        return self._directory
+
+    def reload(self) -> Reload:
+        """Read the directory again; a broken set changes nothing."""
+        try:
+            fresh = load(self._directory)
+        except PolicyError as error:
+            return Reload(self._current, changed=False, problems=error.problems)
+        changed = fresh.version != self._current.version
+        self._current = fresh
+        return Reload(fresh, changed=changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: its value, and where each part of it stands (line and column from 1)."""
+
+    name: str
+    value: Any
+    marks: dict[Location, tuple[int, int]]
+
+
+def _read(directory: Path) -> tuple[dict[str, Document], list[Problem]]:
+    if not directory.is_dir():
+        where = str(directory)
+        return {}, [Problem(where, 1, 1, "", "is not a directory", "point KEYTURN_POLICIES at the policies")]
+    documents: dict[str, Document] = {}
+    problems: list[Problem] = []
+    for path in sorted(p for p in directory.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file()):
+        try:
+            documents[path.name] = parse(path.name, path.read_bytes())
+        except PolicyError as error:
+            problems.extend(error.problems)
+        except OSError as error:
+            problems.append(
+                Problem(path.name, 1, 1, "", f"cannot be read: {error.strerror}", "mend its permissions")
+            )
+    if not problems and not documents.keys() - {"workspace.yaml"}:
+        problems.append(
+            Problem(
+                str(directory), 1, 1, "", "holds no policy", "add one; policies/default.yaml is a safe start"
+            )
+        )
+    return documents, problems
+
+
+def parse(name: str, content: bytes) -> Document:
+    """Parse one YAML file.
+
+    Raises:
+        PolicyError: not YAML, or YAML that readers disagree about.
+    """
+    try:
+        if len(content) > LARGEST:
+            raise _Refused(1, 1, "is larger than 1 MiB", "split it into several policies")
+        node = YAML(typ="safe", pure=True).compose(content.decode("utf-8-sig"))
+        reader = _Reader()
+        value = {} if node is None else reader.value(node, (), 0)
+        if not isinstance(value, dict):
+            raise _Refused(1, 1, "is not a mapping of keys", "start it with name: …")
+    except UnicodeDecodeError:
+        raise PolicyError([Problem(name, 1, 1, "", "is not UTF-8 text", "save it as UTF-8")]) from None
+    except _Refused as error:
+        raise PolicyError(
+            [Problem(name, error.line, error.column, error.key, error.wrong, error.instead)]
+        ) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise PolicyError(
+            [Problem(name, line, column, "", f"is not YAML: {error.problem}", "correct it")]
+        ) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise PolicyError([Problem(name, 1, 1, "", f"is not YAML: {error}", "correct it")]) from None
+    return Document(name, value, reader.marks)
+
+
+class _Refused(Exception):
+    def __init__(self, line: int, column: int, wrong: str, instead: str, key: str = "") -> None:
+        super().__init__(wrong)
+        self.line, self.column, self.wrong, self.instead, self.key = line, column, wrong, instead, key
+
+
+class _Reader:
+    """YAML nodes to plain values: exact numbers, no duplicate keys, no tags, no endless aliases."""
+
+    def __init__(self) -> None:
+        self.marks: dict[Location, tuple[int, int]] = {}
+        self.nodes = 0
+
+    def value(self, node: Node, at: Location, depth: int) -> Any:
+        self.nodes += 1
+        mark = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self.marks.setdefault(at, mark)
+        if depth > _DEEPEST or self.nodes > _MOST_NODES:
+            raise _Refused(
+                *mark, "is nested too deeply or too large", "write it out without aliases", dotted(at)
+            )
+        if isinstance(node, MappingNode):
+            return self._mapping(node, at, depth)
+        if isinstance(node, SequenceNode):
+            return [self.value(item, (*at, n), depth + 1) for n, item in enumerate(node.value)]
+        assert isinstance(node, ScalarNode)
+        return _scalar(node, mark, at)
+
+    def _mapping(self, node: MappingNode, at: Location, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if not isinstance(key_node, ScalarNode) or key_node.value == "<<":
+                raise _Refused(*mark, "keys must be plain text", "write the keys out", dotted(at))
+            key = str(key_node.value)
+            if key in found:
+                raise _Refused(*mark, f"the key {key} is there twice", "keep one of them", dotted((*at, key)))
+            self.marks[(*at, key)] = mark
+            found[key] = self.value(value_node, (*at, key), depth + 1)
+        return found
+
+
+def _scalar(node: ScalarNode, mark: tuple[int, int], at: Location) -> Any:
+    tag = str(node.tag).rpartition(":")[2]
+    text = str(node.value)
+    match tag:
+        case "str" | "timestamp":
+            return text
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int" | "float":
+            return _number(text, mark, at)
+    raise _Refused(
+        *mark, f"the tag {node.tag} is not available", "write plain text, numbers, true or false", dotted(at)
+    )
+
+
+def _number(text: str, mark: tuple[int, int], at: Location) -> int | Decimal:
+    plain = text.replace("_", "")
+    try:
+        return int(plain) if plain.lstrip("+-").isdecimal() else Decimal(plain)
+    except ArithmeticError:
+        raise _Refused(
+            *mark, f"{text} is not a decimal number", "write digits, as in 1000 or 0.5", dotted(at)
+        ) from None
+
+
+def _located(fault: Fault, document: Document) -> Problem:
+    """Find the line of a fault: that of the longest part of its location that the file has."""
+    location = fault.location
+    while location and location not in document.marks:
+        location = location[:-1]
+    line, column = document.marks.get(location, (1, 1))
+    return Problem(document.name, line, column, dotted(fault.location), fault.wrong, fault.instead)
