@@ -186,6 +186,13 @@ def _outcome(settings: Settings, action: Action, error: BaseException | None) ->
     return fields
 
 
+def shortened(description: str) -> str:
+    """A description the server accepts; one that is too long says that it was cut."""
+    if len(description) <= LONGEST_DESCRIPTION:
+        return description
+    return description[: LONGEST_DESCRIPTION - len(_CUT)] + _CUT
+
+
 def _clean(text: str) -> str:
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -275,6 +282,4 @@ class Guard(Generic[P, R]):
             text = self._says
         else:
             text = given(*args, **kwargs) if callable(given) else given.format_map(bound.params)
-        if len(text) <= LONGEST_DESCRIPTION:
-            return text
-        return text[: LONGEST_DESCRIPTION - len(_CUT)] + _CUT
+        return shortened(text)

@@ -20,6 +20,7 @@ from keyturn import exact
 from keyturn.client import Client
 from keyturn.errors import ConfigurationError, KeyturnError, NotApproved
 from keyturn.flows import RequestOptions
+from keyturn.guard import shortened
 from keyturn.models import Decision, Params, Request, Status, Urgency
 
 ApprovalCallback = Callable[[str, bool, str], None]
@@ -118,7 +119,7 @@ class KeyturnChannel:
         if self._timeout_seconds is not None:
             options["timeout_seconds"] = self._timeout_seconds
         kind = str(named) if valid else "safeguards_alert"
-        return client.request(kind, params, f"{alert.title}\n{alert.description}", **options)
+        return client.request(kind, params, shortened(f"{alert.title}\n{alert.description}"), **options)
 
     def register_approval_callback(self, request_id: str, callback: ApprovalCallback) -> None:
         """Deliver the decision of `request_id` to `callback`, once, from a background thread."""
