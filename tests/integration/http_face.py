@@ -1,0 +1,180 @@
+"""The HTTP face as it is served: uvicorn on a free port, the real services, a real store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.types import ASGIApp
+
+from bot.core import reviewing
+from bot.core.lifecycle import Judged
+from bot.core.models import Action, ApproverSet, Effect, SlackId
+from bot.core.reviewing import Given
+from bot.http.app import KeyturnApp, create_app
+from bot.http.face import Facts, HttpSettings, Services
+from bot.http.metrics import Metrics, Standing
+from bot.services.agents import Agents
+from bot.services.approvals import Approvals
+from bot.services.health import Health
+from bot.services.receipts import Receipts
+from bot.services.safeguards import SafeguardsRequests
+from bot.services.sessions import Sessions
+from bot.services.waiting import Waiters
+from bot.store import Store
+from bot.store.commands import SaveTransition
+from bot.system import new_id, new_token
+from tests.factories import OWNER, make_given, make_judged, make_ruling
+
+PUBLIC_URL = "https://keyturn.example.com"
+ASK = {"type": "custom_step", "params": {"table": "t"}, "description": "Do the step."}
+ALLOWED = {**ASK, "type": "always_allowed"}
+BLOCKED = {**ASK, "type": "always_blocked"}
+"""Bodies that a person must decide, that the policy approves, and that it rejects."""
+
+
+class MovableClock:
+    """The real time, shifted by hand."""
+
+    def __init__(self) -> None:
+        self.shift = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.shift
+
+
+@dataclass
+class World:
+    """A served face, and what stands behind it."""
+
+    client: httpx.AsyncClient
+    url: str
+    app: KeyturnApp
+    store: Store
+    agents: Agents
+    approvals: Approvals
+    waiters: Waiters
+    health: Health
+    clock: MovableClock
+    facts: Facts = field(default_factory=lambda: Facts("SQLite", True, "sha256:0", True, False))
+
+    async def token(self, name: str, **options: Any) -> str:
+        """A new agent's token."""
+        return await self.agents.add(name, **{"owner": OWNER, "rate": 0, **options})
+
+    def client_like(self, **limits: Any) -> httpx.AsyncClient:
+        """Another client of the same agent, with other limits."""
+        return httpx.AsyncClient(
+            base_url=self.url,
+            headers=dict(self.client.headers),
+            timeout=60,
+            limits=httpx.Limits(**limits),
+        )
+
+    async def approve(self, request_id: str, **given: Any) -> None:
+        """Decide a request as its one reviewer would."""
+        await self._review(request_id, reviewing.approve, **given)
+
+    async def reject(self, request_id: str) -> None:
+        """Reject a request as its one reviewer would."""
+        await self._review(request_id, reviewing.reject, reason="Not on a Sunday.")
+
+    async def _review(self, request_id: str, rule: Callable[..., Any], **changes: Any) -> None:
+        request = await self.store.reads.request(request_id)
+        assert request is not None
+        given: Given = make_given(request, **changes)
+        assert await self.store.write(SaveTransition(rule(request, given, now=self.clock.now())))
+
+
+class PolicyByType:
+    """Policies in force whose rules are the action types of the bodies above."""
+
+    def __init__(self) -> None:
+        self.current = self
+        self.workspace = SimpleNamespace(groups={})
+        self.version = "sha256:0"
+
+    def judge(self, action: Action, *, agent: str) -> Judged:
+        effect = _EFFECTS.get(action.type, Effect.REVIEW)
+        asked = {"agent_may_escalate_to": (MANAGER,)} if effect is Effect.REVIEW else {}
+        return replace(make_judged(action), ruling=make_ruling(effect, **asked))
+
+
+MANAGER = ApproverSet("manager", "users", (SlackId("U0MGR0001"),))
+_EFFECTS = {"always_allowed": Effect.APPROVE, "always_blocked": Effect.REJECT}
+
+
+@asynccontextmanager
+async def served(
+    directory: Path, *, slack: ASGIApp | None = None, queue_limit: int = 1024
+) -> AsyncIterator[World]:
+    """The face on a free port of this machine, with a client whose token is that of the agent `builder`."""
+    clock = MovableClock()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(
+            Store.open(f"sqlite:///{directory / 'keyturn.db'}", clock=clock, queue_limit=queue_limit)
+        )
+        waiters = Waiters(store)
+        receipts = Receipts.open(directory / "keys", PUBLIC_URL)
+        agents = Agents(store, clock, new_token, b"k" * 32)
+        approvals = Approvals(store, PolicyByType(), waiters, receipts, clock, new_id, lambda _at: None)  # type: ignore[arg-type]  # rules by type stand for a directory of policy files
+        health = Health(clock, {"outbox": timedelta(seconds=60)})
+        metrics = Metrics(clock, lambda: _standing(store, waiters))
+        store.on_commit(metrics.committed)
+        world: World
+
+        async def facts() -> Facts:
+            return world.facts
+
+        services = Services(
+            approvals=approvals,
+            agents=agents,
+            sessions=Sessions(store, clock, new_id),
+            receipts=receipts,
+            safeguards=SafeguardsRequests(approvals, store),
+            health=health,
+            metrics=metrics,
+            clock=clock,
+            facts=facts,
+            slack=slack,
+        )
+        app = create_app(services, HttpSettings(PUBLIC_URL))
+        url = await stack.enter_async_context(_listening(app))
+        token = await agents.add("builder", owner=OWNER, rate=0, callback_hosts=["hooks.example.com"])
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        )
+        world = World(client, url, app, store, agents, approvals, waiters, health, clock)
+        yield world
+
+
+async def _standing(store: Store, waiters: Waiters) -> Standing:
+    counts = await store.reads.counts()
+    return Standing(waiters=len(waiters), outbox=counts.unsent, requests={("pending", ""): counts.pending})
+
+
+@asynccontextmanager
+async def _listening(app: KeyturnApp) -> AsyncIterator[str]:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_level="warning", ws="none", timeout_graceful_shutdown=5
+        )
+    )
+    serving = asyncio.create_task(server._serve())
+    try:
+        while not server.started:
+            if serving.done():
+                await serving
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        app.stop_holding()
+        server.should_exit = True
+        await serving
