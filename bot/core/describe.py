@@ -8,6 +8,7 @@ agent says (description, reason, preview) has any influence here.
 import re
 import shlex
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from enum import StrEnum
@@ -43,21 +44,24 @@ def ceremony(level: RiskLevel) -> Ceremony:
     return Ceremony.CONFIRM if level is RiskLevel.HIGH else Ceremony.ONE_TAP
 
 
-# Visible-looking categories that draw nothing: fillers, joiners and variation selectors.
+# Visible by category, yet they draw nothing: fillers, joiners, variation selectors, reserved code points.
 _BLANK = frozenset(
     [
-        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x2800, 0x3164, 0xFFA0),
         *range(0x180B, 0x1810),
         *range(0xFE00, 0xFE10),
-        *range(0xE0100, 0xE01F0),
+        *range(0xFFF0, 0xFFF9),
+        *range(0xE0000, 0xE1000),
     ]
 )
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
-_RESERVED_BLANK = re.compile("[\u2065\ufff0-\ufff8\U000e0000-\U000e0fff]")
-_OUTSIDE_ASCII = re.compile(r"[^ -~]+")
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-_STACK = 3
-"""Combining marks on one letter; more of them would paint over the lines around it."""
+_MARKS = (
+    r"[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+    r"\u0f71-\u0f84\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+)
+# More marks on one letter would paint over the lines around it.
+_STACKED = re.compile(f"({_MARKS}{{3}})({_MARKS}+)")
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -70,31 +74,38 @@ def visible(text: str, *, lines: bool = False) -> str:
     Args:
         lines: Keep line feeds; otherwise they are escaped too, and the result is one line.
     """
-    return _OUTSIDE_ASCII.sub(lambda run: _shown(run[0], lines), text)
+    shown = text.translate(_LINES if lines else _ONE_LINE)
+    return shown if shown.isascii() else _STACKED.sub(lambda run: run[1] + _escaped(run[2]), shown)
 
 
-def _shown(run: str, lines: bool) -> str:
-    stack = 0
-    shown = []
-    for character in run:
-        stack = stack + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
-        kept = (lines and character == "\n") or not (stack > _STACK or _hidden(character))
-        shown.append(character if kept else _escape(character))
-    return "".join(shown)
+def fitting(text: str, limit: int, *, lines: bool = False) -> int:
+    """How many characters from the start of `text` take at most `limit` once they are visible."""
+    head = text[:limit]
+    if len(visible(head, lines=lines)) <= limit:
+        return len(head)
+    # Escapes make it longer, the more the longer the head.
+    sizes = range(len(head) + 1)
+    return bisect_right(sizes, limit, key=lambda size: len(visible(head[:size], lines=lines))) - 1
 
 
-def _hidden(character: str) -> bool:
-    return (
-        unicodedata.category(character) in _HIDDEN_CATEGORIES
-        or ord(character) in _BLANK
-        or _RESERVED_BLANK.match(character) is not None
-    )
+class _Escapes(dict[int, str]):
+    """What each code point is shown as; filled as they are met, so that long texts stay cheap."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        hidden = unicodedata.category(character) in _HIDDEN_CATEGORIES or code in _BLANK
+        shown = self[code] = _escaped(character) if hidden and character != " " else character
+        return shown
 
 
-def _escape(character: str) -> str:
-    if character in _NAMED:
-        return _NAMED[character]
-    units = character.encode("utf-16-be", "surrogatepass")
+_ONE_LINE = _Escapes()
+_LINES = _Escapes({ord("\n"): "\n"})
+
+
+def _escaped(text: str) -> str:
+    if text in _NAMED:
+        return _NAMED[text]
+    units = text.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
@@ -105,8 +116,9 @@ def action_line(action: Action, *, longest: int = LONGEST_VALUE) -> str:
         longest: Characters shown of each value; what is left out is counted beside it.
     """
     say = _Quoted(longest)
-    sentence = _SENTENCES.get(action.type, _any_type)(action.params, say)
-    return sentence or f"{action.type}{_any_type(action.params, say)}"
+    sentence = _SENTENCES.get(action.type)
+    known = "" if sentence is None else sentence(action.params, say)
+    return known or f"{action.type}{_any_params(action.params, say)}"
 
 
 def target(action: Action) -> str:
@@ -122,9 +134,9 @@ def target(action: Action) -> str:
     return action.type[:TARGET_LENGTH]
 
 
-def one_line_json(value: Any) -> str:
-    """JSON on one line, numbers exactly as they came, everything invisible escaped."""
-    return visible(jsontext.dumps(value).decode())
+def json_text(value: Any) -> str:
+    """JSON on one line, numbers exactly as they came; not made visible yet."""
+    return jsontext.dumps(value).decode()
 
 
 class _Quoted:
@@ -134,12 +146,12 @@ class _Quoted:
         self._longest = longest
 
     def __call__(self, value: Any) -> str:
-        text = visible(value) if isinstance(value, str) else one_line_json(value)
-        text = text.replace("“", r"\u201c").replace("”", r"\u201d")
-        left_out = len(text) - self._longest
-        if left_out <= 0:
-            return f"“{text}”"
-        return f"“{text[: self._longest]}…” (and {left_out:,} more characters)"
+        text = value if isinstance(value, str) else json_text(value)
+        # Cut first: what is not shown need not be made visible.
+        size = fitting(text, self._longest)
+        shown = visible(text[:size]).replace("“", r"\u201c").replace("”", r"\u201d")
+        left_out = len(text) - size
+        return f"“{shown}…” (and {left_out:,} more characters)" if left_out else f"“{shown}”"
 
 
 _Sentence = Callable[[JsonObject, _Quoted], str]
@@ -166,7 +178,7 @@ def _command(params: JsonObject, say: _Quoted) -> str:
         return ""
     line, arguments = params["command"], params.get("args")
     if isinstance(arguments, list) and arguments:
-        line = shlex.join([line, *(a if isinstance(a, str) else one_line_json(a) for a in arguments)])
+        line = shlex.join([line, *(a if isinstance(a, str) else json_text(a) for a in arguments)])
     where = f" in {say(params['cwd'])}" if params.get("cwd") else ""
     return f"Run {say(line)}{where}"
 
@@ -252,8 +264,8 @@ def _amount(params: JsonObject, say: _Quoted) -> str:
     return f"{figure} {currency if known else say(currency)}"
 
 
-def _any_type(params: JsonObject, say: _Quoted) -> str:
-    """`: key “value”, …` for a type without a sentence of its own."""
+def _any_params(params: JsonObject, say: _Quoted) -> str:
+    """The first few params, for an action without a sentence of its own."""
     if not params:
         return " without parameters"
     shown = [f"{say(key)} = {say(params[key])}" for key in list(params)[:_LISTED]]

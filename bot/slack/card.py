@@ -8,7 +8,7 @@ forge nothing. The longest fields together stay below Slack's limit of about 13,
 from datetime import datetime
 from typing import Any
 
-from bot.core.describe import Ceremony, action_line, ceremony, target, visible
+from bot.core.describe import Ceremony, action_line, ceremony, target
 from bot.core.models import Action, ApprovalRequest, RiskFactor, Status, Urgency
 from bot.slack import ids, wording
 from bot.slack.exact import differences, pretty, texts
@@ -169,7 +169,7 @@ def _words(request: ApprovalRequest) -> list[Block]:
 
 
 def _quoted(text: str, characters: int) -> list[Block]:
-    part = cut(visible(text, lines=True), characters=characters, lines=12)
+    part = cut(text, characters=characters, lines=12)
     shown = [quote(part.text)] if part.text else []
     return [*shown, *([line(leaf(f"… {part.note}, in Details", italic=True))] if part.note else [])]
 
@@ -216,7 +216,7 @@ def _preview(request: ApprovalRequest) -> list[Block]:
     preview = request.submission.preview
     if not preview or wording.shown_action(request).params != request.action.params:
         return []
-    part = cut(visible(preview, lines=True), characters=1200, lines=20)
+    part = cut(preview, characters=1200, lines=20)
     title = line(leaf("The agent's preview of the effect", bold=True))
     return [rich(title, preformatted(part.text), *_left_out(part.note))]
 

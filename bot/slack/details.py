@@ -73,7 +73,9 @@ def _page_button(request: ApprovalRequest, label: str, page: int) -> Block:
 
 
 def _pages(request: ApprovalRequest) -> list[list[_Piece]]:
-    pieces = [piece for title, text in _sections(request) for piece in _split(title, text)]
+    pieces = [
+        piece for title, text in _sections(request) for piece in _split(title, visible(text, lines=True))
+    ]
     return [pieces[start : start + _PIECES] for start in range(0, len(pieces), _PIECES)]
 
 
@@ -91,20 +93,21 @@ def _split(title: str, text: str) -> Iterator[_Piece]:
 
 
 def _sections(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
+    """Titles of ours and texts that are not made visible yet."""
     action, said = wording.shown_action(request), request.submission
     yield "Exactly this would run, as JSON", pretty(action.params)
     for name, text in texts(action.params).items():
         yield f"{shortened(name, 80)}, line by line", text
     if action.params != request.action.params:
         yield "What the agent submitted", pretty(request.action.params)
-    yield "Description by the agent", visible(said.description, lines=True)
+    yield "Description by the agent", said.description
     if said.reason:
-        yield "Reason given by the agent", visible(said.reason, lines=True)
+        yield "Reason given by the agent", said.reason
     if said.preview:
-        yield "The agent's preview of the effect", visible(said.preview, lines=True)
+        yield "The agent's preview of the effect", said.preview
     for alternative in said.alternatives:
-        words = visible(alternative.description, lines=True)
-        yield "Alternative offered by the agent", f"{words}\n{pretty(alternative.params)}"
+        offered = f"{alternative.description}\n{pretty(alternative.params)}"
+        yield "Alternative offered by the agent", offered
     if said.rollback is not None:
         yield "Planned undo", pretty(said.rollback)
     if said.metadata:
@@ -115,10 +118,7 @@ def _sections(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     if request.messages:
         yield (
             "Messages",
-            "\n".join(
-                f"{utc(m.at)} {shortened(m.sender, 80)}: {visible(m.text, lines=True)}"
-                for m in request.messages
-            ),
+            "\n".join(f"{utc(m.at)} {shortened(m.sender, 80)}: {m.text}" for m in request.messages),
         )
     yield "Identity", _identity(request)
 
@@ -131,7 +131,7 @@ def _judgement(request: ApprovalRequest) -> str:
         f"{risk.level.value}, score {risk.score}, advice {risk.recommendation}",
         *factors,
         f"policy {policy.name or 'none'} {policy.version}, rule {policy.rule}",
-        visible(policy.explanation, lines=True),
+        policy.explanation,
         wording.progress(request),
     ]
     return "\n".join(shown for shown in lines if shown)
@@ -141,7 +141,7 @@ def _reviews(request: ApprovalRequest) -> str:
     return "\n".join(
         f"{utc(r.at)} {shortened(r.reviewer.name, 80)} ({r.reviewer.id}): {r.verdict.value}"
         + (" (voided by an edit)" if r.voided else "")
-        + (f": {visible(r.reason, lines=True)}" if r.reason else "")
+        + (f": {r.reason}" if r.reason else "")
         for r in request.reviews
     )
 
@@ -149,10 +149,10 @@ def _reviews(request: ApprovalRequest) -> str:
 def _identity(request: ApprovalRequest) -> str:
     lines = [
         f"request {request.id}",
-        f"agent {visible(request.agent)}, owner {request.owner or 'none'}",
+        f"agent {request.agent}, owner {request.owner or 'none'}",
         f"type {request.action.type}",
         f"target {target(wording.shown_action(request))}",
         f"digest {request.current_digest}",
-        *(f"related {visible(related)}" for related in request.submission.related),
+        *(f"related {related}" for related in request.submission.related),
     ]
     return "\n".join(lines)

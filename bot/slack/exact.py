@@ -1,14 +1,14 @@
 """Params as people read them: exact JSON, and long texts a second time as lines.
 
-The JSON parses back to the same value: numbers keep their digits, and what is invisible stands as
-a JSON escape. A text of several lines is one unreadable line in JSON, so it is shown beside it.
+The JSON parses back to the same value, and numbers keep their digits. A text of several lines is one
+unreadable line in JSON, so it is shown beside it. Nothing here is made visible yet: whoever shows it
+cuts first, since what is not shown need not be escaped.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.core import jsontext
-from bot.core.describe import one_line_json, visible
+from bot.core.describe import json_text
 from bot.core.models import JsonObject
 
 _WIDTH = 80
@@ -16,12 +16,12 @@ _WIDTH = 80
 
 
 def pretty(value: Any) -> str:
-    """Indented JSON text of `value`, everything invisible escaped."""
+    """Indented JSON text of `value`."""
     return "".join(_pieces(value, ""))
 
 
 def _pieces(value: Any, indent: str) -> Iterator[str]:
-    short = one_line_json(value)
+    short = json_text(value)
     if not isinstance(value, Mapping | list) or not value or (indent and len(short) <= _WIDTH):
         yield short
         return
@@ -31,32 +31,25 @@ def _pieces(value: Any, indent: str) -> Iterator[str]:
     for index, item in enumerate(value):
         yield f"{',' if index else ''}\n{inner}"
         if isinstance(value, Mapping):
-            yield f"{one_line_json(item)}: "
+            yield f"{json_text(item)}: "
             item = value[item]
         yield from _pieces(item, inner)
     yield f"\n{indent}{closing}"
 
 
 def texts(params: JsonObject) -> dict[str, str]:
-    """The params that are texts of several lines, by name, made visible and with their lines kept."""
-    return {
-        key: visible(value, lines=True)
-        for key, value in params.items()
-        if isinstance(value, str) and "\n" in value
-    }
+    """The params that are texts of several lines, by name."""
+    return {key: value for key, value in params.items() if isinstance(value, str) and "\n" in value}
 
 
 def differences(old: JsonObject, new: JsonObject) -> list[tuple[str, str | None, str | None]]:
     """`(name, old JSON, new JSON)` for every param that differs; None where there is none."""
+    if old is new:
+        return []
     names = list(dict.fromkeys([*old, *new]))
     pairs = ((name, _json(old, name), _json(new, name)) for name in names)
     return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 def _json(params: JsonObject, name: str) -> str | None:
-    return one_line_json(params[name]) if name in params else None
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two values are the same JSON text, digits included."""
-    return jsontext.dumps(first) == jsontext.dumps(second)
+    return json_text(params[name]) if name in params else None

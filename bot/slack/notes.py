@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bot.core.describe import action_line, visible
+from bot.core.describe import action_line
 from bot.core.models import ApprovalRequest
 from bot.slack import wording
 from bot.slack.text import cut, escape, leaf, line, quote, rich, shortened
@@ -37,7 +37,7 @@ def approval_voided(request: ApprovalRequest, by: str) -> dict[str, Any]:
 
 def thread_message(by: str, text: str) -> dict[str, Any]:
     """What the agent, or a reviewer, said about a request."""
-    part = cut(visible(text, lines=True), characters=3000, lines=60)
+    part = cut(text, characters=3000, lines=60)
     said = [line(leaf(f"{shortened(by, 80)} says", bold=True)), quote(part.text or " ")]
     if part.note:
         said.append(line(leaf(f"… {part.note}, in Details", italic=True)))

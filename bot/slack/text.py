@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.core.describe import visible
+from bot.core.describe import fitting, visible
 
 Block = dict[str, Any]
 """One block, element or text object as JSON."""
@@ -98,7 +98,7 @@ _DATE = "{date_short_pretty} at {time}"
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The beginning of a text, and how much of it is left out."""
+    """The beginning of a text, made visible, and how much of it is left out."""
 
     text: str
     lines: int
@@ -114,16 +114,20 @@ class Cut:
 
 
 def cut(text: str, *, characters: int, lines: int) -> Cut:
-    """The beginning of a visible text, within both limits; a line partly shown counts as left out."""
-    rows = text.split("\n")
-    kept = "\n".join(rows[:lines])[:characters]
-    if kept == text:
-        return Cut(text, 0, 0)
-    whole = kept.count("\n") + (len(kept) == len(text) or text[len(kept)] == "\n")
-    return Cut(kept, len(rows) - whole, len(text) - len(kept))
+    """The beginning of `text` that fits both limits once it is visible.
+
+    A line that is shown in part counts as left out.
+    """
+    head = "\n".join(text.split("\n", lines)[:lines])
+    head = head[: fitting(head, characters, lines=True)]
+    shown = visible(head, lines=True)
+    if head == text:
+        return Cut(shown, 0, 0)
+    whole = head.count("\n") + (text[len(head)] == "\n")
+    return Cut(shown, text.count("\n") + 1 - whole, len(text) - len(head))
 
 
 def shortened(text: str, limit: int) -> str:
     """`text` on one line, made visible, with an ellipsis when it is longer than `limit`."""
-    shown = visible(text)
+    shown = visible(text[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"

@@ -38,18 +38,18 @@ class Names:
 STATUS: Final = {
     Status.PENDING: "⏳ Pending",
     Status.APPROVED: "✅ Approved",
-    Status.MODIFIED: "✏️ Modified and approved",
+    Status.MODIFIED: "📝 Modified and approved",
     Status.REJECTED: "⛔ Rejected",
     Status.TIMED_OUT: "⌛ Timed out",
     Status.CANCELLED: "🚫 Cancelled",
 }
 
 EXECUTION: Final = {
-    ExecutionState.NOT_STARTED: "⏸️ Not run yet",
+    ExecutionState.NOT_STARTED: "🕓 Not run yet",
     ExecutionState.CLAIMED: "🏃 Running",
     ExecutionState.SUCCEEDED: "🏁 Done",
     ExecutionState.FAILED: "❌ Failed",
-    ExecutionState.ROLLED_BACK: "↩️ Rolled back",
+    ExecutionState.ROLLED_BACK: "⏪ Rolled back",
 }
 
 RISK: Final = {
