@@ -18,9 +18,9 @@ import typer
 
 from bot.config import ConfigError, Settings, StoreSettings
 from bot.core.errors import KeyturnError
+from bot.core.policy import PolicyError
 from bot.http.admin import RemoteAgents, as_row, socket_path
 from bot.services.agents import Agents
-from bot.services.policies import PolicyError
 from bot.store import CannotOpen
 
 T = TypeVar("T")
@@ -59,8 +59,8 @@ def serve(
 
     given = {"KEYTURN_HOST": host, "KEYTURN_PORT": None if port is None else str(port)}
     environment = os.environ | {name: value for name, value in given.items() if value is not None}
-    with _clear_errors():
-        asyncio.run(wiring.serve(Settings.read(environment), announce=_say))
+    with _clear_errors(), asyncio.Runner(loop_factory=wiring.new_event_loop) as runner:
+        runner.run(wiring.serve(Settings.read(environment), announce=_say))
 
 
 @app.command(epilog="Example: keyturn demo --headless")

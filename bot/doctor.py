@@ -11,9 +11,9 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config import ConfigError, Settings
+from bot.core.policy import PolicyError
 from bot.http.admin import RemoteAgents, socket_path
 from bot.services import policies
-from bot.services.policies import PolicyError
 from bot.slack.app import web_client
 from bot.store import CannotOpen, Store, sqlite_version
 from bot.system import SystemClock

@@ -150,6 +150,8 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
     async with AsyncExitStack() as stack:
         http = _listen(settings.keyturn_host, settings.keyturn_port)
         stack.callback(http.close)
+        # Port 0 is a free one: agents are told the one that was taken.
+        settings = settings.model_copy(update={"keyturn_port": http.getsockname()[1]})
         store = await stack.enter_async_context(Store.open(settings.keyturn_database_url, clock=clock))
         admin_path = admin.socket_path(settings.database_path)
         admin_listener = admin.listen(admin_path)
@@ -171,6 +173,15 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     async with running(settings) as bot:
         announce(f"Keyturn listens on {bot.url}" + (" (Slack is a sandbox)" if settings.sandbox else ""))
         await bot.run(stop)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """The fastest event loop there is on this system."""
+    try:
+        import uvloop
+    except ImportError:  # not made for Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 @asynccontextmanager
