@@ -83,6 +83,8 @@ def _decimal_text(number: Decimal) -> str:
     text = str(number)
     if "E-" in text and len(plain := format(number, "f")) <= _LONGEST_PLAIN:
         return plain
+    if len(text) >= _LONGEST_INTEGER - 1 and text.lstrip("-").isdigit():
+        return f"{text}E+0"  # without a sign of being a decimal it would be read as too long an integer
     return text
 
 

@@ -1,7 +1,8 @@
-"""A request's audited state, rebuilt from its events alone.
+"""A request's audited state, rebuilt from its audit events alone.
 
-The log proves the table: folding what each event says it changed gives what
-`audited.audited_state` says of the stored row.
+Each event that changed a request carries `after`, the audited fields it changed; laid over each
+other in order they give what `audited.audited_state` says of the request itself. So the log
+proves the table: where the two differ, one of them was tampered with.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 
 def replay(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Fold the `after` maps of a request's event bodies, oldest first."""
+    """The audited state after events with these bodies, oldest first; empty when none changed it."""
     state: dict[str, Any] = {}
     for body in bodies:
         state.update(body.get("after") or {})

@@ -15,13 +15,14 @@ from typing import TypeVar
 
 from bot.core.clock import Clock
 from bot.store import dialect
+from bot.store.dialect import sqlite_version
 from bot.store.errors import CannotOpen
 from bot.store.pool import Readers
 from bot.store.reads import Reads
 from bot.store.transaction import Command, Committed, Tx
 from bot.store.writer import Listener, Writer
 
-__all__ = ["CannotOpen", "Command", "Committed", "Store", "Tx"]
+__all__ = ["CannotOpen", "Command", "Committed", "Store", "Tx", "sqlite_version"]
 
 R = TypeVar("R")
 
@@ -83,3 +84,13 @@ class Store:
     def last_commit_at(self) -> datetime | None:
         """When the last batch was committed; None before the first."""
         return self._writer.last_commit_at
+
+    @property
+    def queued(self) -> int:
+        """How many writes wait for their commit."""
+        return self._writer.queued
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last batch was committed; False from a storage failure until a write succeeds again."""
+        return self._writer.connected

@@ -38,6 +38,11 @@ class Row(Protocol):
 driver_error: type[Exception] = driver.Error
 """What every error of the database is."""
 
+def sqlite_version() -> str:
+    """The version of the SQLite in use, `3.53.4`."""
+    return str(driver.sqlite_version)
+
+
 _CLEAN, _OPEN = b"clean\n", b"open\n"
 _STATEMENTS = 512
 """Prepared statements kept for each connection; there are fewer texts than that."""

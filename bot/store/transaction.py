@@ -86,7 +86,7 @@ class Tx:
         """Record `event` of the time `at`. `about` saves a look-up of the request's type and risk.
 
         Raises:
-            rfc8785.CanonicalizationError: the event has no canonical form.
+            ValueError: the event has no canonical form.
         """
         # Serialised here, inside the command's savepoint: what has no canonical form harms no other command.
         self._emitted.append(_Emitted(event, micros(at), about, _parts(event)))

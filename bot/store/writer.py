@@ -72,6 +72,16 @@ class Writer:
         """Call `listener` on the loop after each COMMIT that wrote audit or outbox rows."""
         self._listeners.append(listener)
 
+    @property
+    def queued(self) -> int:
+        """How many commands wait."""
+        return len(self._waiting)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection has stood since the last batch."""
+        return self._connection is not None
+
     async def write(self, command: Command[R]) -> R:
         """Make the change durable and return what it says.
 

@@ -1,0 +1,60 @@
+"""The SHA-256 chain over the audit: how a row is linked, and how a broken link is found.
+
+A row's hash covers the hash before it and the row's canonical bytes, as stored; nothing is
+serialised again to check it. An edit, deletion, insertion or reorder shows at the first row it
+touches. Rows cut off the end show only to somebody who kept a later hash.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+GENESIS = bytes(32)
+"""The hash before the first row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One stored row as far as the chain goes."""
+
+    seq: int
+    canonical: bytes
+    prev_hash: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The first row at which the chain breaks.
+
+    `kind` is `missing` (a seq is skipped), `reordered` (a seq comes again or too early), `relinked`
+    (its prev is not the hash before it) or `edited` (its hash is not that of its bytes).
+    """
+
+    seq: int
+    kind: str
+    detail: str
+
+
+def link(prev: bytes, canonical: bytes) -> bytes:
+    """The hash of the row `canonical` after the row with hash `prev`: 32 raw bytes."""
+    return hashlib.sha256(prev + canonical).digest()
+
+
+def verify(rows: Iterable[Link], *, seq: int = 0, prev: bytes = GENESIS) -> Problem | None:
+    """The first problem in `rows`, which must follow the row `seq` with hash `prev`; None when whole."""
+    for row in rows:
+        if row.seq != seq + 1:
+            return _misplaced(row.seq, seq + 1)
+        if row.prev_hash != prev:
+            return Problem(row.seq, "relinked", "it does not name the hash of the row before it")
+        if row.hash != link(prev, row.canonical):
+            return Problem(row.seq, "edited", "its hash is not the hash of its bytes")
+        seq, prev = row.seq, row.hash
+    return None
+
+
+def _misplaced(found: int, expected: int) -> Problem:
+    if found > expected:
+        return Problem(expected, "missing", f"row {expected} is missing; row {found} follows")
+    return Problem(found, "reordered", f"row {found} stands where row {expected} belongs")
