@@ -48,6 +48,15 @@ export function App() {
   }, [place.channel?.id, place.focused, focusedRoot]);
   const openThread = useCallback((ts: string) => place.channel && setThread({ channel: place.channel.id, ts }), [place.channel?.id]);
 
+  const unread = [...reading.unread.values()].reduce((all, count) => all + count, 0);
+  const shownName = place.channel?.kind === "channel" ? `#${place.channel.name}` : "Keyturn";
+  useEffect(() => {
+    if (state) document.title = `${unread ? `(${unread}) ` : ""}${shownName} · ${state.team.name} · Keyturn sandbox`;
+  }, [unread, shownName, state?.team.name]);
+  useEffect(() => {
+    if (drawer) document.querySelector<HTMLElement>("#sidebar [aria-current=page]")?.focus();
+  }, [drawer]);
+
   if (!state || !desk || !me) return <p className="boot" role="status">{live ? "Opening the workspace…" : "Waiting for the sandbox…"}</p>;
 
   const act = (id: string) => {
@@ -61,7 +70,7 @@ export function App() {
   return (
     <DeskProvider value={desk}>
       <ConfirmProvider>
-        <div className={`page${panel ? " with-panel" : ""}${drawer ? " with-drawer" : ""}`}>
+        <div className={`page${panel ? " with-panel" : ""}${drawer ? " with-drawer" : ""}`} onKeyDown={(event) => event.key === "Escape" && setDrawer(false)}>
           <header className="topbar">
             <button type="button" className="icon burger" aria-label="Workspace" aria-expanded={drawer} aria-controls="sidebar" onClick={() => setDrawer(!drawer)}><Icon name="menu" /></button>
             <span className="brand"><Mark /> <b>Keyturn</b> sandbox</span>

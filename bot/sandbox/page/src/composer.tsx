@@ -3,7 +3,7 @@
  *
  * Enter sends, Shift+Enter breaks the line. `/` at the start offers the commands, `@` people and groups; Tab or Enter takes one.
  */
-import { useEffect, useId, useRef, useState } from "react";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { post } from "./api";
 import { useDesk, type Desk } from "./desk";
 import { escape } from "./mrkdwn";
@@ -55,14 +55,18 @@ export function Composer({ channel, thread, placeholder }: { channel: string; th
   const [failure, setFailure] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const box = useRef<HTMLTextAreaElement>(null);
+  /** Where the caret belongs after a suggestion was taken; set before the next key can arrive. */
+  const placed = useRef<number | null>(null);
   const id = useId();
   const { from, list } = closed ? { from: 0, list: [] } : suggestions(text, caret, desk);
   const current = list[Math.min(chosen, list.length - 1)];
 
   useEffect(() => setText(drafts.get(key) ?? ""), [key]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const area = box.current;
     if (!area) return;
+    if (placed.current !== null) area.setSelectionRange(placed.current, placed.current);
+    placed.current = null;
     area.style.height = "auto";
     area.style.height = `${Math.min(area.scrollHeight, 200)}px`;
   }, [text]);
@@ -77,7 +81,7 @@ export function Composer({ channel, thread, placeholder }: { channel: string; th
   const take = (suggestion: Suggestion) => {
     const next = text.slice(0, from) + suggestion.insert + text.slice(caret);
     write(next, from + suggestion.insert.length);
-    requestAnimationFrame(() => box.current?.setSelectionRange(from + suggestion.insert.length, from + suggestion.insert.length));
+    placed.current = from + suggestion.insert.length;
     box.current?.focus();
   };
   const send = async () => {
@@ -133,8 +137,7 @@ export function Composer({ channel, thread, placeholder }: { channel: string; th
           placeholder={placeholder}
           aria-label={placeholder}
           data-testid={thread ? "thread-composer" : "composer"}
-          role="combobox"
-          aria-expanded={Boolean(current)}
+          aria-haspopup="listbox"
           aria-controls={current ? `${id}-list` : undefined}
           aria-activedescendant={current ? `${id}-${current.key}` : undefined}
           aria-autocomplete="list"

@@ -14,6 +14,9 @@ const part = (date: Date, options: Intl.DateTimeFormatOptions) => new Intl.DateT
 
 export const clock = (date: Date) => new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(date);
 
+/** The clock in as little room as there is: without AM and PM. */
+export const shortClock = (date: Date) => clock(date).replace(/\s?[ap]\.?m\.?/i, "");
+
 /** "Today", "Yesterday" or "Tomorrow" where one fits. */
 function nearby(date: Date, now: Date): string | null {
   const days = Math.round((midnight(date) - midnight(now)) / DAY);

@@ -5,7 +5,7 @@ import { post } from "./api";
 import { Avatar } from "./avatar";
 import { Blocks } from "./blocks";
 import { Composer } from "./composer";
-import { clock, dayHeading, reply, timeOf } from "./dates";
+import { clock, dayHeading, reply, shortClock, timeOf } from "./dates";
 import { standing, useDesk } from "./desk";
 import { useHost, useTouched } from "./host";
 import { Icon } from "./icons";
@@ -25,9 +25,9 @@ export const visible = (channel: Channel, user: string) =>
 
 export const isMember = (channel: Channel, user: string) => channel.user === user || channel.members.includes(user);
 
-/** Does `message` follow `before` so closely that Slack leaves out the name? */
+/** Does `message` follow `before` so closely that the name is left out? Cards keep theirs, to stand apart. */
 const follows = (message: Message, before: Message | undefined) =>
-  before !== undefined && before.user === message.user && !before.ephemeral_to && !message.ephemeral_to && !message.reply_broadcast
+  before !== undefined && before.user === message.user && !message.blocks?.length && !before.ephemeral_to && !message.ephemeral_to && !message.reply_broadcast
   && Number.parseFloat(message.ts) - Number.parseFloat(before.ts) < GROUPED_SECONDS
   && timeOf(message.ts).toDateString() === timeOf(before.ts).toDateString();
 
@@ -132,7 +132,7 @@ const Row = memo(function Row({ message, channel, brief = false, replies, focuse
       {message.ephemeral_to && <Ephemeral message={message} channel={channel} />}
       {root && <button type="button" className="link broadcast" onClick={() => onThread?.(root.ts)}>replied to a thread: {root.text?.slice(0, 80) || "…"}</button>}
       <div className="message-side">
-        {brief ? <time dateTime={time.toISOString()}>{clock(time)}</time> : <Avatar user={author} />}
+        {brief ? <time dateTime={time.toISOString()}>{shortClock(time)}</time> : <Avatar user={author} />}
       </div>
       <div className="message-main">
         {!brief && (

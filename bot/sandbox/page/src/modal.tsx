@@ -41,7 +41,7 @@ function Modal({ open, depth }: { open: OpenView; depth: number }) {
   const [sending, setSending] = useState(false);
   const errors = Object.keys(local).length ? local : (open.errors ?? {});
   const host = useHost({ view_id: open.id }, view.blocks, [values, setValues], errors);
-  useFocus(frame, JSON.stringify(errors));
+  useFocus(frame, JSON.stringify(errors), open.hash);
 
   const submit = async (event: React.FormEvent) => {
     event.preventDefault();
@@ -71,7 +71,6 @@ function Modal({ open, depth }: { open: OpenView; depth: number }) {
         ref={frame}
         className={`frame modal${depth > 1 ? " stacked" : ""}`}
         role="dialog"
-        aria-modal="true"
         aria-labelledby={`title-${open.id}`}
         data-testid="modal"
         data-view-id={open.id}
@@ -79,17 +78,17 @@ function Modal({ open, depth }: { open: OpenView; depth: number }) {
         onKeyDown={keys}
       >
         <form noValidate onSubmit={submit}>
-          <header className="frame-head">
+          <div className="frame-head">
             {depth > 1 && <button type="button" className="icon" aria-label="Back" onClick={() => close(false)}><Icon name="back" /></button>}
             <Avatar user={users.get(state.bot.user_id)} size={28} />
             <h2 id={`title-${open.id}`}>{plain(view.title)}</h2>
             <button type="button" className="icon" aria-label="Close" data-testid="modal-x" onClick={() => close(true)}><Icon name="close" /></button>
-          </header>
+          </div>
           <div className="frame-body" tabIndex={-1}>
             {trouble && <p className="trouble" role="alert">We had some trouble connecting. Try again? <small>{trouble.message ?? trouble.error}</small></p>}
             <Blocks blocks={view.blocks} host={host} />
           </div>
-          <footer className="frame-foot">
+          <div className="frame-foot">
             <button type="button" className="button" data-testid="modal-close" onClick={() => close(false)}>
               {plain(view.close) || (view.submit ? "Cancel" : "Close")}
             </button>
@@ -98,25 +97,31 @@ function Modal({ open, depth }: { open: OpenView; depth: number }) {
                 {plain(view.submit)}
               </button>
             )}
-          </footer>
+          </div>
         </form>
       </div>
     </div>
   );
 }
 
-/** Focus goes to what is wrong, else to the first thing to fill in; afterwards back to where it was. */
-function useFocus(frame: React.RefObject<HTMLElement | null>, errors: string) {
+/**
+ * Focus goes to what is wrong, else to the first thing to fill in; afterwards back to where it was.
+ *
+ * A modal may open empty and be filled by an update, so the first thing is looked for until there is one.
+ */
+function useFocus(frame: React.RefObject<HTMLElement | null>, errors: string, version: string | undefined) {
+  const settled = useRef(false);
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     return () => before?.isConnected ? before.focus() : undefined;
   }, []);
   useEffect(() => {
     const box = frame.current;
-    if (!box || (box.contains(document.activeElement) && errors === "{}")) return;
-    const first = box.querySelector<HTMLElement>("[aria-invalid=true]")
-      ?? box.querySelector<HTMLElement>(".frame-body :is(input, textarea, select, button)")
-      ?? box.querySelector<HTMLElement>("[data-testid=modal-submit], [data-testid=modal-close]");
-    first?.focus();
-  }, [errors, frame]);
+    if (!box) return;
+    const wrong = box.querySelector<HTMLElement>("[aria-invalid=true]");
+    const first = box.querySelector<HTMLElement>(".frame-body :is(input, textarea, select, button)");
+    if (wrong) wrong.focus();
+    else if (!settled.current) (first ?? box.querySelector<HTMLElement>("[data-testid=modal-submit], [data-testid=modal-close]"))?.focus();
+    settled.current ||= Boolean(first);
+  }, [errors, version, frame]);
 }

@@ -1,8 +1,9 @@
-/** What each person has read, for as long as the page is open, and what is said aloud to screen readers. */
+/** What each person has read in this tab, and what is said aloud to screen readers. */
 import { useEffect, useRef, useState } from "react";
 import type { Channel, Message, State } from "./types";
 
 const RECENT = 300;
+const KEPT = "keyturn-sandbox-read";
 
 /** What a person has not seen of a channel, of its latest messages. */
 function unseen(channel: Channel, user: string, since: number): Message[] {
@@ -16,18 +17,17 @@ export interface Reading {
   waiting: Set<string>;
 }
 
-/** Everything is read when the page opens; a channel is read again whenever it is on show. */
+/** A channel is read whenever it is on show; that is kept over a reload. */
 export function useReading(state: State | null, me: string | undefined, shown: string | undefined): Reading {
-  const start = useRef<number | null>(null);
-  const seen = useRef(new Map<string, number>());
-  start.current ??= state?.now ?? null;
-  if (state && me && shown) {
-    const latest = state.channels.find((channel) => channel.id === shown)?.messages.at(-1);
-    if (latest) seen.current.set(`${me}/${shown}`, Math.max(Number.parseFloat(latest.ts), seen.current.get(`${me}/${shown}`) ?? 0));
-  }
+  const seen = useRef<Map<string, number> | null>(null);
+  seen.current ??= new Map(JSON.parse(sessionStorage.getItem(KEPT) ?? "[]") as [string, number][]);
+  const known = seen.current;
+  const latest = state?.channels.find((channel) => channel.id === shown)?.messages.at(-1)?.ts;
+  if (me && shown && latest) known.set(`${me}/${shown}`, Math.max(Number.parseFloat(latest), known.get(`${me}/${shown}`) ?? 0));
+  useEffect(() => sessionStorage.setItem(KEPT, JSON.stringify([...known])), [known, me, shown, latest]);
   const reading: Reading = { unread: new Map(), waiting: new Set() };
-  if (!state || !me || start.current === null) return reading;
-  const since = (user: string, channel: string) => seen.current.get(`${user}/${channel}`) ?? start.current!;
+  if (!state || !me) return reading;
+  const since = (user: string, channel: string) => known.get(`${user}/${channel}`) ?? 0;
   for (const channel of state.channels) {
     if (channel.kind === "channel" && !channel.members.includes(me)) continue;
     if (channel.kind === "channel" || channel.user === me) reading.unread.set(channel.id, unseen(channel, me, since(me, channel.id)).length);

@@ -13,6 +13,9 @@ const matches = (entry: Entry, words: string[]) => {
   return words.every((word) => text.includes(word));
 };
 
+/** To the millisecond, in the zone of this device. */
+const exactly = (at: Date) => new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" }).format(at) + `.${String(at.getMilliseconds()).padStart(3, "0")}`;
+
 /** Did the receiver refuse it? Slack says so with a status or with `ok: false`. */
 const refused = (entry: Entry) =>
   (entry.status ?? 200) >= 400 || (entry.response as { ok?: boolean } | null)?.ok === false;
@@ -65,7 +68,7 @@ const Call = memo(function Call({ entry }: { entry: Entry }) {
       {open && (
         <div className="call-body">
           <div className="call-meta">
-            #{entry.n} · {at.toLocaleTimeString()}.{String(at.getMilliseconds()).padStart(3, "0")} · {out ? "bot → Slack" : "Slack → bot"}
+            #{entry.n} · {exactly(at)} · {out ? "bot → Slack" : "Slack → bot"}
             <button type="button" className="link" onClick={() => void navigator.clipboard?.writeText(JSON.stringify(entry, null, 2))}><Icon name="copy" /> Copy</button>
           </div>
           <h3>Request</h3>
