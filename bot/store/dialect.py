@@ -38,12 +38,16 @@ class Row(Protocol):
 driver_error: type[Exception] = driver.Error
 """What every error of the database is."""
 
+
 def sqlite_version() -> str:
     """The version of the SQLite in use, `3.53.4`."""
     return str(driver.sqlite_version)
 
 
 _CLEAN, _OPEN = b"clean\n", b"open\n"
+BUSY_SECONDS = 2.0
+"""How long to wait for another program that holds the file; Slack wants an answer within three."""
+
 _STATEMENTS = 512
 """Prepared statements kept for each connection; there are fewer texts than that."""
 
@@ -144,13 +148,11 @@ class SQLite:
     Args:
         path: The file; made, with mode 0600, when there is none.
         synchronous: `FULL`: a commit is on disk. Anything less is for benchmarks.
-        busy_seconds: How long to wait for another process that holds the file's own lock.
     """
 
-    def __init__(self, path: Path, *, synchronous: str = "FULL", busy_seconds: float = 2.0) -> None:
+    def __init__(self, path: Path, *, synchronous: str = "FULL") -> None:
         self.path = path
         self._synchronous = synchronous
-        self._busy_seconds = busy_seconds
         self._lock: int | None = None
 
     def prepare(self) -> None:
@@ -193,7 +195,7 @@ class SQLite:
             f"file:{quote(str(self.path))}?mode=ro",
             uri=True,
             isolation_level=None,
-            timeout=self._busy_seconds,
+            timeout=BUSY_SECONDS,
             cached_statements=_STATEMENTS,
         )
         return _prepared(raw, _READER_PRAGMAS)
@@ -202,7 +204,7 @@ class SQLite:
         raw = driver.connect(
             str(self.path),
             isolation_level=None,
-            timeout=self._busy_seconds,
+            timeout=BUSY_SECONDS,
             cached_statements=_STATEMENTS,
         )
         return _prepared(raw, (*_PRAGMAS, f"PRAGMA synchronous = {self._synchronous}"))
