@@ -174,7 +174,8 @@ _PREFETCHED = 20
 def person_from(user: Any) -> Person:
     """A `Person` from Slack's user object (docs.slack.dev, objects/user-object)."""
     profile = user.get("profile") or {}
-    name = profile.get("display_name") or user.get("real_name") or profile.get("real_name") or user["name"]
+    # Display names are chosen freely and changed often; an audit wants the real one.
+    name = user.get("real_name") or profile.get("real_name") or profile.get("display_name") or user["name"]
     return Person(
         id=SlackId(user["id"]),
         team_id=str(user.get("team_id", "")),
