@@ -163,6 +163,7 @@ WORK: list[tuple[str, Callable[[], str]]] = [
 
 
 def main() -> None:
+    print(f"session {EVENING}", flush=True)
     done = 0
     for number, (what, step) in enumerate(WORK, start=1):
         print(f"{number}/{len(WORK)} {what} ...", flush=True)

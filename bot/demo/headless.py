@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from bot.demo import shop
+from bot.demo.children import DemoError
 from bot.demo.reviewer import DANA, OLGA, PRIYA, RAFAEL, SAM, SUKI, Reviewer
 from bot.demo.stage import Stage
 
@@ -85,12 +86,24 @@ async def _reject(people: Reviewer) -> None:
 
 
 async def findings(stage: Stage) -> list[Finding]:
-    """What the files, Keyturn's records and its audit say after one round."""
-    bearer = {"Authorization": f"Bearer {stage.auditor_token_file.read_text('utf-8')}"}
+    """What the files, Keyturn's records and its audit say after one round.
+
+    Raises:
+        DemoError: Keyturn does not tell.
+    """
+    bearer = {"Authorization": f"Bearer {stage.token}"}
     async with httpx.AsyncClient(base_url=stage.server, headers=bearer, trust_env=False) as http:
-        requests = (await http.get("/v1/requests")).json()["items"]
-        verified = (await http.get("/v1/audit/verify")).json()
-    return [*_effects(stage.shop), *_records(requests), Finding("the audit verifies", True, verified["ok"])]
+        requests = await _items(http, "/v1/requests")
+        session = requests[0]["session_id"] if requests else ""
+        events = await _items(http, f"/v1/sessions/{session}/timeline")
+    return [*_effects(stage.shop), *_records(requests), *_stories(requests, events)]
+
+
+async def _items(http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
+    answer = await http.get(path)
+    if answer.status_code != 200:
+        raise DemoError(f"GET {path} answered {answer.status_code}: {answer.text}")
+    return list(answer.json()["items"])
 
 
 def _effects(place: Path) -> list[Finding]:
@@ -122,3 +135,22 @@ def _records(requests: list[dict[str, Any]]) -> list[Finding]:
         if r["decision"]
     }
     return [Finding(f"on record: {name}", outcome, found.get(name)) for name, outcome in expected.items()]
+
+
+def _stories(requests: list[dict[str, Any]], events: list[dict[str, Any]]) -> list[Finding]:
+    """How the audit tells each request, apart from the deliveries to Slack, whose order is free."""
+    asked, ran = ["action_requested", "policy_applied"], ["action_claimed", "action_executed"]
+    expected = {
+        "file_delete": [*asked, "action_approved", *ran],
+        "file_write": [*asked, "action_rejected"],
+        "config_change": [*asked, "review_recorded", "action_modified", *ran],
+        "database_modify": [*asked, "review_refused", "review_recorded", "action_approved", *ran],
+        "deployment": [*asked, "review_recorded", "review_recorded", "action_approved", *ran],
+        "command_execute": [*asked, "review_recorded", "action_rejected"],
+    }
+    found: dict[str, list[str]] = {request["type"]: [] for request in requests}
+    types = {request["id"]: request["type"] for request in requests}
+    for event in events:
+        if event["request_id"] in types and not event["event"].startswith("notification_"):
+            found[types[event["request_id"]]].append(event["event"])
+    return [Finding(f"in the audit: {name}", story, found.get(name)) for name, story in expected.items()]

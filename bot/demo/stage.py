@@ -24,7 +24,6 @@ AGENT = "shop-keeper"
 OWNER = "U0OWN0001"
 """Olga, who may therefore never approve what the agent asks."""
 
-AUDITOR = "shop-auditor"
 _SHOP_IN_POLICY = "/demo/shop"
 
 
@@ -35,17 +34,20 @@ class Stage:
     Attributes:
         page: The sandbox's address, without a trailing slash.
         server: Keyturn's address, without a trailing slash.
-        agent_token: The agent's credential.
-        auditor_token_file: Holds a credential that may read everything.
+        token_file: Holds the agent's credential.
         parts: The processes that must stay alive.
     """
 
     directory: Path
     page: str
     server: str
-    agent_token: str
-    auditor_token_file: Path
+    token_file: Path
     parts: tuple[Child, ...]
+
+    @property
+    def token(self) -> str:
+        """The agent's credential."""
+        return self.token_file.read_text("utf-8")
 
     @property
     def shop(self) -> Path:
@@ -64,7 +66,7 @@ class Stage:
 
     async def start_agent(self) -> Child:
         """Start the agent on one evening's work; its caller tells what it prints, and stops it."""
-        env = environment(os.environ, KEYTURN_URL=self.server, KEYTURN_TOKEN=self.agent_token)
+        env = environment(os.environ, KEYTURN_URL=self.server, KEYTURN_TOKEN=self.token)
         command = ["-m", "bot.demo.agent"]
         return await Child.start("agent", command, env=env, cwd=self.shop, logs=self.logs, told=True)
 
@@ -97,12 +99,10 @@ async def stage(home: Path, port: int | None) -> AsyncIterator[Stage]:
     own = {"KEYTURN_DATABASE_URL": f"sqlite:///{home / 'keyturn.db'}", "KEYTURN_KEY_DIR": str(home / "keys")}
     async with AsyncExitStack() as stack:
         slack, page, sandbox = await _sandbox(stack, home, port)
-        agent_token = await _credential(home, own, AGENT, "--owner", OWNER)
-        auditor_token_file = home / "auditor-token"
-        token = await _credential(home, own, AUDITOR, "--no-owner", "--scope", "auditor")
-        _write_private(auditor_token_file, token)
+        token_file = home / "agent-token"
+        _write_private(token_file, await _credential(home, own))
         server, keyturn = await _server(stack, home, {**own, **slack}, page)
-        yield Stage(home, page, server, agent_token, auditor_token_file, (sandbox, keyturn))
+        yield Stage(home, page, server, token_file, (sandbox, keyturn))
 
 
 async def _sandbox(stack: AsyncExitStack, home: Path, port: int | None) -> tuple[dict[str, str], str, Child]:
@@ -144,19 +144,17 @@ async def _server(
     return url, child
 
 
-async def _credential(home: Path, variables: dict[str, str], *arguments: str) -> str:
-    """A new token, printed by `keyturn agents add`."""
-    name = f"credential-{arguments[0]}"
-    command = ["-m", "bot.cli", "agents", "add", *arguments]
+async def _credential(home: Path, variables: dict[str, str]) -> str:
+    """The agent's new token, which `keyturn agents add` prints alone."""
+    command = ["-m", "bot.cli", "agents", "add", AGENT, "--owner", OWNER]
     env = environment(os.environ, **variables)
-    child = await Child.start(name, command, env=env, cwd=home, logs=home / "logs")
+    child = await Child.start("credential", command, env=env, cwd=home, logs=home / "logs")
     try:
         await child.finished()
+        return child.log.read_text("utf-8").strip()
     finally:
         await child.stop()
-    token = child.log.read_text("utf-8").strip()
-    child.log.unlink()
-    return token
+        child.log.unlink()
 
 
 def _answers(

@@ -37,9 +37,9 @@ The agent {AGENT!r} does an evening's work on {stage.shop} and asks before each 
 
 Then look at what happened to the files:  ls -R {stage.shop}
 
-  Audit    curl -s -H "Authorization: Bearer $(cat {stage.auditor_token_file})" \\
-             "{stage.server}/v1/audit?limit=20"
-           add &request_id=req_... for the story of one request (its id is in Details)
+  Audit    who decided what and when, in the session that the agent names below:
+           curl -s -H "Authorization: Bearer $(cat {stage.token_file})" \\
+             {stage.server}/v1/sessions/SESSION/timeline
   Rules    edit {stage.policies / "shop.yaml"}; saved changes apply to the next request
   Wire     press "Traffic" on the page to see every call between Slack and the bot
   Logs     {stage.logs}

@@ -126,7 +126,7 @@ def test_a_headless_demo_plays_the_reviewers_and_leaves_their_decisions_on_disk(
 def test_ctrl_c_ends_an_interactive_demo_and_leaves_nothing(temporary: Path) -> None:
     with demo(temporary) as process:
         page = read_until(process, r"Open +(http://127\.0\.0\.1:\d+)/")[1]
-        server = read_until(process, r'"(http://127\.0\.0\.1:\d+)/v1/audit')[1]
+        server = read_until(process, r"(http://127\.0\.0\.1:\d+)/v1/")[1]
         read_until(process, r"3/6 ")  # a card is about to wait for a click
         below = children(process.pid)
         assert len(below) == 3, "sandbox, server and agent should run"
