@@ -70,7 +70,11 @@ def _at_least_one(*names: str) -> Rule:
 
 def _ordered(low: str, high: str) -> Rule:
     def check(value: Any, at: str) -> Iterator[Problem]:
-        if low in value and high in value and Decimal(value[low]) > Decimal(value[high]):
+        if (
+            value.get(low) is not None
+            and value.get(high) is not None
+            and Decimal(value[low]) > Decimal(value[high])
+        ):
             yield f"{at}/{low}", f"must not be greater than {high}"
 
     return check
@@ -78,9 +82,9 @@ def _ordered(low: str, high: str) -> Rule:
 
 def _initial_is_an_option(value: Any, at: str) -> Iterator[Problem]:
     groups = value.get("option_groups") or []
-    known = [*value.get("options", []), *(option for group in groups for option in group["options"])]
+    known = [*(value.get("options") or []), *(option for group in groups for option in group["options"])]
     preset = value.get("initial_option")
-    for option in [*([preset] if preset else []), *value.get("initial_options", [])]:
+    for option in [*([preset] if preset else []), *(value.get("initial_options") or [])]:
         if option not in known:
             yield at, "initial option must exactly match an option"
 

@@ -7,7 +7,7 @@ from typing import Any
 from bot.sandbox.model import Json
 
 WEB_FAULTS = ("rate_limited", "server_error", "drop_before", "drop_after", "outage", "error")
-KNOWN = (*WEB_FAULTS, "slow", "duplicate_delivery", "socket_refresh", "drop_ack")
+KNOWN = (*WEB_FAULTS, "slow", "duplicate_delivery", "drop_ack")
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 Pure. Slack reports every stateful element of a view, filled in or not, under its block id and action id.
 """
 
-import copy
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -82,7 +81,7 @@ _WITHOUT_ACTION = ("image", "plain_text", "mrkdwn", "url", "card")
 
 def blocks_with_ids(blocks: Sequence[Json]) -> list[Json]:
     """A copy of the blocks in which every block and interactive element has an id, as Slack fills them in."""
-    copied: list[Json] = copy.deepcopy(list(blocks))
+    copied: list[Json] = _without_nulls(list(blocks))
     for block in copied:
         _fill_ids(block)
     return copied
@@ -90,7 +89,14 @@ def blocks_with_ids(blocks: Sequence[Json]) -> list[Json]:
 
 def with_ids(view: Json) -> Json:
     """A copy of a view with the ids of its blocks filled in."""
-    return {**copy.deepcopy(view), "blocks": blocks_with_ids(view.get("blocks", []))}
+    return {**_without_nulls(view), "blocks": blocks_with_ids(view["blocks"])}
+
+
+def _without_nulls(value: Any) -> Any:
+    """A deep copy without the fields that are null, which to Slack are not there."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _fill_ids(block: Json) -> None:
@@ -185,9 +191,9 @@ def _completed(element: Json, value: Json) -> Json:
     value = {key: content for key, content in value.items() if key != "type"}
     if value.get("value") == "" and STATEFUL[element["type"]].value == "value":
         value["value"] = None
-    if isinstance(value.get("selected_option"), dict):
+    if value.get("selected_option") is not None:
         value["selected_option"] = own_option(element, value["selected_option"])
-    if isinstance(value.get("selected_options"), list):
+    if value.get("selected_options") is not None:
         value["selected_options"] = [own_option(element, option) for option in value["selected_options"]]
     return value
 

@@ -105,10 +105,10 @@ def _each_block(blocks: list[Any], surface: str, at: str) -> Iterator[Problem]:
     rule = by_type(BLOCKS)
     for index, block in enumerate(blocks):
         here = f"{at}/{index}"
-        yield from rule(block, here)
-        kind = block.get("type") if isinstance(block, dict) else None
-        if kind in SURFACES and surface not in SURFACES[kind]:
-            yield f"{here}/type", f"unsupported type: {kind} is not available in a {surface}"
+        problems = list(rule(block, here))
+        yield from problems
+        if not problems and surface not in SURFACES[block["type"]]:
+            yield f"{here}/type", f"unsupported type: {block['type']} is not available in a {surface}"
 
 
 def _together(blocks: list[dict[str, Any]], at: str) -> Iterator[Problem]:
@@ -135,7 +135,7 @@ def _unique_block_ids(blocks: list[dict[str, Any]], at: str) -> Iterator[Problem
 
 def _unique_action_ids(block: dict[str, Any], at: str) -> Iterator[Problem]:
     seen: set[str] = set()
-    for index, element in enumerate(block.get("elements", [])):
+    for index, element in enumerate(block.get("elements") or []):
         action_id = element.get("action_id")
         if action_id and action_id in seen:
             yield f"{at}/elements/{index}/action_id", f"action_id must be unique in its block: {action_id}"

@@ -1,7 +1,9 @@
 """A running sandbox as an object: where it is, its secrets, its parts, and ways to look at it."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiohttp import ClientSession
@@ -20,6 +22,7 @@ from bot.sandbox.webapi import Services
 from bot.sandbox.workspace import Workspace
 
 Found = TypeVar("Found")
+LOOK_AGAIN_SECONDS = 0.05
 
 
 class Sandbox:
@@ -114,8 +117,15 @@ class Sandbox:
         return stack[-1] if stack else None
 
     async def until(self, look: Callable[[], Found | None], timeout: float = 10.0) -> Found:
-        """The first truthy answer of `look`, asked now and after every change, or TimeoutError."""
-        return await self.wake.until(look, timeout)
+        """The first truthy answer of `look`, asked now, after every change and now and then; or TimeoutError.
+
+        `look` may ask about the bot too, of whose changes the sandbox hears nothing.
+        """
+        async with asyncio.timeout(timeout):
+            while not (found := look()):
+                with suppress(TimeoutError):
+                    await self.wake.until(look, LOOK_AGAIN_SECONDS)
+        return found
 
     async def until_connected(self, timeout: float = 10.0) -> None:
         """Return once payloads can be delivered."""

@@ -102,6 +102,11 @@ async def serve_sandbox(
     announce: Callable[[str], None],
 ) -> None:
     """Run a sandbox until SIGINT or SIGTERM, telling `announce` where it is and how to connect a bot."""
+    if transport == "http" and not bot_url:
+        raise ValueError(
+            "Over HTTP the sandbox must know where the bot listens: name its request URL, "
+            "such as http://127.0.0.1:8420/slack/events."
+        )
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
@@ -136,7 +141,7 @@ def run(
 
     Raises:
         OSError: the port is taken.
-        ValueError: the workspace file is not one, or the transport is unknown.
+        ValueError: the workspace file is not one, the transport is unknown, or `http` has no `bot_url`.
     """
     tell = announce or _print
     with suppress(KeyboardInterrupt):

@@ -11,6 +11,7 @@ from dataclasses import fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from bot.sandbox.errors import SlackError
 from bot.sandbox.forms import blocks_with_ids
@@ -87,8 +88,11 @@ class Workspace:
         return self.users[user_id]
 
     def change_user(self, user_id: str, changes: Json) -> None:
-        """Set attributes of a person; SlackError `invalid_arguments` for one a person has not."""
-        _set_all(self.user(user_id), changes)
+        """Set attributes of a person; SlackError `invalid_arguments` for what a person cannot have."""
+        user = self.user(user_id)
+        if changes.get("tz", user.tz) not in available_timezones():
+            raise SlackError("invalid_arguments", [f"no such time zone: {changes['tz']}"])
+        _set_all(user, changes)
         self.changed()
 
     def usergroup(self, group_id: str) -> UserGroup:
@@ -196,8 +200,12 @@ class Workspace:
 
 def _set_all(target: Any, changes: Json) -> None:
     known = {field.name for field in fields(target)} - {"id"}
-    if unknown := set(changes) - known:
-        raise SlackError("invalid_arguments", [f"unknown field: {name}" for name in sorted(unknown)])
+    reasons = [f"unknown field: {name}" for name in sorted(set(changes) - known)]
+    for name in sorted(set(changes) & known):
+        if type(changes[name]) is not type(getattr(target, name)):
+            reasons.append(f"{name} must be like {getattr(target, name)!r}")
+    if reasons:
+        raise SlackError("invalid_arguments", reasons)
     for name, value in changes.items():
         setattr(target, name, value)
 

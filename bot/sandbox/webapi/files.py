@@ -2,6 +2,7 @@
 
 import mimetypes
 import secrets
+from typing import Any
 
 from bot.sandbox.errors import SlackError
 from bot.sandbox.model import Json, StoredFile
@@ -41,7 +42,9 @@ def complete_upload(call: Call) -> Json:
     return {"files": [file_payload(call, stored) for stored in files]}
 
 
-def _uploaded(call: Call, item: Json) -> StoredFile:
+def _uploaded(call: Call, item: Any) -> StoredFile:
+    if not isinstance(item, dict):
+        raise SlackError("invalid_arguments", ["must provide an array of objects [json-pointer:/files]"])
     stored = call.workspace.files.get(str(item.get("id")))
     if stored is None or stored.content is None:
         raise SlackError("file_not_found")
