@@ -7,7 +7,7 @@ from bot.core.models import Action
 from bot.core.risk import money, paths, sql
 from bot.core.risk.facts import Access, Facts, Signal, Touched
 from bot.core.risk.names import host_of, is_internal
-from bot.core.risk.programs import DANGEROUS, FILE_TOOLS, HANDLERS
+from bot.core.risk.programs import FILE_TOOLS, HANDLERS, is_dangerous
 from bot.core.risk.reading import Reading
 from bot.core.risk.shell import Simple, Word
 
@@ -50,7 +50,7 @@ def _file_delete(facts: Facts) -> None:
 
 def _command(facts: Facts) -> None:
     command, args, cwd = (facts.params.get(key) for key in ("command", "args", "cwd"))
-    reading = Reading(facts, HANDLERS, FILE_TOOLS, DANGEROUS, cwd if isinstance(cwd, str) and cwd else None)
+    reading = Reading(facts, HANDLERS, FILE_TOOLS, is_dangerous, cwd if isinstance(cwd, str) and cwd else None)
     if not isinstance(command, str) or not command.strip():
         facts.signal(Signal.OPAQUE, "there is no command to read")
         facts.unreadable_paths = True
@@ -73,12 +73,12 @@ def _argv(reading: Reading, command: str, args: list[str]) -> None:
         return
     simple = Simple([Word(command.strip()), *(Word(arg) for arg in args)])
     reading.simple(simple)
-    if _shell_like.search(" ".join(args)) and reading.facts.signals.get(Signal.DESTRUCTIVE) is None:
-        # Runners that pass everything through a shell give these characters their meaning back.
+    if not _OPERATORS.isdisjoint(args):
+        # No program takes these alone: whoever sends them expects a shell to read them.
         reading.shell(" ".join([command, *args]))
 
 
-_shell_like = re.compile(r"[;&|`]|\$\(|>\s*\S")
+_OPERATORS = frozenset({"&&", "||", "|", "|&", "&", ";", ">", ">>", "<"})
 
 
 def _quoted(arg: str) -> str:

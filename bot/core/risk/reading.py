@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bot.core.risk import paths, shell
 from bot.core.risk.facts import Access, Facts, Line, Signal, Touched
-from bot.core.risk.names import host_of, is_metadata
+from bot.core.risk.names import address_of, host_of, is_metadata
 from bot.core.risk.options import Options, read
 from bot.core.risk.shell import Redirect, Simple, Word
 
@@ -120,7 +120,7 @@ class Reading:
     facts: Facts
     handlers: Mapping[str, Handler]
     file_tools: frozenset[str]
-    dangerous: frozenset[str]
+    is_dangerous: Callable[[str, str], bool]
     cwd: str | None = None
     depth: int = 0
     calls: int = 0
@@ -166,7 +166,7 @@ class Reading:
         if not words[0].known or words[0].glob or words[0].substituted:
             self._unreadable(f"the program's name is only known when it runs: {words[0].text[:80]}")
         self._program_place(words[0], command)
-        if name in self.dangerous:
+        if self.is_dangerous(name, " ".join(word.text for word in words[1:])):
             self.facts.signal(Signal.DANGEROUS, f"{name} changes or removes things on the machine")
         if name not in self.file_tools:
             self.facts.file_tools_only = False
@@ -263,7 +263,7 @@ class Reading:
 
     def host(self, host: str) -> None:
         """Note a network address the command talks to."""
-        name = host_of(host)
+        name = host if address_of(host) is not None else host_of(host)
         if is_metadata(name):
             self.facts.signal(Signal.INTERNAL, f"it talks to the metadata or link-local address {name}")
 
@@ -326,7 +326,12 @@ def _empties(command: Simple) -> bool:
 
 
 def _echoed(command: Simple | None) -> str | None:
-    if command is None or not command.words or program_name(command.words[0].text) not in ("echo", "printf"):
+    """What a command writes, when that can be told from its words: echo, printf, cat of a here-document."""
+    if command is None or not command.words:
         return None
-    words = [w for w in command.words[1:] if w.text not in ("-n", "-e", "-E", "-ne", "-en")]
-    return " ".join(w.text for w in words).replace("\\n", "\n")
+    name, *words = [word.text for word in command.words]
+    if program_name(name) == "cat" and words in ([], ["-"]):
+        return command.stdin if command.stdin is not None else _echoed(command.upstream)
+    if program_name(name) not in ("echo", "printf"):
+        return None
+    return " ".join(text for text in words if text not in ("-n", "-e", "-E", "-ne", "-en")).replace("\\n", "\n")

@@ -43,8 +43,9 @@ _ANSI_LETTERS = {
     "t": "\t",
     "v": "\v",
 }
+_IFS = re.compile(r"\$(?:IFS\b|\{IFS[^}]*\})(?:\$\d)?")
 _SPLIT = "\ue000"
-"""Stands for `$IFS` until words are split; a private-use character that shell text cannot give a meaning to."""
+"""Stands for a space of a variable's value until words are split; shells give it no meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ def parse(text: str) -> Script:
     """Read shell text; never raises."""
     if _PLAIN.fullmatch(text) and not _special(words := text.split()):
         return Script([Simple([Word(word) for word in words])])
-    source = text.encode("utf-8", "surrogatepass")
+    # The grammar loses its way after `$IFS` inside a word; all it ever means is a space.
+    source = _IFS.sub(" ", text).encode("utf-8", "surrogatepass")
     if len(source) > LONGEST:
         return Script(faults=["it is too long to be read"])
     reader = _Reader(source)
@@ -137,7 +139,8 @@ class _Reader:
             case "for_statement":
                 return self._for(node, depth, upstream)
             case "function_definition":
-                return self._function(node, depth)
+                self._function(node, depth)
+                return None
             case "subshell" | "command_substitution" | "process_substitution":
                 return self._scoped(node, depth, upstream)
             case (
@@ -244,7 +247,11 @@ class _Reader:
         command = self._new(upstream, listed=False)
         if node.type != "command":
             command.words.append(Word(self._text(node.children[0])))
+        end = -1
         for child in node.named_children:
+            if child.start_byte == end and child.type != "variable_assignment" and "redirect" not in child.type:
+                self._fault("its words cannot be told apart")
+            end = child.end_byte
             self._part(child, command, depth)
         self.script.commands.append(command)
         self._change_directory(command)
@@ -302,7 +309,7 @@ class _Reader:
         """The words an argument expands to: quoted characters literal, braces expanded, `$IFS` splitting."""
         piece = _Piece()
         self._evaluate(node, piece, depth)
-        for template in _braces(piece.template, self._fault):
+        for template in _braces(piece.template):
             for part in template.split(_SPLIT):
                 if part or _SPLIT not in template:
                     yield Word(_unescape(part), piece.known, _is_glob(part), piece.substituted)
@@ -353,9 +360,7 @@ class _Reader:
         names = [self._text(c) for c in node.named_children if "variable_name" in c.type]
         name = names[0] if names else ""
         simple = node.type == "simple_expansion" or len(node.named_children) == 1
-        if name == "IFS":
-            piece.split()
-        elif name == "HOME" and simple and not piece.template:
+        if name == "HOME" and simple and not piece.template:
             piece.plain("~")
         elif simple and name in self.variables:
             piece.guess(self.variables[name])
@@ -405,9 +410,6 @@ class _Piece:
         self.quoted(source)
         self.known = False
 
-    def split(self) -> None:
-        self.template += _SPLIT
-
 
 def _feed(commands: Iterable[Simple], text: str) -> None:
     for command in commands:
@@ -415,7 +417,7 @@ def _feed(commands: Iterable[Simple], text: str) -> None:
             command.stdin = text
 
 
-def _braces(template: str, fault: "object") -> list[str]:
+def _braces(template: str) -> list[str]:
     if "{" not in template:
         return [template]
     try:

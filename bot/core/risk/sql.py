@@ -98,6 +98,8 @@ def _parsed(text: str, dialect: str | None) -> list[exp.Expression | None] | Non
         except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, IndexError, KeyError):
             # The last five are what a hand-written parser throws at garbage.
             continue
+        if any(isinstance(tree, exp.Condition | exp.Alias | exp.Identifier) for tree in trees):
+            continue  # the words happen to make an expression, such as `EXEC procedure` read as an alias
         if not any(isinstance(tree, exp.Command) for tree in trees):
             return trees
         fallback = fallback or trees

@@ -1,6 +1,6 @@
 """What well-known programs do with their arguments.
 
-Each module reads one family and exports `HANDLERS`, programs by base name. `DANGEROUS` are
+Each module reads one family and exports `HANDLERS`, programs by base name. `is_dangerous` tells
 those that by themselves make a command a dangerous one; `FILE_TOOLS` only work on the files
 they are given.
 """
@@ -41,4 +41,9 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
 
 FILE_TOOLS: frozenset[str] = files.FILE_TOOLS | searches.READERS | archives.FILE_TOOLS
 
-DANGEROUS: frozenset[str] = files.DANGEROUS | system.DANGEROUS
+_DANGEROUS = files.DANGEROUS | system.DANGEROUS
+
+
+def is_dangerous(name: str, arguments: str) -> bool:
+    """Whether a program by itself makes a command a dangerous one, and is not only asked to show something."""
+    return name in _DANGEROUS and not system.is_harmless(name, arguments)

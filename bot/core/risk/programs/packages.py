@@ -29,6 +29,8 @@ def manager(call: Call) -> None:
     words = options.texts
     verb = next((w for w in words if w not in _SKIPPED), "")
     rest = words[words.index(verb) + 1 :] if verb else []
+    if verb == "unpublish":
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} unpublish takes a package away from everybody")
     if (
         verb in _PUBLISH
         and not options.has("dry-run")

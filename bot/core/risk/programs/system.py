@@ -141,7 +141,7 @@ def windows_admin(call: Call) -> None:
         call.signal(Signal.DESTRUCTIVE, f"{call.name} loses data or stops the machine")
 
 
-def harmless(name: str, arguments: str) -> bool:
+def is_harmless(name: str, arguments: str) -> bool:
     """Whether a dangerous program is only asked to show something."""
     pattern = _HARMLESS.get(name)
     return pattern is not None and re.fullmatch(pattern, arguments.strip(), re.DOTALL) is not None

@@ -150,8 +150,8 @@ def tool_runner(call: Call) -> None:
     """`poetry run PROGRAM …` and its kin; anything else the tool does is read as its own."""
     texts = [word.text for word in call.args]
     verbs = _RUNS_AFTER[call.name]
-    at = next((n for n, text in enumerate(texts) if text in verbs), None)
-    if at is None or (call.name in ("npm", "yarn", "pnpm", "bun") and texts[at] not in verbs):
+    at = next((n for n, text in enumerate(texts) if text in verbs or not text.startswith("-")), None)
+    if at is None or texts[at] not in verbs:
         _BASE.get(call.name, lambda c: None)(call)
         return
     rest = list(call.args[at + 1 :])

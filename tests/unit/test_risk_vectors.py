@@ -1,0 +1,51 @@
+"""What actions score, by a table that people can read and correct."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bot.core.models import Action
+from bot.core.risk import assess
+
+GROUPS = YAML(typ="safe", pure=True).load(Path(__file__).with_name("risk_vectors.yaml"))
+
+
+def _plain(value: Any) -> Any:
+    """As the wire parser hands values on: exact decimals, never floats."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _action(entry: Any) -> Action:
+    if isinstance(entry, str):
+        return Action("command_execute", {"command": entry})
+    ((kind, params),) = entry.items()
+    return Action(kind, _plain(params))
+
+
+def _exact() -> list[Any]:
+    rows = [(group["group"], *row) for group in GROUPS for row in group.get("exact", [])]
+    return [pytest.param(_plain(s), level, _action(a), id=f"{g}: {a}") for g, s, level, a in rows]
+
+
+def _ranges() -> list[Any]:
+    rows = [(group["group"], group["levels"], a) for group in GROUPS for a in group.get("actions", [])]
+    return [pytest.param(levels, _action(a), id=f"{g}: {a}") for g, levels, a in rows]
+
+
+@pytest.mark.parametrize(("score", "level", "action"), _exact())
+def test_an_action_scores_what_the_table_says(score: Decimal, level: str, action: Action) -> None:
+    risk = assess(action)
+    assert (risk.score, risk.level.value) == (score, level), risk.factors
+
+
+@pytest.mark.parametrize(("levels", "action"), _ranges())
+def test_an_action_reaches_the_level_that_its_group_says(levels: list[str], action: Action) -> None:
+    risk = assess(action)
+    assert risk.level.value in levels, (risk.score, risk.factors)
