@@ -275,6 +275,14 @@ def _refuse(name: str, when: str, table: str, condition: str, why: str) -> str:
 
 SQLITE_TRIGGERS = (
     _refuse("audit_no_update", "UPDATE", "audit", "", "audit rows are never changed"),
+    # Also what stops INSERT OR REPLACE, whose deletions fire no trigger.
+    _refuse(
+        "audit_appends",
+        "INSERT",
+        "audit",
+        "NEW.seq <> COALESCE((SELECT MAX(seq) FROM audit), 0) + 1",
+        "the audit only grows, at its end",
+    ),
     _refuse("audit_no_delete", "DELETE", "audit", "", "audit rows are never deleted"),
     _refuse("chain_head_no_delete", "DELETE", "chain_head", "", "the chain head is never deleted"),
     _refuse(

@@ -1,0 +1,142 @@
+"""Cards: every copy shows the last state in the end, whatever comes first."""
+
+from datetime import timedelta
+
+from bot.store.commands import (
+    CardFailed,
+    CardPainted,
+    CardPosted,
+    CompleteOutbox,
+    CreateCard,
+    CreateRequest,
+    LeaseOutbox,
+    SaveTransition,
+)
+from tests.factories import NOON
+from tests.store.histories import approved, decided_at_once, said, submitted
+
+LEASE = timedelta(seconds=30)
+
+
+async def lease(store, now=NOON):
+    return await store.write(LeaseOutbox(now, 50, LEASE, ("slack.post", "slack.paint")))
+
+
+async def asked(store, number=1):
+    """A request and the leased post of its card."""
+    step = submitted(number)
+    await store.write(CreateRequest(step))
+    [item] = await lease(store)
+    return step.request, item
+
+
+async def test_a_post_makes_its_card_in_the_same_change(store):
+    request, item = await asked(store)
+    [card] = await store.reads.cards(request.id)
+    assert item.payload["card_id"] == card.id
+    assert (card.channel_target, card.kind, card.level, card.state) == ("C0APPROVE", "channel", 0, "wanted")
+    assert (card.request_version, card.posted_version, card.ts) == (1, None, None)
+    assert await store.reads.card(card.id) == card
+
+
+async def test_an_automatic_decision_has_no_card(store):
+    await store.write(CreateRequest(step := decided_at_once()))
+    assert await store.reads.cards(step.request.id) == []
+
+
+async def test_a_change_after_the_post_paints_each_posted_card_once(store):
+    request, item = await asked(store)
+    card_id = item.payload["card_id"]
+    second = await store.write(CreateCard(request.id, "D0ANA", "dm", 1, 1, NOON))
+    await store.write(CompleteOutbox(item.id, 1, NOON, card=CardPosted(card_id, "C1", "1.1", 1, NOON)))
+    await store.write(CardPosted(second, "D1", "2.2", 1, NOON))
+    assert await lease(store) == []
+
+    for text in ("one", "two"):
+        step = said(request, text)
+        await store.write(SaveTransition(step))
+        request = step.request
+
+    later = request.updated_at
+    paints = await lease(store, later)
+    assert sorted(p.payload["card_id"] for p in paints) == [card_id, second]
+    assert {p.kind for p in paints} == {"slack.paint"}
+    for paint in paints:
+        painted = CardPainted(paint.payload["card_id"], request.version)
+        await store.write(CompleteOutbox(paint.id, paint.generation, later, card=painted))
+    assert await lease(store, later) == []
+    assert {c.painted_version for c in await store.reads.cards(request.id)} == {request.version}
+
+
+async def test_a_change_while_the_card_is_posted_paints_it_on_arrival(store):
+    request, item = await asked(store)
+    step = approved(request)
+    await store.write(SaveTransition(step))
+    assert await lease(store, step.now) == []
+
+    await store.write(CardPosted(item.payload["card_id"], "C1", "1.1", request.version, step.now))
+    [paint] = await lease(store, step.now)
+    assert paint.payload == {"card_id": item.payload["card_id"]}
+
+
+async def test_a_card_posted_with_the_last_state_needs_no_paint(store):
+    request, item = await asked(store)
+    step = approved(request)
+    await store.write(SaveTransition(step))
+    await store.write(CardPosted(item.payload["card_id"], "C1", "1.1", step.request.version, step.now))
+    assert await lease(store, step.now) == []
+
+
+async def test_a_change_during_a_paint_paints_again(store):
+    request, item = await asked(store)
+    card_id = item.payload["card_id"]
+    await store.write(CompleteOutbox(item.id, 1, NOON, card=CardPosted(card_id, "C1", "1.1", 1, NOON)))
+    first = said(request)
+    await store.write(SaveTransition(first))
+    [paint] = await lease(store, first.now)
+    second = approved(first.request)
+    await store.write(SaveTransition(second))
+    await store.write(
+        CompleteOutbox(
+            paint.id, paint.generation, second.now, card=CardPainted(card_id, first.request.version)
+        )
+    )
+    [again] = await lease(store, second.now)
+    assert again.payload["card_id"] == card_id
+
+
+async def test_a_paint_that_arrives_late_does_not_set_the_card_back(store):
+    _, item = await asked(store)
+    card_id = item.payload["card_id"]
+    await store.write(CardPosted(card_id, "C1", "1.1", 1, NOON))
+    await store.write(CardPainted(card_id, 3))
+    await store.write(CardPainted(card_id, 2))
+    assert (await store.reads.card(card_id)).painted_version == 3
+
+
+async def test_a_second_message_of_a_card_is_painted_too(store):
+    request, item = await asked(store)
+    card_id = item.payload["card_id"]
+    for ts in ("1.1", "1.1", "2.2"):
+        await store.write(CardPosted(card_id, "C1", ts, 1, NOON))
+    assert [card.ts for card in await store.reads.cards(request.id)] == ["1.1", "2.2"]
+    step = approved(request)
+    await store.write(SaveTransition(step))
+    assert len(await lease(store, step.now)) == 2
+
+
+async def test_a_failed_card_is_not_painted(store):
+    request, item = await asked(store)
+    await store.write(CardFailed(item.payload["card_id"], "channel_not_found"))
+    step = approved(request)
+    await store.write(SaveTransition(step))
+    [card] = await store.reads.cards(request.id)
+    assert (card.state, card.error, card.request_version) == ("failed", "channel_not_found", 1)
+    assert await lease(store, step.now) == []
+
+
+async def test_what_becomes_of_an_unknown_card_changes_nothing(store):
+    await store.write(CardPosted(99, "C1", "1.1", 1, NOON))
+    await store.write(CardPainted(99, 1))
+    await store.write(CardFailed(99, "gone"))
+    assert await store.reads.card(99) is None
