@@ -1,7 +1,7 @@
 """Everything about a request, however long, as pages of the view `request.details`.
 
 Nothing is cut here: what the card leaves out stands in full on one of the pages. A page holds at
-most about 9,000 characters, so that the longest request stays below Slack's limits for a view.
+most about 9,000 characters and 20 frames, which is well below Slack's limits for a view.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,10 @@ from bot.slack.text import Block, context, leaf, line, plain, preformatted, rich
 PIECE = 2900
 """Characters of one frame; Slack's text objects end at 3,000."""
 
-_PIECES = 3
-"""Frames on one page."""
+_PAGE = 9000
+"""Characters of one page."""
+
+_FRAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,13 @@ def _pages(request: ApprovalRequest) -> list[list[_Piece]]:
     pieces = [
         piece for title, text in _sections(request) for piece in _split(title, visible(text, lines=True))
     ]
-    return [pieces[start : start + _PIECES] for start in range(0, len(pieces), _PIECES)]
+    pages: list[list[_Piece]] = [[]]
+    for piece in pieces:
+        held = sum(len(other.text) for other in pages[-1])
+        if pages[-1] and (held + len(piece.text) > _PAGE or len(pages[-1]) == _FRAMES):
+            pages.append([])
+        pages[-1].append(piece)
+    return pages
 
 
 def _split(title: str, text: str) -> Iterator[_Piece]:
