@@ -166,7 +166,9 @@ class People:
         person, place = self._person(user), self._channel_seen_by(user, channel)
         if place.is_archived:
             raise PersonError("is_archived", "This channel is archived: nobody can write in it.")
-        message = self._workspace.post(place, user, text=text, thread_ts=thread_ts)
+        if thread_ts:
+            self._message_seen_by(user, place, thread_ts)
+        message = self._workspace.post(place, user, text=text, thread_ts=thread_ts or None)
         if place.kind == "dm":
             event = payloads.message_event(self._workspace, place, message)
             await self._deliver_event(person, event)

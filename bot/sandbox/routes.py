@@ -145,12 +145,13 @@ class Page:
         return await self._sandbox.people.close(given["user"], given["view_id"], bool(given.get("clear")))
 
     async def _command(self, given: Json) -> Json:
-        text = given.get("text") or ""
+        text = _text(given.get("text") or "")
         return await self._sandbox.people.command(given["user"], given["channel"], given["command"], text)
 
     async def _message(self, given: Json) -> Json:
         thread_ts = given.get("thread_ts")
-        return await self._sandbox.people.write(given["user"], given["channel"], given["text"], thread_ts)
+        text = _text(given["text"])
+        return await self._sandbox.people.write(given["user"], given["channel"], text, thread_ts)
 
     async def _home(self, given: Json) -> Json:
         return await self._sandbox.people.open_home(given["user"])
@@ -205,6 +206,12 @@ def _posted(action: Action) -> Handler:
         return web.json_response(answer)
 
     return handler
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("text must be a string.")
+    return value
 
 
 def _problem(code: str, message: str) -> Json:

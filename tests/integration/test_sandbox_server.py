@@ -399,3 +399,18 @@ def test_the_command_writes_private_variables_serves_and_stops_cleanly(tmp_path:
         _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors, mode) == (0, "", 0o600)
     assert set(variables) == {"SLACK_API_URL", "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"}
+
+
+async def test_a_connection_is_warned_and_then_asked_to_reconnect(
+    sandbox: Sandbox, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.sandbox.sockets.DEBUG_LIFETIME_SECONDS", 0.02)
+    monkeypatch.setattr("bot.sandbox.sockets.WARNING_SECONDS", 0.01)
+    ticket = sandbox.sockets.tickets.issue()
+    async with session.ws_connect(f"/socket?ticket={ticket}&debug_reconnects=true") as socket:
+        frames = [await socket.receive_json() for _ in range(3)]
+        assert [frame["type"] for frame in frames] == ["hello", "disconnect", "disconnect"]
+        assert [frame["reason"] for frame in frames[1:]] == ["warning", "refresh_requested"]
+        assert not sandbox.sockets.connected
+        # A client that does not go is hung up on.
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
