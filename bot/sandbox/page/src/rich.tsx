@@ -37,7 +37,7 @@ export const Library = memo(function Library({ block }: { block: Block }) {
       link: ({ href, children, className }) => <Link href={href} className={className}>{children}</Link>,
       date: ({ timestamp, format, fallback }) => {
         const date = new Date(Number(timestamp) * 1000);
-        return <time dateTime={date.toISOString()} title={date.toString()}>{slackDate(Number(timestamp), format) ?? fallback}</time>;
+        return <time dateTime={date.toISOString()} title={date.toString()}>{slackDate(Number(timestamp), format) ?? (fallback || date.toLocaleString())}</time>;
       },
     }),
     [me.id, mine],
