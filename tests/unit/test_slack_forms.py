@@ -1,0 +1,169 @@
+"""Edit forms: types are kept, what came back as shown is exact, what cannot be shown is kept."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bot.core.errors import InvalidFields
+from bot.core.models import ApprovalRequest
+from bot.sandbox.limits import MODAL, view_problems
+from bot.slack import ids
+from bot.slack.forms import (
+    approve_form,
+    conditions_of,
+    edited_params,
+    modify_form,
+    reason_of,
+    reject_form,
+    target_of,
+)
+from tests.cards import make_request
+
+
+def inputs(view: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {block["block_id"]: block for block in view["blocks"] if block["type"] == "input"}
+
+
+def filled(request: ApprovalRequest, **changes: str) -> dict[str, Any]:
+    """The state of the form as it was shown, but for `changes` by param name."""
+    shown = {
+        block_id: block["element"].get("initial_value")
+        for block_id, block in inputs(modify_form(request)).items()
+        if block_id.startswith("param:")
+    }
+    shown |= {ids.param_block(ids.pointer(name)): value for name, value in changes.items()}
+    return {
+        block_id: {"value": {"type": "plain_text_input", "value": value}} for block_id, value in shown.items()
+    }
+
+
+EXACT: dict[str, Any] = {
+    "price": Decimal("2500.00"),
+    "count": 3,
+    "on": True,
+    "none": None,
+    "name": "x",
+    "empty": "",
+    "lines": "a\nb\n",
+    "nested": {"b": [1, Decimal("1.50")], "a": {}},
+    "list": [],
+}
+
+
+def test_a_form_that_comes_back_as_shown_keeps_every_value_exactly() -> None:
+    request = make_request(type="tool", params=EXACT)
+    params = edited_params(request, filled(request))
+    assert dict(params) == EXACT
+    assert list(params) == list(EXACT)
+    assert str(params["price"]) == "2500.00"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "value"),
+    [
+        ("price", "2500.50", Decimal("2500.50")),
+        ("count", "4", 4),
+        ("count", "4.5", Decimal("4.5")),
+        ("on", "false", False),
+        ("none", '"now a text"', "now a text"),
+        ("name", "true", "true"),
+        ("empty", "filled", "filled"),
+        ("nested", '{"b": []}', {"b": []}),
+        ("list", "[1]", [1]),
+    ],
+)
+def test_an_edited_value_keeps_its_type(name: str, typed: str, value: Any) -> None:
+    request = make_request(type="tool", params=EXACT)
+    assert edited_params(request, filled(request, **{name: typed}))[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "sentence"),
+    [
+        ("price", '"2500"', "must stay a number"),
+        ("count", "true", "must stay a number"),
+        ("on", "1", "must stay true or false"),
+        ("list", "{}", "must stay a list"),
+        ("nested", "[1]", "must stay an object"),
+        ("nested", "{", "Write this as JSON"),
+        ("nested", '{"a": 1, "a": 2}', "Write this as JSON"),
+        ("price", "NaN", "Write this as JSON"),
+        ("price", "", "Write this as JSON"),
+        ("price", "0.1000000000000000055511151231257827", "cannot be kept exactly"),
+    ],
+)
+def test_a_value_of_another_type_is_a_fault_of_its_field(name: str, typed: str, sentence: str) -> None:
+    request = make_request(type="tool", params=EXACT)
+    with pytest.raises(InvalidFields) as fault:
+        edited_params(request, filled(request, **{name: typed}))
+    assert list(fault.value.fields) == [f"param:/{name}"]
+    assert sentence in fault.value.fields[f"param:/{name}"]
+
+
+@pytest.mark.parametrize("value", ["x" * 3001, "a\u202eb", "tab\there", "\r\n", ["\u200b"], ["x" * 3000]])
+def test_what_cannot_be_shown_exactly_is_read_only_and_kept(value: Any) -> None:
+    request = make_request(type="tool", params={"odd": value, "plain": "x"})
+    view = modify_form(request)
+    assert view_problems(view, MODAL) == []
+    assert "param:/odd" not in inputs(view)
+    assert edited_params(request, filled(request, odd="forged", plain="y")) == {"odd": value, "plain": "y"}
+
+
+def test_an_emptied_text_is_the_empty_text() -> None:
+    request = make_request(type="tool", params={"name": "x"})
+    values = {"param:/name": {"value": {"type": "plain_text_input", "value": None}}}
+    assert edited_params(request, values) == {"name": ""}
+
+
+def test_names_are_json_pointers_and_long_ones_are_hashed() -> None:
+    long = "k" * 300
+    request = make_request(type="tool", params={"a/b~c": 1, long: 2, "": 3})
+    blocks = list(inputs(modify_form(request)))
+    assert blocks[0] == "param:/a~1b~0c"
+    assert blocks[1].startswith("param:")
+    assert len(blocks[1]) == len("param:") + 64
+    assert blocks[2] == "param:/"
+    assert edited_params(request, filled(request, **{long: "5"}))[long] == 5
+
+
+@pytest.mark.parametrize("count", [1, 50, 300])
+def test_a_form_never_outgrows_slack(count: int) -> None:
+    params = {f"param {number}": "x" * 2999 for number in range(count)}
+    request = make_request(type="tool", params=params)
+    assert view_problems(modify_form(request), MODAL) == []
+    assert edited_params(request, filled(request)) == params
+
+
+def test_forms_carry_the_request_and_the_digest_and_nothing_else() -> None:
+    request = make_request(level="critical")
+    for view in (approve_form(request), reject_form(request), modify_form(request)):
+        assert view["private_metadata"] == f"{request.id} {request.digest}"
+        assert view_problems(view, MODAL) == []
+
+
+def test_only_a_critical_approval_wants_the_target_and_a_reason() -> None:
+    critical, high = (inputs(approve_form(make_request(level=level))) for level in ("critical", "high"))
+    assert critical["target"]["label"]["text"] == 'Type "production" to confirm'
+    assert critical["reason"]["optional"] is False
+    assert "target" not in high
+    assert high["reason"]["optional"] is True
+    assert list(high) == ["reason", "conditions", "not_before", "not_after"]
+    assert list(inputs(reject_form(make_request()))) == ["reason"]
+
+
+def test_the_agents_schema_helps_and_hides_nothing() -> None:
+    schema = {"properties": {"version": {"description": "semver", "enum": ["1.4.2", "1.4.3"]}}}
+    request = make_request(params_schema=schema)
+    shown = inputs(modify_form(request))
+    assert list(shown)[:3] == ["param:/environment", "param:/version", "param:/services"]
+    assert shown["param:/version"]["hint"]["text"] == 'one of "1.4.2", "1.4.3". the agent says: semver'
+    odd = replace(request, submission=replace(request.submission, params_schema={"properties": [1]}))
+    assert list(inputs(modify_form(odd))) == list(shown)
+
+
+def test_blank_answers_are_none() -> None:
+    assert reason_of({"reason": {"value": {"value": "  "}}}) is None
+    assert target_of({"target": {"value": {"value": " prod "}}}) == "prod"
+    assert conditions_of({}) is None
