@@ -17,7 +17,7 @@ import httpx
 
 from keyturn import flows, guard
 from keyturn.errors import KeyturnError
-from keyturn.exchange import Answer, Call, Flow, NoAnswer, Sleep
+from keyturn.exchange import CLOSED, Answer, Call, Flow, NoAnswer, Sleep
 from keyturn.http import call_timeout, http_options, no_answer, prepared, stream_timeout, taken
 from keyturn.models import AuditEvent, Claim, Evaluation, Event, Page, Request, Rollback, Session, Status
 from keyturn.settings import Settings, configured
@@ -365,6 +365,8 @@ class AsyncClient:
                 result = await self._exchange(step)
 
     async def _exchange(self, call: Call) -> Answer | NoAnswer:
+        if self._http.is_closed:
+            return CLOSED
         try:
             answer = await self._http.request(
                 **prepared(self._settings, call), timeout=call_timeout(self._settings, call)

@@ -19,7 +19,7 @@ from keyturn import flows, guard
 from keyturn.aio import AsyncClient
 from keyturn.background import BackgroundWaits
 from keyturn.errors import KeyturnError
-from keyturn.exchange import Answer, Call, Flow, NoAnswer, Sleep
+from keyturn.exchange import CLOSED, Answer, Call, Flow, NoAnswer, Sleep
 from keyturn.http import call_timeout, http_options, no_answer, prepared, stream_timeout, taken
 from keyturn.models import AuditEvent, Claim, Evaluation, Event, Page, Request, Rollback, Session, Status
 from keyturn.settings import Settings, configured
@@ -250,7 +250,7 @@ class Client:
             preview: Called with the arguments; returns the dry run.
             rollback: Called with the approved arguments right before the function; returns undo data.
             output: Called with the result; returns what to report of it. Nothing is reported without.
-            idempotency_key: Called with the arguments; calls with one key run once, also after a crash.
+            idempotency_key: Called with the arguments; equal keys run at most once, even across crashes.
 
         Raises:
             TypeError: a generator function, or an `exclude` that the function does not have.
@@ -417,6 +417,8 @@ class Client:
                 result = self._exchange(step)
 
     def _exchange(self, call: Call) -> Answer | NoAnswer:
+        if self._http.is_closed:
+            return CLOSED
         try:
             answer = self._http.request(
                 **prepared(self._settings, call), timeout=call_timeout(self._settings, call)

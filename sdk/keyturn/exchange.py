@@ -75,10 +75,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The exchange broke. `sent` is False only when the server surely never saw it."""
+    """The exchange broke.
+
+    Attributes:
+        sent: False only when the server surely never saw it.
+        final: Trying again is pointless.
+    """
 
     error: Exception
     sent: bool
+    final: bool = False
+
+
+CLOSED = NoAnswer(RuntimeError("the client is closed"), sent=False, final=True)
 
 
 Flow = Generator[Call | Sleep, Answer | NoAnswer | None, T]
@@ -91,9 +100,15 @@ def post(path: str, body: Mapping[str, Any], *, key: str | None = None, repeatab
 
 
 def once(call: Call) -> Flow[Answer | NoAnswer]:
-    """Do the call, once."""
+    """Do the call, once.
+
+    Raises:
+        Unreachable: the client is closed.
+    """
     result = yield call
     assert result is not None  # a client answers every Call
+    if isinstance(result, NoAnswer) and result.final:
+        raise failure(call, result)
     return result
 
 

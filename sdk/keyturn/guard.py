@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from traceback import format_exception_only
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from keyturn import exact, flows
@@ -175,13 +176,13 @@ def _undelivered(
 def _outcome(settings: Settings, action: Action, error: BaseException | None) -> flows.OutcomeFields:
     fields = flows.OutcomeFields(duration_ms=max(0, int((settings.clock() - action.started) * 1000)))
     if error is not None:
-        fields["error"] = _clean(f"{type(error).__name__}: {error}")[:LONGEST_ERROR]
+        fields["error"] = _clean("".join(format_exception_only(error)).strip())[:LONGEST_ERROR]
     if action.message:
         fields["message"] = _clean(action.message)
     try:
         fields["output"] = exact.plain(action.output, "output")
         fields["rollback"] = exact.plain(action.rollback, "rollback")
-    except (TypeError, ValueError) as unfit:
+    except Exception as unfit:  # reading an agent's own objects may raise anything; the result must pass
         _log.error("Not reported for %s: %s", action.request.id, unfit, extra={"event": "outcome_unfit"})
     return fields
 

@@ -91,6 +91,18 @@ async def test_events_are_followed_over_a_broken_connection(
     assert seen == ["state", "action_rejected"]
 
 
+async def test_events_are_asked_for_again_when_the_network_or_the_server_fails(
+    stub: StubKeyturn, client: keyturn.AsyncClient
+) -> None:
+    asked = await client.request("transfer", PARAMS, "Pay Bob")
+    stub.decide(asked.id, "rejected", reason="No")
+    stub.fail(f"GET /v1/requests/{asked.id}/events", drop_before, answer(503, "unavailable", "0"))
+    assert [event.event async for event in client.events(asked)] == ["state"]
+    assert [event.event async for event in client.events(asked, last_seq="101")] == []
+    with pytest.raises(keyturn.NotFound):
+        await anext(client.events("req_nobody"))
+
+
 async def test_callbacks_may_be_plain_or_async(stub: StubKeyturn, client: keyturn.AsyncClient) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
 

@@ -299,6 +299,17 @@ def test_events_are_followed_over_a_broken_connection_without_gap_or_repetition(
     assert resumed == [None, "101"]
 
 
+def test_events_are_asked_for_again_when_the_network_or_the_server_fails(
+    stub: StubKeyturn, client: keyturn.Client
+) -> None:
+    asked = client.request("transfer", PARAMS, "Pay Bob")
+    stub.decide(asked.id, "rejected", reason="No")
+    stub.fail(f"GET /v1/requests/{asked.id}/events", drop_before, answer(503, "unavailable", "0"), gateway)
+    assert [event.event for event in client.events(asked)] == ["state"]
+    with pytest.raises(keyturn.NotFound):
+        next(client.events("req_nobody"))
+
+
 def test_events_resume_where_an_earlier_run_stopped(stub: StubKeyturn, client: keyturn.Client) -> None:
     asked = client.request("transfer", PARAMS, "Pay Bob")
     stub.decide(asked.id, "rejected", reason="No")

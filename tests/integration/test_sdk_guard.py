@@ -169,7 +169,7 @@ def test_an_interrupted_block_is_reported_as_failed(stub: StubKeyturn, client: k
     approve_all(stub)
     with pytest.raises(KeyboardInterrupt), client.approved("custom", {}, "Do it"):
         raise KeyboardInterrupt
-    assert only_outcome(stub)["error"] == "KeyboardInterrupt: "
+    assert only_outcome(stub)["error"] == "KeyboardInterrupt"
 
 
 def test_undo_data_that_cannot_be_captured_stops_the_action(
@@ -235,6 +235,33 @@ def test_an_output_that_json_cannot_carry_costs_only_itself(
         action.output = object()
     assert only_outcome(stub)["success"] is True
     assert "output is a object" in caplog.text
+
+
+def test_a_client_closed_too_early_does_not_hide_the_result(stub: StubKeyturn) -> None:
+    approve_all(stub)
+    client = keyturn.Client(stub.url, TOKEN)
+
+    @client.requires_approval("custom")
+    def run() -> int:
+        client.close()
+        return 42
+
+    assert run() == 42
+    with pytest.raises(keyturn.Unreachable, match="closed"):
+        run()
+
+
+def test_an_exception_that_cannot_be_printed_is_still_reported(
+    stub: StubKeyturn, client: keyturn.Client
+) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    approve_all(stub)
+    with pytest.raises(Mute), client.approved("custom", {}, "Do it"):
+        raise Mute
+    assert "Mute" in only_outcome(stub)["error"]
 
 
 def test_an_outcome_the_server_refuses_is_told_without_its_extras(
@@ -375,7 +402,7 @@ async def test_a_cancelled_async_action_is_reported_as_failed(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert only_outcome(stub)["error"].startswith("CancelledError")
+    assert only_outcome(stub)["error"].startswith("asyncio.exceptions.CancelledError")
 
 
 async def test_an_async_wait_that_is_cancelled_claims_nothing(
