@@ -4,7 +4,7 @@ Files are checked one by one and then as a whole: undefined groups, thresholds t
 quorum that nobody can fill and rules that can never match are faults, not surprises later.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,9 @@ from bot.core.policy.judging import (
     Workspace,
 )
 from bot.core.policy.judging import Rule as CompiledRule
-from bot.core.policy.patterns import Condition, Pattern
+from bot.core.policy.patterns import Condition, Pattern, Test
 from bot.core.policy.problems import Location
-from bot.core.policy.subject import Match, Subject
+from bot.core.policy.subject import Match
 from bot.core.policy.where import compile_where
 from bot.core.risk.weights import POINTS, TIERS, Money, Weights
 
@@ -152,8 +152,8 @@ def _policy(file: str, model: PolicyFile, workspace: Workspace) -> Policy:
     return Policy(
         name=model.name or file.removesuffix(".yaml").removesuffix(".yml"),
         file=file,
-        agents=_when("agents", applies.agents if applies else None, patterns.agent),
-        types=_when("action_types", applies.action_types if applies else None, patterns.action_type),
+        agents=_when(applies.agents if applies else None, patterns.agent),
+        types=_when(applies.action_types if applies else None, patterns.action_type),
         is_default=applies is None,
         approve_up_to=_rank(model.auto_approve_threshold, NEVER_APPROVE),
         reject_from=_rank(model.auto_reject_threshold, NEVER_REJECT),
@@ -176,8 +176,8 @@ def _rank(threshold: str, never: int) -> int:
     return never if threshold == "never" else RiskLevel(threshold).rank
 
 
-def _when(key: str, globs: Sequence[str] | None, compiled: Any) -> tuple[Condition, ...]:
-    return () if globs is None else (Condition(key, compiled(globs), _listed(globs)),)
+def _when(globs: Sequence[str] | None, compiled: Callable[[Sequence[str]], Test]) -> tuple[Condition, ...]:
+    return () if globs is None else (Condition(compiled(globs), ""),)
 
 
 def _weights(model: PolicyFile) -> Weights:
@@ -206,42 +206,46 @@ def _rule(rule: Rule, groups: Mapping[str, ApproverSet], *, allow: bool = False)
 
 
 def _pattern(rule: Rule, *, allow: bool) -> Pattern:
+    lowest = rule.min_risk or RiskLevel.NONE
     highest = rule.max_risk or (RiskLevel.MEDIUM if allow else RiskLevel.CRITICAL)
     return Pattern(
-        min_rank=rule.min_risk.rank if rule.min_risk else 0,
+        min_rank=lowest.rank,
         max_rank=highest.rank,
-        conditions=tuple(_conditions(rule, allow=allow)),
+        below=f"{rule.name} (the risk is below {lowest.value})",
+        above=f"{rule.name} (the risk is above {highest.value})",
+        conditions=tuple(
+            Condition(test, f"{rule.name} ({key} is not {said})")
+            for key, test, said in _conditions(rule, allow=allow)
+        ),
     )
 
 
-def _conditions(rule: Rule, *, allow: bool) -> Iterator[Condition]:
-    """The conditions, cheap ones first."""
+def _conditions(rule: Rule, *, allow: bool) -> Iterator[tuple[str, Test, str]]:
+    """Key, test and what it wants, cheap ones first."""
     if rule.action_type:
-        yield Condition("action_type", patterns.action_type(rule.action_type), _listed(rule.action_type))
+        yield "action_type", patterns.action_type(rule.action_type), _listed(rule.action_type)
     if rule.agent:
-        yield Condition("agent", patterns.agent(rule.agent), _listed(rule.agent))
+        yield "agent", patterns.agent(rule.agent), _listed(rule.agent)
     if rule.environment:
-        yield Condition(
-            "environment", patterns.environment(rule.environment, every=allow), _listed(rule.environment)
-        )
-    for key, comparisons in (rule.where or {}).items():
-        said = ", ".join(f"{name} {operand}" for name, operand in comparisons.items())
-        yield Condition(f"where {key}", compile_where(key, comparisons), said)
+        yield "environment", patterns.environment(rule.environment, every=allow), _listed(rule.environment)
+    yield from _comparisons(rule.where)
     if rule.path_pattern:
-        yield _path_condition(rule, allow=allow)
+        globs = [glob for pattern in rule.path_pattern for glob in compile_path(pattern)]
+        access = frozenset(rule.access or ())
+        if allow:
+            test = patterns.every_path(globs, access, with_command=rule.command_pattern is not None)
+        else:
+            test = patterns.any_path(globs, access)
+        yield "path", test, _listed(rule.path_pattern)
     if rule.command_pattern:
-        test = patterns.every_command if allow else patterns.any_command
-        yield Condition("command_pattern", test(rule.command_pattern), rule.command_pattern)
+        compiled = patterns.every_command if allow else patterns.any_command
+        yield "command", compiled(rule.command_pattern), rule.command_pattern
 
 
-def _path_condition(rule: Rule, *, allow: bool) -> Condition:
-    globs = [glob for pattern in rule.path_pattern or () for glob in compile_path(pattern)]
-    access = frozenset(rule.access or ())
-    if allow:
-        test = patterns.every_path(globs, access, with_command=rule.command_pattern is not None)
-    else:
-        test = patterns.any_path(globs, access)
-    return Condition("path_pattern", test, _listed(rule.path_pattern or ()))
+def _comparisons(where: Mapping[str, Mapping[str, Any]] | None) -> Iterator[tuple[str, Test, str]]:
+    for key, comparisons in (where or {}).items():
+        said = " and ".join(f"{name} {operand}" for name, operand in comparisons.items())
+        yield key, compile_where(key, comparisons), said
 
 
 def _escalations(
@@ -266,18 +270,14 @@ def _rung(rule: EscalationRule, groups: Mapping[str, ApproverSet]) -> LadderRule
 def _trigger(rule: EscalationRule) -> Iterator[Condition]:
     trigger = rule.trigger
     if trigger.risk_at_least is not None:
-        rank = trigger.risk_at_least.rank
-
-        def risky(subject: Subject) -> Match:
-            return Match.YES if subject.rank >= rank else Match.NO
-
-        yield Condition("risk_at_least", risky, trigger.risk_at_least.value)
+        yield Condition(_at_least(trigger.risk_at_least.rank), "")
     if trigger.action_types:
-        yield Condition(
-            "action_types", patterns.action_type(trigger.action_types), _listed(trigger.action_types)
-        )
-    for key, comparisons in (trigger.where or {}).items():
-        yield Condition(f"where {key}", compile_where(key, comparisons), "")
+        yield Condition(patterns.action_type(trigger.action_types), "")
+    yield from (Condition(test, "") for _, test, _ in _comparisons(trigger.where))
+
+
+def _at_least(rank: int) -> Test:
+    return lambda subject: Match.YES if subject.rank >= rank else Match.NO
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ The order is block, require, allow, thresholds, and at last asking a person. Wit
 first match wins. Everything is compiled and immutable; a judgement reads no clock and no store.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bot.core.models import (
@@ -21,6 +21,7 @@ from bot.core.models import (
     Ruling,
 )
 from bot.core.policy import explaining
+from bot.core.policy.explaining import Why
 from bot.core.policy.patterns import Condition, Pattern
 from bot.core.policy.subject import Match, Subject
 from bot.core.risk import Weights, analyse, score
@@ -75,6 +76,7 @@ class Rules:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.all = tuple(rules)
+        self.positions = {rule.name: at for at, rule in enumerate(rules)}
         named = {kind for rule in rules for kind in rule.types or ()}
         self._by_type = {
             kind: tuple(r for r in rules if r.types is None or kind in r.types) for kind in named
@@ -84,6 +86,44 @@ class Rules:
     def of(self, kind: str) -> tuple[Rule, ...]:
         """The rules that an action of this type can match, in file order."""
         return self._by_type.get(kind, self._others)
+
+
+@dataclass(slots=True)
+class Walk:
+    """An action on its way through the lists: what did not match is remembered for the explanation."""
+
+    subject: Subject
+    version: str
+    refusals: list[str] = field(default_factory=list)
+    passed: int = 0
+    """Rules that did not match."""
+
+    def certain(self, rules: Rules) -> Rule | None:
+        """The first rule that matches for certain."""
+        found, unreadable = self._first(rules, patient=True)
+        return None if unreadable else found
+
+    def certain_or_possible(self, rules: Rules) -> tuple[Rule | None, bool]:
+        """The first rule that matches for certain, else the first that may; and whether it only may."""
+        return self._first(rules, patient=True)
+
+    def possible(self, rules: Rules) -> Rule | None:
+        """The first rule that matches or may."""
+        return self._first(rules, patient=False)[0]
+
+    def _first(self, rules: Rules, *, patient: bool) -> tuple[Rule | None, bool]:
+        maybe = None
+        for rule in rules.of(self.subject.facts.type):
+            outcome = rule.pattern.match(self.subject)
+            if outcome is Match.YES or (outcome is Match.UNREADABLE and not patient):
+                self.passed += rules.positions[rule.name]
+                return rule, False
+            if outcome is Match.UNREADABLE:
+                maybe = maybe or rule
+            elif len(self.refusals) < explaining.MOST_RULES:
+                self.refusals.append(str(outcome))
+        self.passed += len(rules.all) - (maybe is not None)
+        return maybe, maybe is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,80 +153,60 @@ class Policy:
 
     def applies(self, subject: Subject) -> bool:
         """Whether the policy is for this agent and action type."""
-        return all(condition.test(subject) == Match.YES for condition in (*self.agents, *self.types))
+        return all(condition.test(subject) is Match.YES for condition in (*self.agents, *self.types))
 
     def decide(self, subject: Subject, version: str) -> Ruling:
         """Rule on an action."""
-        kind = subject.facts.type
-        blocked = _first(self.block.of(kind), subject, Match.YES)
-        if blocked is not None:
-            return self._ruling(
-                subject, version, blocked.name, Effect.REJECT, Cause.POLICY_RULE, "block", never=True
-            )
-        maybe_blocked = _first(self.block.of(kind), subject, Match.YES, Match.UNREADABLE)
-        required = _first(self.require.of(kind), subject, Match.YES, Match.UNREADABLE)
+        walk = Walk(subject, version)
+        blocked, unreadable = walk.certain_or_possible(self.block)
+        if blocked is not None and not unreadable:
+            return self._decided(walk, blocked.name, Effect.REJECT, Cause.POLICY_RULE, Why.BLOCK)
+        required = walk.possible(self.require)
         hopeless = subject.rank >= self.reject_from
-        if maybe_blocked is not None and not (hopeless and required is None):
-            requirement = required.requirement if required is not None else None
-            return self._asks(subject, version, maybe_blocked, requirement, "unreadable")
+        if blocked is not None and (required is not None or not hopeless):
+            return self._asks(walk, blocked.name, required, Why.UNREADABLE)
         if required is not None:
-            return self._asks(subject, version, required, required.requirement, "require")
-        if not hopeless:
-            allowed = _first(self.allow.of(kind), subject, Match.YES)
-            if allowed is not None:
-                return self._ruling(
-                    subject, version, allowed.name, Effect.APPROVE, Cause.POLICY_RULE, "allow"
-                )
-        return self._by_threshold(subject, version)
-
-    def _by_threshold(self, subject: Subject, version: str) -> Ruling:
-        if subject.rank >= self.reject_from:
-            return self._ruling(
-                subject,
-                version,
-                "auto_reject_threshold",
-                Effect.REJECT,
-                Cause.RISK_THRESHOLD,
-                "reject",
-                never=True,
+            return self._asks(walk, required.name, required, Why.REQUIRE)
+        if hopeless:
+            return self._decided(
+                walk, "auto_reject_threshold", Effect.REJECT, Cause.RISK_THRESHOLD, Why.REJECT
             )
+        allowed = walk.certain(self.allow)
+        if allowed is not None:
+            return self._decided(walk, allowed.name, Effect.APPROVE, Cause.POLICY_RULE, Why.ALLOW)
         if subject.rank <= self.approve_up_to:
-            return self._ruling(
-                subject, version, "auto_approve_threshold", Effect.APPROVE, Cause.RISK_THRESHOLD, "approve"
+            return self._decided(
+                walk, "auto_approve_threshold", Effect.APPROVE, Cause.RISK_THRESHOLD, Why.APPROVE
             )
-        return self._ruling(subject, version, "default", Effect.REVIEW, None, "default", self.requirement)
+        return self._asks(walk, "default", None, Why.DEFAULT)
 
-    def _asks(
-        self, subject: Subject, version: str, rule: Rule, requirement: Requirement | None, why: str
-    ) -> Ruling:
-        return self._ruling(
-            subject, version, rule.name, Effect.REVIEW, None, why, requirement or self.requirement,
-            never=subject.rank >= self.reject_from,
-        )  # fmt: skip
-
-    def _ruling(
-        self,
-        subject: Subject,
-        version: str,
-        rule: str,
-        effect: Effect,
-        cause: Cause | None,
-        why: str,
-        requirement: Requirement | None = None,
-        *,
-        never: bool = False,
-    ) -> Ruling:
-        text = explaining.explain(self, subject, rule, why)
+    def _decided(self, walk: Walk, rule: str, effect: Effect, cause: Cause, why: Why) -> Ruling:
+        text = explaining.explain(self, walk, rule, why)
         return Ruling(
-            policy=PolicyDecision(self.name, version, rule, effect, text),
+            policy=PolicyDecision(self.name, walk.version, rule, effect, text),
             cause=cause,
-            requirement=requirement,
+            requirement=None,
             channel=self.channel,
             level_wait=self.level_wait,
             approval_valid_for=self.approval_valid_for,
             agent_may_escalate_to=self.agent_may_escalate_to,
-            ladder=self._ladder(subject) if effect is Effect.REVIEW else (),
-            never_approve=never,
+            never_approve=effect is Effect.REJECT,
+            grant_max_risk=self.grant_max_risk,
+        )
+
+    def _asks(self, walk: Walk, name: str, rule: Rule | None, why: Why) -> Ruling:
+        own = rule.requirement if rule is not None else None
+        text = explaining.explain(self, walk, name, why)
+        return Ruling(
+            policy=PolicyDecision(self.name, walk.version, name, Effect.REVIEW, text),
+            cause=None,
+            requirement=own or self.requirement,
+            channel=self.channel,
+            level_wait=self.level_wait,
+            approval_valid_for=self.approval_valid_for,
+            agent_may_escalate_to=self.agent_may_escalate_to,
+            ladder=self._ladder(walk.subject),
+            never_approve=walk.subject.rank >= self.reject_from,
             grant_max_risk=self.grant_max_risk,
         )
 
@@ -194,16 +214,8 @@ class Policy:
         return tuple(
             escalation.rung
             for escalation in self.escalations
-            if all(condition.test(subject) != Match.NO for condition in escalation.conditions)
+            if all(condition.test(subject) is not Match.NO for condition in escalation.conditions)
         )
-
-
-def _first(rules: Iterable[Rule], subject: Subject, *wanted: Match) -> Rule | None:
-    """The first rule whose match turns out as wanted."""
-    for rule in rules:
-        if rule.pattern.match(subject) in wanted:
-            return rule
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,45 +24,36 @@ Test = Callable[[Subject], Match]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One key of a pattern, compiled."""
+    """One key of a pattern, compiled. `refusal` says for people that it did not match."""
 
-    key: str
     test: Test
-    said: str
-    """The condition as the file has it, for explanations."""
+    refusal: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The compiled conditions of a rule, cheap ones first."""
+    """The compiled conditions of a rule, cheap ones first. The texts say that a bound did not match."""
 
     min_rank: int
     max_rank: int
+    below: str
+    above: str
     conditions: tuple[Condition, ...]
 
-    def match(self, subject: Subject) -> Match:
-        """NO at the first condition that fails; UNREADABLE when one cannot be told."""
-        if not self.min_rank <= subject.rank <= self.max_rank:
-            return _NO
-        worst = _YES
-        for condition in self.conditions:
-            outcome = condition.test(subject)
-            if outcome == _NO:
-                return _NO
-            if outcome == _UNREADABLE:
-                worst = _UNREADABLE
-        return worst
-
-    def failing(self, subject: Subject) -> str | None:
-        """The first condition that does not match, for people; None when all do."""
+    def match(self, subject: Subject) -> Match | str:
+        """YES, UNREADABLE when a condition cannot be told, or why the first one that fails does."""
         if subject.rank < self.min_rank:
-            return f"min_risk: the risk is only {subject.risk.level.value}"
+            return self.below
         if subject.rank > self.max_rank:
-            return f"max_risk: the risk is {subject.risk.level.value}"
+            return self.above
+        outcome = _YES
         for condition in self.conditions:
-            if condition.test(subject) == _NO:
-                return f"{condition.key}: not {condition.said}"
-        return None
+            found = condition.test(subject)
+            if found is _NO:
+                return condition.refusal
+            if found is _UNREADABLE:
+                outcome = _UNREADABLE
+        return outcome
 
 
 def command_regex(pattern: str, *, lines: bool) -> "re2._Regexp[str]":

@@ -50,7 +50,9 @@ def _file_delete(facts: Facts) -> None:
 
 def _command(facts: Facts) -> None:
     command, args, cwd = (facts.params.get(key) for key in ("command", "args", "cwd"))
-    reading = Reading(facts, HANDLERS, FILE_TOOLS, is_dangerous, cwd if isinstance(cwd, str) and cwd else None)
+    reading = Reading(
+        facts, HANDLERS, FILE_TOOLS, is_dangerous, cwd if isinstance(cwd, str) and cwd else None
+    )
     if not isinstance(command, str) or not command.strip():
         facts.signal(Signal.OPAQUE, "there is no command to read")
         facts.unreadable_paths = True

@@ -9,7 +9,23 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-SYSTEM = frozenset(["etc", "usr", "bin", "sbin", "boot", "root", "sys", "proc", "dev", "opt", "system", "library", "applications"])
+SYSTEM = frozenset(
+    [
+        "etc",
+        "usr",
+        "bin",
+        "sbin",
+        "boot",
+        "root",
+        "sys",
+        "proc",
+        "dev",
+        "opt",
+        "system",
+        "library",
+        "applications",
+    ]
+)
 """First segments of system places; `/lib*` and `/var` are handled apart."""
 
 VAR_OPEN = frozenset({"tmp", "log", "cache"})
@@ -38,7 +54,34 @@ _SECRET_PLACES = re.compile(
     r"|^/proc/[^/]*/environ$|/etc/ssl/private(/|$)|/etc/ssh/ssh_host_[^/]*_key$"
 )
 _CODE_NAMES = frozenset(
-    [".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".cshrc", ".tcshrc", ".kshrc", ".inputrc", ".xinitrc", ".xsession", ".xprofile", ".gitconfig", ".envrc", ".gitlab-ci.yml", ".travis.yml", "jenkinsfile", "azure-pipelines.yml", "bitbucket-pipelines.yml", "crontab"]
+    [
+        ".bashrc",
+        ".bash_profile",
+        ".bash_login",
+        ".bash_logout",
+        ".bash_aliases",
+        ".profile",
+        ".zshrc",
+        ".zshenv",
+        ".zprofile",
+        ".zlogin",
+        ".zlogout",
+        ".cshrc",
+        ".tcshrc",
+        ".kshrc",
+        ".inputrc",
+        ".xinitrc",
+        ".xsession",
+        ".xprofile",
+        ".gitconfig",
+        ".envrc",
+        ".gitlab-ci.yml",
+        ".travis.yml",
+        "jenkinsfile",
+        "azure-pipelines.yml",
+        "bitbucket-pipelines.yml",
+        "crontab",
+    ]
 )
 _CODE_PLACES = re.compile(
     r"(^|/)\.git/(hooks(/|$)|config$)|(^|/)\.github/(workflows|actions)(/|$)|(^|/)\.circleci/"
@@ -93,7 +136,11 @@ def resolve(text: str, cwd: str | None = None) -> Place:
 
 def is_anchored(path: str) -> bool:
     """Whether a normal path names one place without knowing a directory: `/…`, `~…`, `c:/…`."""
-    return path.startswith(("/", "~")) or path[1:2] == ":"
+    return path.startswith(("/", "~")) or _on_drive(path)
+
+
+def _on_drive(path: str) -> bool:
+    return path[1:2] == ":" and path[0].isalpha() and path[2:3] in ("", "/")
 
 
 def is_glob(path: str) -> bool:
@@ -105,7 +152,7 @@ def is_system(path: str) -> bool:
     """Whether a normal path is, or lies in, a system place."""
     if path == "/":
         return True
-    if path[1:2] == ":":
+    if _on_drive(path):
         parts = path.split("/")
         return len(parts) == 1 or parts[1] in WINDOWS_SYSTEM or is_glob(parts[1])
     if not path.startswith("/"):

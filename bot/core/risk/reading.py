@@ -5,6 +5,7 @@ A `Reading` fills the `Facts` of one action. Programs are read by the handlers o
 unknown way.
 """
 
+import functools
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,14 +27,66 @@ _MOST_CALLS = 2_000
 """Programs that are read of one action."""
 
 _NAMING_FLAGS = frozenset(
-    ["context", "kube-context", "namespace", "cluster", "profile", "host", "hostname", "database", "dbname", "db", "env", "environment", "stage", "project", "subscription", "workspace", "stack", "target", "server", "app", "inventory", "limit", "account"]
+    [
+        "context",
+        "kube-context",
+        "namespace",
+        "cluster",
+        "profile",
+        "host",
+        "hostname",
+        "database",
+        "dbname",
+        "db",
+        "env",
+        "environment",
+        "stage",
+        "project",
+        "subscription",
+        "workspace",
+        "stack",
+        "target",
+        "server",
+        "app",
+        "inventory",
+        "limit",
+        "account",
+    ]
 )
 _NAMING_VARIABLES = re.compile(
     r"(?:.*_)?(?:ENV|ENVIRONMENT|STAGE|PROFILE|CONTEXT|NAMESPACE|CLUSTER|HOST|DATABASE|DATABASE_URL|DB|DSN"
     r"|WORKSPACE|PROJECT|PGHOST|PGDATABASE)"
 )
 _RUN_VARIABLES = frozenset(
-    ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "BASH_ENV", "ENV", "PROMPT_COMMAND", "PATH", "PYTHONSTARTUP", "PYTHONPATH", "NODE_OPTIONS", "PERL5OPT", "PERL5LIB", "RUBYOPT", "RUBYLIB", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR", "PAGER", "MANPAGER", "LESSOPEN", "EDITOR", "VISUAL", "JAVA_TOOL_OPTIONS", "IFS"]
+    [
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "LD_AUDIT",
+        "DYLD_INSERT_LIBRARIES",
+        "BASH_ENV",
+        "ENV",
+        "PROMPT_COMMAND",
+        "PATH",
+        "PYTHONSTARTUP",
+        "PYTHONPATH",
+        "NODE_OPTIONS",
+        "PERL5OPT",
+        "PERL5LIB",
+        "RUBYOPT",
+        "RUBYLIB",
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_PAGER",
+        "GIT_EDITOR",
+        "PAGER",
+        "MANPAGER",
+        "LESSOPEN",
+        "EDITOR",
+        "VISUAL",
+        "JAVA_TOOL_OPTIONS",
+        "IFS",
+    ]
 )
 """Variables that make other programs run their value, or change what a name means."""
 
@@ -76,6 +129,23 @@ class Call:
     def touch_directory(self, access: Access) -> None:
         """Note that the working directory is touched, with all below it."""
         self.touch([Word(".")], access, recursive=True)
+
+    def inner_many(self, words: Sequence[Word]) -> None:
+        """Read a program that this one runs on whatever it finds or is given."""
+        self.reading.bulk += 1
+        self.inner(words)
+        self.reading.bulk -= 1
+
+    @property
+    def in_bulk(self) -> bool:
+        """Whether it runs again and again, on things that only turn up then."""
+        return self.reading.bulk > 0 or self.simple.looped
+
+    def make(self, words: Iterable[Word]) -> None:
+        """Note files whose content this program writes; running one of them later is opaque."""
+        for word in words:
+            self.reading.made.add(self.reading.place(word, self.simple).path)
+            self.reading.touch(word, Access.WRITE, self.simple, base=self.base)
 
     def inner(self, words: Sequence[Word]) -> None:
         """Read another program that this one runs."""
@@ -124,7 +194,10 @@ class Reading:
     cwd: str | None = None
     depth: int = 0
     calls: int = 0
-    seen: set[str] = field(default_factory=set)
+    bulk: int = 0
+    """Above 0 while reading a program that is run on whatever turns up."""
+    made: set[str] = field(default_factory=set)
+    """Files whose content the action itself wrote or downloaded."""
 
     def shell(self, text: str, within: Simple | None = None) -> None:
         """Read shell text."""
@@ -172,7 +245,7 @@ class Reading:
             self.facts.file_tools_only = False
         call = Call(self, words, command, name)
         self.handlers.get(name, unknown_program)(call)
-        self._names(words)
+        self._names(words, command)
 
     def touch(
         self, word: Word, access: Access, command: Simple, *, recursive: bool = False, base: str | None = None
@@ -205,9 +278,9 @@ class Reading:
             command.upstream, command.stdin = within.upstream, within.stdin
 
     def _line(self, words: Sequence[Word], command: Simple) -> None:
-        text = shlex.join(word.text for word in words)
         name = program_name(words[0].text)
         plain = " ".join(word.text for word in words)
+        text = plain if shell.is_plain(plain) else shlex.join(word.text for word in words)
         tail = plain[len(words[0].text) :]
         redirects = "".join(f" {r.operator} {r.target.text}" for r in command.redirects)
         writes = any(_writes(r) for r in command.redirects)
@@ -217,11 +290,20 @@ class Reading:
         )
 
     def _program_place(self, word: Word, command: Simple) -> None:
-        if "/" not in word.text:
-            return
-        place = paths.resolve(word.text, self._directory(command, None)[0])
+        if "/" in word.text:
+            self.run_file(word, command)
+
+    def run_file(self, word: Word, command: Simple) -> None:
+        """Note that a file is run: opaque when it is temporary or was only just made."""
+        place = self.place(word, command)
         if any(paths.is_temporary(form) for form in place.forms):
             self._unreadable(f"it runs a program below a temporary directory: {place.path[:80]}")
+        elif place.path in self.made:
+            self._unreadable(f"it runs {place.path[:80]}, which it has just written or downloaded")
+
+    def place(self, word: Word, command: Simple) -> paths.Place:
+        """Where a word points from a command's directory."""
+        return paths.resolve(word.text, self._directory(command, None)[0])
 
     def _redirect(self, redirect: Redirect, command: Simple) -> None:
         target = redirect.target.text
@@ -233,6 +315,8 @@ class Reading:
             return
         access = Access.WRITE if _writes(redirect) else Access.READ
         self.touch(redirect.target, access, command)
+        if access is Access.WRITE:
+            self.made.add(self.place(redirect.target, command).path)
         if redirect.operator in (">", ">|", "&>") and _empties(command):
             self._emptied(command)
 
@@ -251,12 +335,14 @@ class Reading:
         if _NAMING_VARIABLES.fullmatch(name):
             self.facts.name(value.text)
 
-    def _names(self, words: Sequence[Word]) -> None:
-        """Note what flags name: contexts, namespaces, profiles, hosts, databases."""
+    def _names(self, words: Sequence[Word], command: Simple) -> None:
+        """Note what flags name: contexts, namespaces, profiles, hosts, databases, and files with secrets."""
         for at, word in enumerate(words):
             if not word.text.startswith("--"):
                 continue
             flag, equals, value = word.text[2:].partition("=")
+            if equals and paths.is_secret(paths.normalise(value)):
+                self.touch(Word(value, word.known), Access.READ, command)
             if flag in _NAMING_FLAGS:
                 following = words[at + 1].text if at + 1 < len(words) else ""
                 self.facts.name(value if equals else following)
@@ -272,6 +358,7 @@ class Reading:
         self.facts.unreadable_paths = True
 
 
+@functools.lru_cache(maxsize=1024)
 def program_name(text: str) -> str:
     """A program's base name in lower case, without `.exe` and a trailing version (`python3.11`)."""
     name = text.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].lower()
@@ -334,4 +421,6 @@ def _echoed(command: Simple | None) -> str | None:
         return command.stdin if command.stdin is not None else _echoed(command.upstream)
     if program_name(name) not in ("echo", "printf"):
         return None
-    return " ".join(text for text in words if text not in ("-n", "-e", "-E", "-ne", "-en")).replace("\\n", "\n")
+    return " ".join(text for text in words if text not in ("-n", "-e", "-E", "-ne", "-en")).replace(
+        "\\n", "\n"
+    )

@@ -27,7 +27,24 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+(?: +[A-Za-z0-9_./:@%+,=-]+)*")
 """Words without anything a shell would interpret."""
 
 _RESERVED = frozenset(
-    ["if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "in", "select", "function", "coproc"]
+    [
+        "if",
+        "then",
+        "else",
+        "elif",
+        "fi",
+        "for",
+        "while",
+        "until",
+        "do",
+        "done",
+        "case",
+        "esac",
+        "in",
+        "select",
+        "function",
+        "coproc",
+    ]
 )
 _ANSI = re.compile(
     r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|([0-7]{1,3})|c(.)|(.))", re.DOTALL
@@ -81,6 +98,8 @@ class Simple:
     cwd: str | None = None
     """The directory that `cd` led to, joined to the one before; None: where the script started."""
     cwd_known: bool = True
+    looped: bool = False
+    """True in the body of a loop."""
 
 
 @dataclass(slots=True)
@@ -90,6 +109,11 @@ class Script:
     commands: list[Simple] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     fork_bomb: bool = False
+
+
+def is_plain(text: str) -> bool:
+    """Whether text has nothing in it that a shell would interpret."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def parse(text: str) -> Script:
@@ -119,6 +143,7 @@ class _Reader:
         self.variables: dict[str, str] = {}
         self.cwd: str | None = None
         self.cwd_known = True
+        self.loops = 0
 
     # -- statements ---------------------------------------------------------------------
 
@@ -136,8 +161,11 @@ class _Reader:
                 return self._pipeline(node, depth, upstream)
             case "variable_assignment":
                 return self._bare_assignment(node, depth)
-            case "for_statement":
-                return self._for(node, depth, upstream)
+            case "for_statement" | "while_statement" | "c_style_for_statement":
+                self.loops += 1
+                last = (self._for if node.type == "for_statement" else self._children)(node, depth, upstream)
+                self.loops -= 1
+                return last
             case "function_definition":
                 self._function(node, depth)
                 return None
@@ -154,6 +182,9 @@ class _Reader:
             ):
                 self._substitutions(node, depth)
                 return None
+        return self._children(node, depth, upstream)
+
+    def _children(self, node: Node, depth: int, upstream: Simple | None) -> Simple | None:
         last = None
         for child in node.named_children:
             last = self.statement(child, depth + 1, upstream) or last
@@ -161,9 +192,7 @@ class _Reader:
 
     def _scoped(self, node: Node, depth: int, upstream: Simple | None) -> Simple | None:
         before = self.cwd, self.cwd_known
-        last = None
-        for child in node.named_children:
-            last = self.statement(child, depth + 1, upstream) or last
+        last = self._children(node, depth, upstream)
         self.cwd, self.cwd_known = before
         return last
 
@@ -249,7 +278,11 @@ class _Reader:
             command.words.append(Word(self._text(node.children[0])))
         end = -1
         for child in node.named_children:
-            if child.start_byte == end and child.type != "variable_assignment" and "redirect" not in child.type:
+            if (
+                child.start_byte == end
+                and child.type != "variable_assignment"
+                and "redirect" not in child.type
+            ):
                 self._fault("its words cannot be told apart")
             end = child.end_byte
             self._part(child, command, depth)
@@ -269,7 +302,7 @@ class _Reader:
             command.words.extend(self.words(node, depth))
 
     def _new(self, upstream: Simple | None = None, *, listed: bool = True) -> Simple:
-        command = Simple(upstream=upstream, cwd=self.cwd, cwd_known=self.cwd_known)
+        command = Simple(upstream=upstream, cwd=self.cwd, cwd_known=self.cwd_known, looped=self.loops > 0)
         if listed:
             self.script.commands.append(command)
         return command

@@ -55,10 +55,60 @@ _USER_DDL = re.compile(
     re.IGNORECASE,
 )
 _COMMAND_READS = frozenset(
-    ["SHOW", "EXPLAIN", "DESCRIBE", "DESC", "ANALYZE", "USE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "END", "HELP", "VALUES", "TABLE", "CHECKPOINT", "FETCH", "CLOSE", "DECLARE", "DISCARD", "LISTEN", "PRAGMA", "SET", "RESET"]
+    [
+        "SHOW",
+        "EXPLAIN",
+        "DESCRIBE",
+        "DESC",
+        "ANALYZE",
+        "USE",
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "END",
+        "HELP",
+        "VALUES",
+        "TABLE",
+        "CHECKPOINT",
+        "FETCH",
+        "CLOSE",
+        "DECLARE",
+        "DISCARD",
+        "LISTEN",
+        "PRAGMA",
+        "SET",
+        "RESET",
+    ]
 )
 _COMMAND_WRITES = frozenset(
-    ["REPLACE", "VACUUM", "REINDEX", "CREATE", "COMMENT", "ANALYZE", "OPTIMIZE", "REFRESH", "CLUSTER", "LOCK", "UNLOCK", "NOTIFY", "UPSERT", "IMPORT", "INSERT", "UNLISTEN", "CACHE", "LOAD", "PUT", "GET", "ATTACH", "DETACH", "RENAME"]
+    [
+        "REPLACE",
+        "VACUUM",
+        "REINDEX",
+        "CREATE",
+        "COMMENT",
+        "ANALYZE",
+        "OPTIMIZE",
+        "REFRESH",
+        "CLUSTER",
+        "LOCK",
+        "UNLOCK",
+        "NOTIFY",
+        "UPSERT",
+        "IMPORT",
+        "INSERT",
+        "UNLISTEN",
+        "CACHE",
+        "LOAD",
+        "PUT",
+        "GET",
+        "ATTACH",
+        "DETACH",
+        "RENAME",
+    ]
 )
 
 

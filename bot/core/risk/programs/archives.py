@@ -6,7 +6,24 @@ from bot.core.risk.facts import Access, Signal
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.shell import Word
 
-FILE_TOOLS = frozenset(["tar", "gtar", "bsdtar", "unzip", "zip", "gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "unzstd", "cpio"])
+FILE_TOOLS = frozenset(
+    [
+        "tar",
+        "gtar",
+        "bsdtar",
+        "unzip",
+        "zip",
+        "gzip",
+        "gunzip",
+        "bzip2",
+        "bunzip2",
+        "xz",
+        "unxz",
+        "zstd",
+        "unzstd",
+        "cpio",
+    ]
+)
 
 
 def tar(call: Call) -> None:

@@ -51,11 +51,8 @@ def kubernetes(call: Call) -> None:
     elif verb in ("config",):
         if words[1:2] and words[1].startswith(("delete", "unset", "use", "set")):
             call.facts.name(words[2] if len(words) > 2 else "")
-    elif (
-        _dry(options)
-        or (verb in ("rollout", "auth")
-        and words[1:2]
-        and words[1] in ("status", "history", "can-i"))
+    elif _dry(options) or (
+        verb in ("rollout", "auth") and words[1:2] and words[1] in ("status", "history", "can-i")
     ):
         pass
     elif verb in _KUBE_CHANGES:
@@ -66,7 +63,37 @@ def kubernetes(call: Call) -> None:
 
 
 _KUBE_CHANGES = frozenset(
-    ["apply", "create", "replace", "patch", "scale", "autoscale", "drain", "cordon", "uncordon", "taint", "rollout", "set", "edit", "label", "annotate", "expose", "run", "debug", "attach", "certificate", "adm", "new-app", "start-build", "import", "tag", "policy", "project", "new-project", "login-none"]
+    [
+        "apply",
+        "create",
+        "replace",
+        "patch",
+        "scale",
+        "autoscale",
+        "drain",
+        "cordon",
+        "uncordon",
+        "taint",
+        "rollout",
+        "set",
+        "edit",
+        "label",
+        "annotate",
+        "expose",
+        "run",
+        "debug",
+        "attach",
+        "certificate",
+        "adm",
+        "new-app",
+        "start-build",
+        "import",
+        "tag",
+        "policy",
+        "project",
+        "new-project",
+        "login-none",
+    ]
 )
 
 
@@ -117,10 +144,8 @@ def terraform(call: Call) -> None:
     _named(call, options, "s", "stack", "var-file", "profile")
     if verb in ("workspace", "stack") and len(words) > 2:
         call.facts.name(words[2])
-    if (
-        verb == "destroy"
-        or (any(re.fullmatch(r"-{1,2}destroy(=true)?", flag) for flag in flags)
-        and verb != "plan")
+    if verb == "destroy" or (
+        any(re.fullmatch(r"-{1,2}destroy(=true)?", flag) for flag in flags) and verb != "plan"
     ):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} destroys infrastructure")
     elif (
@@ -264,10 +289,9 @@ def docker(call: Call) -> None:
     verb, rest = words[0].text, words[1:]
     if verb in ("run", "create", "exec"):
         _container(call, verb, rest)
-    elif (
-        verb == "prune"
-        or (group in ("volume", "stack", "secret", "network", "service", "pod", "swarm", "machine")
-        and _DELETE.match(verb))
+    elif verb == "prune" or (
+        group in ("volume", "stack", "secret", "network", "service", "pod", "swarm", "machine")
+        and _DELETE.match(verb)
     ):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} {group} {verb} deletes what is not running")
     elif verb in ("rm", "rmi", "remove"):
@@ -288,7 +312,58 @@ def docker(call: Call) -> None:
 def _container(call: Call, verb: str, words: list[Word]) -> None:
     options = read(
         words,
-        ["v", "volume", "mount", "e", "env", "env-file", "name", "p", "publish", "w", "workdir", "u", "user", "network", "net", "entrypoint", "h", "hostname", "l", "label", "m", "memory", "cpus", "cap-add", "cap-drop", "security-opt", "pid", "ipc", "userns", "device", "platform", "restart", "add-host", "dns", "tmpfs", "ulimit", "link", "log-driver", "log-opt", "gpus", "shm-size", "volumes-from", "pull", "runtime", "cgroupns", "expose", "detach-keys", "a", "attach", "ip"],
+        [
+            "v",
+            "volume",
+            "mount",
+            "e",
+            "env",
+            "env-file",
+            "name",
+            "p",
+            "publish",
+            "w",
+            "workdir",
+            "u",
+            "user",
+            "network",
+            "net",
+            "entrypoint",
+            "h",
+            "hostname",
+            "l",
+            "label",
+            "m",
+            "memory",
+            "cpus",
+            "cap-add",
+            "cap-drop",
+            "security-opt",
+            "pid",
+            "ipc",
+            "userns",
+            "device",
+            "platform",
+            "restart",
+            "add-host",
+            "dns",
+            "tmpfs",
+            "ulimit",
+            "link",
+            "log-driver",
+            "log-opt",
+            "gpus",
+            "shm-size",
+            "volumes-from",
+            "pull",
+            "runtime",
+            "cgroupns",
+            "expose",
+            "detach-keys",
+            "a",
+            "attach",
+            "ip",
+        ],
         stop=True,
     )
     if options.has("privileged") and not any(w.text == "false" for w in options.all("privileged")):
@@ -339,7 +414,23 @@ def _mount(call: Call, mount: Word) -> None:
 def _build(call: Call, words: list[Word]) -> None:
     options = read(
         words,
-        ["t", "tag", "f", "file", "build-arg", "target", "platform", "o", "output", "cache-from", "cache-to", "secret", "ssh", "network", "label"],
+        [
+            "t",
+            "tag",
+            "f",
+            "file",
+            "build-arg",
+            "target",
+            "platform",
+            "o",
+            "output",
+            "cache-from",
+            "cache-to",
+            "secret",
+            "ssh",
+            "network",
+            "label",
+        ],
     )
     if options.has("push"):
         call.signal(Signal.REMOTE, f"{call.name} build --push publishes an image")
@@ -352,13 +443,33 @@ def _build(call: Call, words: list[Word]) -> None:
 
 
 def _compose(call: Call, words: list[Word]) -> None:
-    options = read(words, ["f", "file", "p", "project-name", "profile", "env-file", "project-directory"], stop=True)
+    options = read(
+        words, ["f", "file", "p", "project-name", "profile", "env-file", "project-directory"], stop=True
+    )
     _named(call, options, "f", "file", "p", "project-name", "profile", "env-file")
     if not options.operands:
         return
     verb, rest = options.operands[0].text, options.operands[1:]
     inner = read(
-        rest, ["e", "env", "u", "user", "w", "workdir", "v", "volume", "name", "entrypoint", "scale", "t", "timeout", "p", "publish"], stop=True
+        rest,
+        [
+            "e",
+            "env",
+            "u",
+            "user",
+            "w",
+            "workdir",
+            "v",
+            "volume",
+            "name",
+            "entrypoint",
+            "scale",
+            "t",
+            "timeout",
+            "p",
+            "publish",
+        ],
+        stop=True,
     )
     if verb in ("exec", "run"):
         for volume in inner.all("v", "volume"):
@@ -373,6 +484,15 @@ def _compose(call: Call, words: list[Word]) -> None:
 def compose(call: Call) -> None:
     """`docker-compose`."""
     _compose(call, list(call.args))
+
+
+def machines(call: Call) -> None:
+    """`minikube`, `kind`, `virsh`, `vagrant` …: machines of one's own, which only deleting loses."""
+    words = [word for word in call.options("p n name profile").texts if re.fullmatch(r"[a-z][a-z-]*", word)]
+    if any(_DELETE.match(word) for word in words[:3]):
+        call.signal(
+            Signal.DESTRUCTIVE, f"{call.name} {' '.join(words[:3])} deletes a machine with all it holds"
+        )
 
 
 def playbook(call: Call) -> None:
@@ -397,6 +517,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(["gsutil", "s3cmd", "rclone", "mc", "azcopy", "b2", "s5cmd"], object_store),
     **dict.fromkeys(["gcloud", "az", "doctl", "linode-cli", "hcloud", "oci", "ibmcloud", "eksctl", "kops", "heroku", "fly", "flyctl", "vercel", "now", "netlify", "railway", "render", "wrangler", "firebase", "supabase", "serverless", "sls", "eb", "amplify", "bq", "aliyun", "scw", "exo", "openstack", "nomad", "consul", "vault", "argocd", "flux", "istioctl", "cf", "surge", "pscale", "turso", "neonctl", "eas", "fastlane"], cloud),
     **dict.fromkeys(["docker", "podman", "nerdctl"], docker),
+    **dict.fromkeys("minikube kind k3d multipass vboxmanage virsh qm pct lxc colima limactl orb".split(), machines),
     "docker-compose": compose, "podman-compose": compose,
     **dict.fromkeys(["ansible", "ansible-playbook", "salt", "chef-client", "puppet", "knife"], playbook),
 }  # fmt: skip

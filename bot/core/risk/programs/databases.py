@@ -4,7 +4,7 @@ import re
 
 from bot.core.risk import sql
 from bot.core.risk.facts import Access, Signal, SqlWorst
-from bot.core.risk.options import Options
+from bot.core.risk.options import Options, read
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.shell import Word
 
@@ -16,7 +16,7 @@ _CLIENTS = {
         "postgres",
     ),
     "pgcli": ("", "", "h d U p", "postgres"),
-    "mysql": ("e execute init-command", "", "h host D database u p P S user port", "mysql"),
+    "mysql": ("e execute init-command", "", "h host D database u P S user port", "mysql"),
     "mariadb": ("e execute init-command", "", "h host D database u P S user port", "mysql"),
     "cockroach": ("e execute", "f file", "host url database", "postgres"),
     "sqlcmd": ("Q q", "i", "S d U P o", "tsql"),
@@ -37,7 +37,9 @@ _CLIENTS = {
 def client(call: Call) -> None:
     """SQL clients with the SQL in a flag, a file or their input."""
     inline, files, valued, dialect = _CLIENTS[call.name]
-    options = call.options(f"{inline} {files} {valued}")
+    # MySQL's -p takes its value only when that is attached to it.
+    words = [w for w in call.args if not re.match(r"-p(?!$)", w.text)] if dialect == "mysql" else call.args
+    options = read(words, f"{inline} {files} {valued}".split())
     for text in options.all(*inline.split()):
         _statement(call, text, dialect)
     given = options.all(*files.split())
@@ -114,7 +116,9 @@ def administer(call: Call) -> None:
     """`mysqladmin drop`, `pg_restore --clean`, `pg_dump`: by their words."""
     options = call.options("h host d dbname U u p port f file P username o databases database Z j F n t a")
     texts = {word.text for word in options.operands}
-    if texts & {"drop", "shutdown", "flush-hosts"} or (options.has("clean", "c") and call.name == "pg_restore"):
+    if texts & {"drop", "shutdown", "flush-hosts"} or (
+        options.has("clean", "c") and call.name == "pg_restore"
+    ):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} drops what is there")
     call.touch(options.all("f", "file"), Access.READ if call.name == "pg_restore" else Access.WRITE)
     _places(call, options)

@@ -9,17 +9,67 @@ from bot.core.risk.reading import Call, Handler
 from bot.core.risk.shell import Word
 
 DANGEROUS = frozenset(
-    ["rm", "rmdir", "unlink", "shred", "srm", "wipe", "dd", "chmod", "chown", "chgrp", "chattr", "setfacl", "truncate", "del", "erase", "rd", "remove-item"]
+    [
+        "rm",
+        "rmdir",
+        "unlink",
+        "shred",
+        "srm",
+        "wipe",
+        "dd",
+        "chmod",
+        "chown",
+        "chgrp",
+        "chattr",
+        "setfacl",
+        "truncate",
+        "del",
+        "erase",
+        "rd",
+        "remove-item",
+    ]
 )
 FILE_TOOLS = frozenset(
-    ["rm", "rmdir", "unlink", "shred", "cp", "mv", "ln", "install", "mkdir", "touch", "mktemp", "tee", "truncate", "chmod", "chown", "chgrp", "dd", "echo", "printf", "sed", "rsync", "cd", "pushd", "popd", "true", "false", ":", "mkfifo", "split"]
+    [
+        "rm",
+        "rmdir",
+        "unlink",
+        "shred",
+        "cp",
+        "mv",
+        "ln",
+        "install",
+        "mkdir",
+        "touch",
+        "mktemp",
+        "tee",
+        "truncate",
+        "chmod",
+        "chown",
+        "chgrp",
+        "dd",
+        "echo",
+        "printf",
+        "sed",
+        "rsync",
+        "cd",
+        "pushd",
+        "popd",
+        "true",
+        "false",
+        ":",
+        "mkfifo",
+        "split",
+    ]
 )
 
 
 def remove(call: Call) -> None:
     """`rm` and its kin."""
     options = call.options()
-    recursive = options.has("r", "R", "recursive", "recurse")
+    recursive = options.has("r", "R", "recursive", "recurse") or call.name == "rimraf"
+    if call.in_bulk and not all(word.known for word in options.operands):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes whatever it is given")
     if recursive:
         call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes whole directories")
     elif any(word.glob for word in options.operands):
@@ -89,6 +139,11 @@ def write(call: Call) -> None:
     call.touch(call.options("m mode d r t date reference s size").operands, Access.WRITE)
 
 
+def tee(call: Call) -> None:
+    """`tee` and `sponge` write their input into files."""
+    call.make(word for word in call.options().operands if word.text != "-")
+
+
 def truncate(call: Call) -> None:
     """`truncate` cuts content off."""
     call.signal(Signal.DESTRUCTIVE, "truncate cuts the content of files off")
@@ -96,7 +151,10 @@ def truncate(call: Call) -> None:
 
 
 def remove_empty(call: Call) -> None:
-    """`rmdir` and `unlink`."""
+    """`rmdir` and `unlink`; on Windows `rmdir /s` deletes all below."""
+    if any(word.text.lower() in ("/s", "/q") for word in call.args):
+        remove_windows(call)
+        return
     call.touch(call.options().operands, Access.DELETE)
 
 
@@ -190,8 +248,7 @@ def _opens(mode: str) -> bool:
         return bool(int(mode[-1]) & 2) or bool(special & 6)
     return any(
         re.match(r"[ugoa]*[+=]\w*s", part)
-        or (re.match(r"([ugoa]*[oa][ugoa]*|)[+=]\w*w", part)
-        and part[0] in "oa")
+        or (re.match(r"([ugoa]*[oa][ugoa]*|)[+=]\w*w", part) and part[0] in "oa")
         for part in mode.split(",")
         if part
     )
@@ -203,7 +260,7 @@ HANDLERS: dict[str, Handler] = {
     "shred": shred, "wipe": shred,
     "cp": copy, "install": copy, "copy": copy, "mv": move, "move": move, "ln": link,
     "rsync": synchronise, "scp": synchronise,
-    "mkdir": write, "touch": write, "tee": write, "mkfifo": write, "mknod": write, "sponge": write,
+    "mkdir": write, "touch": write, "tee": tee, "mkfifo": write, "mknod": write, "sponge": tee,
     "truncate": truncate, "rmdir": remove_empty, "unlink": remove_empty,
     "chmod": change_mode, "chown": change_owner, "chgrp": change_owner, "chattr": change_mode,
     "dd": copy_blocks, "sed": edit_stream,

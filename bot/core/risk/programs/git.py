@@ -47,7 +47,9 @@ def _setting(call: Call, text: str) -> None:
 def _push(call: Call, words: list[Word]) -> None:
     options = read(words, ["o", "push-option", "repo", "receive-pack", "exec"])
     refs = options.texts[1:]
-    if options.has("f", "force", "force-with-lease", "force-if-includes", "d", "delete", "mirror", "prune") or any(ref.startswith(("+", ":")) and ref != ":" for ref in refs):
+    if options.has(
+        "f", "force", "force-with-lease", "force-if-includes", "d", "delete", "mirror", "prune"
+    ) or any(ref.startswith(("+", ":")) and ref != ":" for ref in refs):
         call.signal(Signal.DESTRUCTIVE, "git push overwrites or deletes what others have")
     elif (
         options.has("tags", "follow-tags", "all")
@@ -134,7 +136,23 @@ def _config(call: Call, words: list[Word]) -> None:
 
 
 def _clone(call: Call, words: list[Word]) -> None:
-    options = read(words, ["b", "branch", "o", "origin", "c", "config", "depth", "template", "u", "upload-pack", "reference", "j"])
+    options = read(
+        words,
+        [
+            "b",
+            "branch",
+            "o",
+            "origin",
+            "c",
+            "config",
+            "depth",
+            "template",
+            "u",
+            "upload-pack",
+            "reference",
+            "j",
+        ],
+    )
     for setting in options.all("c", "config"):
         _setting(call, setting.text)
     if options.all("u", "upload-pack", "template") or any(
@@ -142,6 +160,10 @@ def _clone(call: Call, words: list[Word]) -> None:
     ):
         call.opaque("git clone runs a program that it is told")
     call.touch(options.operands[1:2], Access.WRITE, recursive=True)
+
+
+def _add(call: Call, words: list[Word]) -> None:
+    call.touch(read(words).operands, Access.READ)
 
 
 def _bisect(call: Call, words: list[Word]) -> None:
@@ -195,6 +217,7 @@ def _loses(
 
 
 _VERBS = {
+    "add": _add,
     "push": _push, "reset": _reset, "clean": _clean, "checkout": _checkout, "restore": _restore, "switch": _switch,
     "stash": _stash, "branch": _branch, "filter-branch": _rewrite, "filter-repo": _rewrite, "reflog": _reflog,
     "config": _config, "clone": _clone, "bisect": _bisect, "rebase": _rebase, "submodule": _foreach, "rm": _remove,

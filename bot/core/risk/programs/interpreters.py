@@ -2,12 +2,14 @@
 
 import re
 
-from bot.core.risk import paths
 from bot.core.risk.facts import Access, Signal
+from bot.core.risk.programs import packages
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.shell import Word
 
-SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "busybox-sh"])
+SHELLS = frozenset(
+    ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "busybox-sh"]
+)
 
 _INLINE = {
     "python": "c", "pypy": "c", "ipython": "c", "perl": "e E", "ruby": "e", "node": "e p eval print", "nodejs": "e p eval",
@@ -59,6 +61,10 @@ def interpreter(call: Call) -> None:
         call.opaque(f"{call.name} runs code given on the command line")
         _look_into(call, " ".join(word.text for word in call.args))
         return
+    if call.name in ("deno", "bun") and options.texts[:1] == ["run"]:
+        options.operands = [word for word in options.operands[1:] if not word.text.startswith("-")]
+    if call.name == "deno" and options.texts[:1] == ["eval"]:
+        call.opaque("deno runs code given on the command line")
     module = options.all("m") if call.name in ("python", "pypy") else []
     if module:
         call.reading.run([module[0], *options.operands], call.simple) if module[0].text in _MODULES else None
@@ -90,9 +96,9 @@ def _script(call: Call, operands: list[Word]) -> None:
         call.opaque("which script runs is only known when it runs")
     if re.match(r"(https?|ftp|data):", script.text):
         call.opaque(f"{call.name} runs a program from the network")
-    cwd = call.reading.cwd if call.simple.cwd is None else call.simple.cwd
-    if any(paths.is_temporary(form) for form in paths.resolve(script.text, cwd).forms):
-        call.opaque("it runs a script below a temporary directory")
+    call.reading.run_file(script, call.simple)
+    if script.text.rsplit("/", 1)[-1] in ("artisan", "manage.py", "console", "rails", "rake", "ace", "craft"):
+        packages.tasks(call, [word.text for word in operands[1:]])
     call.touch([w for w in operands if not w.text.startswith("-") and "://" not in w.text], Access.READ)
 
 
@@ -148,6 +154,9 @@ def powershell(call: Call) -> None:
             return
         if re.match(r"-f(ile)?$", lowered):
             _script(call, list(call.args[at + 1 :]))
+            return
+        if not text.startswith("-"):
+            call.shell(" ".join(texts[at:]))
             return
     if call.piped or call.simple.stdin is not None:
         call.opaque("powershell runs a program read from its input")

@@ -27,9 +27,9 @@ def curl(call: Call) -> None:
     for sent in options.all("d", "data", "data-binary", "data-ascii", "data-urlencode", "json", "F", "form"):
         _sent(call, sent)
     call.touch(options.all("T", "upload-file", "K", "config", "E", "cert", "key", "cacert"), Access.READ)
-    call.touch(options.all("o", "output", "c", "cookie-jar", "D", "dump-header", "output-dir"), Access.WRITE)
-    if options.has("O", "remote-name"):
-        call.touch([Word("./downloaded")], Access.WRITE)
+    call.make(options.all("o", "output", "c", "cookie-jar", "D", "dump-header", "output-dir"))
+    if options.has("O", "remote-name", "J", "remote-name-all"):
+        call.make(_named_by(url) for url in options.operands)
     _upstream(call)
 
 
@@ -43,8 +43,8 @@ def wget(call: Call) -> None:
         _url(call, url)
     call.touch(options.all("post-file", "body-file", "i", "input-file"), Access.READ)
     written = options.all("O", "output-document", "P", "directory-prefix", "o", "output-file", "a")
-    call.touch(
-        [w for w in written if w.text != "-"] or ([] if written else [Word("./downloaded")]), Access.WRITE
+    call.make(
+        [w for w in written if w.text != "-"] or [_named_by(url) for url in options.operands if not written]
     )
     if any(re.search(r"use_askpass|post_file", word.text) for word in options.all("e", "execute")):
         call.opaque("wget is told to run or send something")
@@ -109,6 +109,11 @@ def _machine(call: Call, word: Word) -> None:
     name = word.text.rpartition("@")[2]
     call.facts.name(re.sub(r"^\w+://", "", name).partition("/")[0])
     call.reading.host(name)
+
+
+def _named_by(url: Word) -> Word:
+    """The file that a download without a name goes into."""
+    return Word(url.text.partition("?")[0].rstrip("/").rpartition("/")[2] or "index.html", url.known)
 
 
 def _url(call: Call, word: Word) -> None:

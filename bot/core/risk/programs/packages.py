@@ -10,10 +10,37 @@ _URL = re.compile(
     r"(https?|ftp|git|ssh|file|github|gitlab|bitbucket|gist)(\+\w+)?:|git@|git\+|.*#egg=", re.IGNORECASE
 )
 _PUBLISH = frozenset(
-    ["publish", "push", "yank", "unpublish", "deprecate", "upload", "owner", "access", "dist-tag", "release", "unyank"]
+    [
+        "publish",
+        "push",
+        "yank",
+        "unpublish",
+        "deprecate",
+        "upload",
+        "owner",
+        "access",
+        "dist-tag",
+        "release",
+        "unyank",
+    ]
 )
 _INSTALL = frozenset(["install", "i", "add", "ci", "update", "upgrade", "get", "fetch", "exec", "x", "dlx", "run", "create", "init", "download", "wheel", "tool", "inject", "localinstall", "reinstall"])  # fmt: skip
-_REMOVE = frozenset(["remove", "purge", "autoremove", "uninstall", "erase", "rm", "-R", "-Rs", "-Rns", "del", "unmerge", "cask"])
+_REMOVE = frozenset(
+    [
+        "remove",
+        "purge",
+        "autoremove",
+        "uninstall",
+        "erase",
+        "rm",
+        "-R",
+        "-Rs",
+        "-Rns",
+        "del",
+        "unmerge",
+        "cask",
+    ]
+)
 _TASKS = re.compile(r"(?:.*[:_-])?(deploy|publish|release|rollback|promote)(?:[:_-].*)?", re.IGNORECASE)
 _DESTROY_TASKS = re.compile(
     r"db:(drop|reset|purge|migrate:reset|schema:load|truncate\w*|wipe)(:.*)?|migrate:(fresh|reset|refresh)|"
@@ -44,14 +71,32 @@ def manager(call: Call) -> None:
     if call.name in _SYSTEM_MANAGERS:
         _system_packages(call, words)
     if verb in ("run", "run-script", "exec", "task") or call.name in ("yarn", "pnpm", "bun"):
-        _tasks(call, words)
+        tasks(call, words)
     call.touch(options.all("prefix", "target", "t"), Access.WRITE)
 
 
 _SKIPPED = frozenset({"cask", "tool", "nuget", "global", "pip", "package"})
 _RUNNERS = frozenset({"npx", "bunx", "pipx", "uvx"})
 _SYSTEM_MANAGERS = frozenset(
-    ["apt", "apt-get", "aptitude", "yum", "dnf", "zypper", "pacman", "apk", "brew", "snap", "flatpak", "port", "emerge", "choco", "winget", "scoop", "nix-env"]
+    [
+        "apt",
+        "apt-get",
+        "aptitude",
+        "yum",
+        "dnf",
+        "zypper",
+        "pacman",
+        "apk",
+        "brew",
+        "snap",
+        "flatpak",
+        "port",
+        "emerge",
+        "choco",
+        "winget",
+        "scoop",
+        "nix-env",
+    ]
 )
 
 
@@ -81,7 +126,7 @@ def run_package(call: Call) -> None:
 def build(call: Call) -> None:
     """`make`, `just`, `task`, `rake`, `rails`, `artisan` …: tasks by name."""
     options = call.options("C f j I o W directory file jobs")
-    _tasks(call, options.texts)
+    tasks(call, options.texts)
     call.touch([*options.all("C", "directory", "f", "file")], Access.READ)
     for word in options.operands:
         name, equals, value = word.text.partition("=")
@@ -92,7 +137,8 @@ def build(call: Call) -> None:
             call.opaque("a build variable changes which programs run")
 
 
-def _tasks(call: Call, words: list[str]) -> None:
+def tasks(call: Call, words: list[str]) -> None:
+    """Note tasks whose names say that they deploy or destroy."""
     for word in words:
         if _DESTROY_TASKS.fullmatch(word):
             call.signal(Signal.DESTRUCTIVE, f"{call.name} {word} destroys what is there")

@@ -7,7 +7,115 @@ from bot.core.risk.reading import Call, Handler, looks_like_path
 from bot.core.risk.shell import Word
 
 READERS = frozenset(
-    ["ls", "dir", "cat", "bat", "grep", "egrep", "fgrep", "zgrep", "rg", "ag", "ack", "head", "tail", "less", "more", "most", "stat", "file", "wc", "du", "df", "tree", "nl", "tac", "rev", "cut", "paste", "join", "comm", "sort", "uniq", "diff", "cmp", "sdiff", "colordiff", "xxd", "od", "hexdump", "hd", "strings", "md5sum", "md5", "sha1sum", "sha224sum", "sha256sum", "sha384sum", "sha512sum", "shasum", "cksum", "sum", "b2sum", "realpath", "readlink", "basename", "dirname", "test", "[", "which", "whereis", "find", "fd", "fdfind", "locate", "column", "fold", "fmt", "expand", "unexpand", "tr", "jq", "yq", "xq", "zcat", "bzcat", "xzcat", "zless", "namei", "lsof", "getfacl", "getfattr", "lsattr", "ldd", "nm", "objdump", "readelf", "size", "exa", "eza", "lsd", "look", "tsort", "zdiff", "type", "exiftool", "identify", "cloc", "tokei", "scc", "pdftotext", "xmllint", "base64", "base32", "iconv", "dos2unix", "view", "get-content", "get-childitem"]
+    [
+        "ls",
+        "dir",
+        "cat",
+        "bat",
+        "grep",
+        "egrep",
+        "fgrep",
+        "zgrep",
+        "rg",
+        "ag",
+        "ack",
+        "head",
+        "tail",
+        "less",
+        "more",
+        "most",
+        "stat",
+        "file",
+        "wc",
+        "du",
+        "df",
+        "tree",
+        "nl",
+        "tac",
+        "rev",
+        "cut",
+        "paste",
+        "join",
+        "comm",
+        "sort",
+        "uniq",
+        "diff",
+        "cmp",
+        "sdiff",
+        "colordiff",
+        "xxd",
+        "od",
+        "hexdump",
+        "hd",
+        "strings",
+        "md5sum",
+        "md5",
+        "sha1sum",
+        "sha224sum",
+        "sha256sum",
+        "sha384sum",
+        "sha512sum",
+        "shasum",
+        "cksum",
+        "sum",
+        "b2sum",
+        "realpath",
+        "readlink",
+        "basename",
+        "dirname",
+        "test",
+        "[",
+        "which",
+        "whereis",
+        "find",
+        "fd",
+        "fdfind",
+        "locate",
+        "column",
+        "fold",
+        "fmt",
+        "expand",
+        "unexpand",
+        "tr",
+        "jq",
+        "yq",
+        "xq",
+        "zcat",
+        "bzcat",
+        "xzcat",
+        "zless",
+        "namei",
+        "lsof",
+        "getfacl",
+        "getfattr",
+        "lsattr",
+        "ldd",
+        "nm",
+        "objdump",
+        "readelf",
+        "size",
+        "exa",
+        "eza",
+        "lsd",
+        "look",
+        "tsort",
+        "zdiff",
+        "type",
+        "exiftool",
+        "identify",
+        "cloc",
+        "tokei",
+        "scc",
+        "pdftotext",
+        "xmllint",
+        "base64",
+        "base32",
+        "iconv",
+        "dos2unix",
+        "view",
+        "get-content",
+        "get-childitem",
+    ]
 )
 
 
@@ -98,13 +206,13 @@ def _find_runs(call: Call, roots: list[Word], texts: list[str], start: int) -> i
         if word.text == "{}":
             inner.extend(found)
         elif "{}" in word.text:
-            inner.append(Word(word.text.replace("{}", "$FOUND"), known=False))
+            inner.append(Word(word.text, known=False))
         else:
             inner.append(word)
     if inner and inner[0].text.rsplit("/", 1)[-1] in ("rm", "unlink", "rmdir", "shred"):
         call.signal(Signal.DESTRUCTIVE, "find deletes everything it finds")
         call.touch(roots, Access.DELETE, recursive=True)
-    call.inner(inner)
+    call.inner_many(inner)
     return end + 1
 
 
@@ -116,7 +224,7 @@ def find_quick(call: Call) -> None:
             rest = call.args[at + 1 :]
             if rest and rest[0].text.rsplit("/", 1)[-1] in ("rm", "unlink", "rmdir", "shred"):
                 call.signal(Signal.DESTRUCTIVE, "fd deletes everything it finds")
-            call.inner([*rest, Word("$FOUND", known=False)])
+            call.inner_many([*rest, Word("$FOUND", known=False)])
             return
     call.touch(call.options("e t d E S c j").operands[1:], Access.READ, recursive=True)
 

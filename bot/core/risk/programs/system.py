@@ -7,7 +7,107 @@ from bot.core.risk.reading import Call, Handler, unknown_program
 from bot.core.risk.shell import Word
 
 DANGEROUS = frozenset(
-    ["kill", "pkill", "killall", "killall5", "skill", "snice", "mount", "umount", "iptables", "ip6tables", "nft", "ufw", "firewall-cmd", "useradd", "adduser", "usermod", "userdel", "deluser", "groupadd", "addgroup", "groupmod", "groupdel", "delgroup", "passwd", "chpasswd", "vipw", "vigr", "visudo", "gpasswd", "newusers", "mkfs", "mke2fs", "mkswap", "fdisk", "sfdisk", "cfdisk", "gdisk", "sgdisk", "parted", "wipefs", "blkdiscard", "hdparm", "cryptsetup", "lvremove", "vgremove", "pvremove", "lvreduce", "zpool", "zfs", "mdadm", "swapoff", "swapon", "insmod", "rmmod", "modprobe", "sysctl", "setenforce", "shutdown", "reboot", "halt", "poweroff", "init", "telinit", "crontab", "at", "batch", "chsh", "setcap", "losetup", "fsck", "debugfs", "resize2fs", "tune2fs", "format", "diskpart", "reg", "bcdedit", "vssadmin", "schtasks", "ip", "route", "ifconfig", "dpkg", "rpm", "update-grub", "grub-install", "efibootmgr", "stop-computer", "restart-computer", "taskkill", "stop-process", "net", "sc", "diskutil", "csrutil", "spctl", "nvram", "dscl", "launchctl"]
+    [
+        "kill",
+        "pkill",
+        "killall",
+        "killall5",
+        "skill",
+        "snice",
+        "mount",
+        "umount",
+        "iptables",
+        "ip6tables",
+        "nft",
+        "ufw",
+        "firewall-cmd",
+        "useradd",
+        "adduser",
+        "usermod",
+        "userdel",
+        "deluser",
+        "groupadd",
+        "addgroup",
+        "groupmod",
+        "groupdel",
+        "delgroup",
+        "passwd",
+        "chpasswd",
+        "vipw",
+        "vigr",
+        "visudo",
+        "gpasswd",
+        "newusers",
+        "mkfs",
+        "mke2fs",
+        "mkswap",
+        "fdisk",
+        "sfdisk",
+        "cfdisk",
+        "gdisk",
+        "sgdisk",
+        "parted",
+        "wipefs",
+        "blkdiscard",
+        "hdparm",
+        "cryptsetup",
+        "lvremove",
+        "vgremove",
+        "pvremove",
+        "lvreduce",
+        "zpool",
+        "zfs",
+        "mdadm",
+        "swapoff",
+        "swapon",
+        "insmod",
+        "rmmod",
+        "modprobe",
+        "sysctl",
+        "setenforce",
+        "shutdown",
+        "reboot",
+        "halt",
+        "poweroff",
+        "init",
+        "telinit",
+        "crontab",
+        "at",
+        "batch",
+        "chsh",
+        "setcap",
+        "losetup",
+        "fsck",
+        "debugfs",
+        "resize2fs",
+        "tune2fs",
+        "format",
+        "diskpart",
+        "reg",
+        "bcdedit",
+        "vssadmin",
+        "schtasks",
+        "ip",
+        "route",
+        "ifconfig",
+        "dpkg",
+        "rpm",
+        "update-grub",
+        "grub-install",
+        "efibootmgr",
+        "stop-computer",
+        "restart-computer",
+        "taskkill",
+        "stop-process",
+        "net",
+        "sc",
+        "diskutil",
+        "csrutil",
+        "spctl",
+        "nvram",
+        "dscl",
+        "launchctl",
+    ]
 )
 
 _HARMLESS = {
@@ -72,6 +172,15 @@ def schedule(call: Call) -> None:
         call.touch([w for w in options.operands if w.text != "-"], Access.READ)
 
 
+def run_later(call: Call) -> None:
+    """`at` and `batch` run their input at another time."""
+    text = call.input_text
+    if text is not None:
+        call.shell(text)
+    elif call.piped or call.input_redirected or call.options("f q t").has("f"):
+        call.opaque(f"{call.name} runs a program that cannot be read here")
+
+
 def run_level(call: Call) -> None:
     """`init 0` and `init 6` stop the machine."""
     if any(word.text in ("0", "6") for word in call.args):
@@ -91,7 +200,9 @@ def disks(call: Call) -> None:
 def mount(call: Call) -> None:
     """`mount` and `umount`: the mount point is written."""
     operands = call.options("t o O L U").operands
-    call.touch([w for w in operands if w.text.startswith(("/", "~", "."))], Access.WRITE)
+    *sources, point = [w for w in operands if w.text.startswith(("/", "~", "."))] or [Word("")]
+    call.touch(sources, Access.READ)
+    call.touch([point], Access.WRITE)
 
 
 def service_manager(call: Call) -> None:
@@ -154,7 +265,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(["iptables", "ip6tables", "nft", "ufw", "firewall-cmd", "pfctl", "ebtables"], firewall),
     **dict.fromkeys(["useradd", "adduser", "usermod", "passwd", "chpasswd", "visudo", "vipw", "vigr", "gpasswd", "groupadd", "addgroup"], accounts),
     **dict.fromkeys(["userdel", "deluser", "groupdel", "delgroup"], remove_account),
-    "crontab": schedule, "init": run_level, "telinit": run_level,
+    "crontab": schedule, "at": run_later, "batch": run_later, "init": run_level, "telinit": run_level,
     **dict.fromkeys(["fdisk", "sfdisk", "cfdisk", "gdisk", "sgdisk", "parted", "cryptsetup", "zpool", "zfs", "mdadm", "diskutil", "hdparm"], disks),
     "mount": mount, "umount": mount, "systemctl": service_manager,
     **dict.fromkeys(["service", "rc-service", "supervisorctl", "pm2", "svc", "sv", "brew-services", "launchctl", "nginx", "apachectl"], service),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from bot.core.risk.facts import Signal
 from bot.core.risk.options import Options
 from bot.core.risk.programs import cloud, packages
-from bot.core.risk.reading import Call, Handler
+from bot.core.risk.programs.interpreters import SHELLS
+from bot.core.risk.reading import Call, Handler, program_name
 from bot.core.risk.shell import Word
 
 
@@ -47,17 +48,17 @@ _WRAPPERS = {
     "aws-vault": Wrapper("d duration region", 2), "envdir": Wrapper("", 1), "envchain": Wrapper("", 1),
     "doppler": Wrapper("p c project config", 1), "chamber": Wrapper("", 2), "infisical": Wrapper("env path", 1),
     "mise": Wrapper("C", 1), "asdf": Wrapper("", 1), "hyperfine": Wrapper("w r m M"),
-    "ssh-agent": Wrapper("a t"), "winpty": Wrapper(), "start": Wrapper(), "parallel": Wrapper("j a S N n L colsep delay jobs"),
+    "ssh-agent": Wrapper("a t"), "winpty": Wrapper(), "start": Wrapper(), "wsl": Wrapper("d u e"), 
     "entr": Wrapper(), "nodemon": Wrapper("w e x"), "cross-env": Wrapper(), "dumb-init": Wrapper(), "tini": Wrapper(),
     "noglob": Wrapper(), "nocorrect": Wrapper(), "sem": Wrapper("j"),
-    "nix-shell": Wrapper("p I A", 0, shell="run command"), "vagrant": Wrapper("", 2, shell="c command"),
-    "tmux": Wrapper("t s n c L S f", 1), "screen": Wrapper("S t c p X"), 
+    "nix-shell": Wrapper("p I A", 0, shell="run command"), 
+     "screen": Wrapper("S t c p X"), 
 }  # fmt: skip
 
 _RUNS_AFTER = {
     "poetry": ("run",), "pipenv": ("run",), "uv": ("run",), "pdm": ("run",), "hatch": ("run",), "rye": ("run",),
     "bundle": ("exec",), "npm": ("exec", "x"), "pnpm": ("exec", "dlx"), "yarn": ("exec", "dlx"), "conda": ("run",),
-    "mamba": ("run",), "bun": ("x",), "pipx": ("run",), "lxc": ("exec",), "multipass": ("exec",), "wsl": ("-e", "--exec", "--"),
+    "mamba": ("run",), "bun": ("x",), "pipx": ("run",), "lxc": ("exec",), "multipass": ("exec",),
     "apptainer": ("exec",), "singularity": ("exec",), "devcontainer": ("exec",), "crictl": ("exec",), "distrobox": ("enter",),
     "heroku": ("run",), "flyctl": ("ssh",), "nix": ("develop", "shell", "run"),
 }  # fmt: skip
@@ -103,7 +104,45 @@ def _run(call: Call, spec: Wrapper, options: Options, rest: list[Word]) -> None:
 
 
 _PLAIN_FLAGS = frozenset(
-    ["n", "E", "H", "S", "b", "i", "k", "l", "s", "A", "B", "K", "P", "V", "v", "p", "f", "q", "x", "c", "d", "preserve-env", "non-interactive", "login", "stdin", "foreground", "preserve-status", "fork", "wait", "verbose", "close", "pty", "scope", "quiet", "help", "version", "user"]
+    [
+        "n",
+        "E",
+        "H",
+        "S",
+        "b",
+        "i",
+        "k",
+        "l",
+        "s",
+        "A",
+        "B",
+        "K",
+        "P",
+        "V",
+        "v",
+        "p",
+        "f",
+        "q",
+        "x",
+        "c",
+        "d",
+        "preserve-env",
+        "non-interactive",
+        "login",
+        "stdin",
+        "foreground",
+        "preserve-status",
+        "fork",
+        "wait",
+        "verbose",
+        "close",
+        "pty",
+        "scope",
+        "quiet",
+        "help",
+        "version",
+        "user",
+    ]
 )
 """Flags of wrappers that take no value."""
 
@@ -130,20 +169,43 @@ def environment(call: Call) -> None:
 
 
 def from_input(call: Call) -> None:
-    """`xargs PROGRAM …`: more arguments come at run time."""
-    options = call.options(
-        "I i n L P s E d a max-args max-procs delimiter arg-file replace max-lines", stop=True
-    )
-    if not options.operands:
+    """`xargs PROGRAM …`, `parallel PROGRAM … ::: …`: more arguments come at run time."""
+    options = call.options(_XARGS_VALUED, stop=True)
+    words = list(options.operands)
+    marker = next((n for n, word in enumerate(words) if word.text.startswith(":::")), len(words))
+    given = words[marker + 1 :] or [Word("$INPUT", known=False)]
+    words = words[:marker]
+    if not words:
+        if call.name == "parallel":
+            call.opaque("parallel runs commands read from its input")
         return
-    program = options.texts[0].rsplit("/", 1)[-1]
-    if program in ("rm", "unlink", "shred", "rmdir", "del"):
-        call.signal(Signal.DESTRUCTIVE, f"xargs {program} deletes whatever it is given")
-    if program in ("sh", "bash", "zsh", "dash", "ksh") and "-c" not in options.texts:
-        call.opaque("xargs hands a shell what to run")
-    marker = next(iter([w.text for w in options.all("I", "replace")]), "{}")
-    inner = [Word(w.text, known=False) if marker in w.text else w for w in options.operands]
-    call.inner([*inner, Word("$INPUT", known=False)])
+    if program_name(words[0].text) in SHELLS and not any("c" in w.text for w in words[1:2]):
+        call.opaque(f"{call.name} hands a shell what to run")
+    if program_name(words[0].text) in ("rm", "unlink", "shred", "rmdir", "del"):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes whatever it is given")
+    placeholder = next(iter([w.text for w in options.all("I", "replace")]), "{}")
+    inner = [Word(w.text, known=False) if placeholder in w.text else w for w in words]
+    call.inner_many([*inner, *given])
+
+
+_XARGS_VALUED = "I n L P s E d a j S N max-args max-procs delimiter arg-file max-lines jobs colsep delay"
+
+
+def terminal(call: Call) -> None:
+    """`tmux new-session … 'TEXT'`, `tmux send-keys 'TEXT'`."""
+    options = call.options("t s n c L S f x y e F")
+    for word in options.operands[1:]:
+        call.shell(word.text)
+
+
+def on_device(call: Call) -> None:
+    """`adb shell TEXT`, `vagrant ssh -c TEXT`."""
+    options = call.options("s t c command")
+    for text in options.all("c", "command"):
+        call.shell(text.text)
+    if call.name == "adb" and options.texts[:1] == ["shell"]:
+        call.shell(" ".join(options.texts[1:]))
+    cloud.machines(call)
 
 
 def tool_runner(call: Call) -> None:
@@ -189,4 +251,8 @@ HANDLERS: dict[str, Handler] = {
     **_with_base(),
     "env": environment,
     "xargs": from_input,
+    "parallel": from_input,
+    "tmux": terminal,
+    "adb": on_device,
+    "vagrant": on_device,
 }
