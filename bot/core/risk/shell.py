@@ -61,6 +61,7 @@ _ANSI_LETTERS = {
     "v": "\v",
 }
 _IFS = re.compile(r"\$(?:IFS\b|\{IFS[^}]*\})(?:\$\d)?")
+_DRIVE_PATH = re.compile(r"""(?<![\w\\])[A-Za-z]:\\[^\s"';|&<>]*""")
 _SPLIT = "\ue000"
 """Stands for a space of a variable's value until words are split; shells give it no meaning."""
 
@@ -121,7 +122,9 @@ def parse(text: str) -> Script:
     if _PLAIN.fullmatch(text) and not _special(words := text.split()):
         return Script([Simple([Word(word) for word in words])])
     # The grammar loses its way after `$IFS` inside a word; all it ever means is a space.
-    source = _IFS.sub(" ", text).encode("utf-8", "surrogatepass")
+    # A Windows path's backslashes would be taken for escapes.
+    plain = _DRIVE_PATH.sub(lambda found: found[0].replace("\\", "/"), _IFS.sub(" ", text))
+    source = plain.encode("utf-8", "surrogatepass")
     if len(source) > LONGEST:
         return Script(faults=["it is too long to be read"])
     reader = _Reader(source)
