@@ -15,15 +15,16 @@ import httpx
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from bot.demo import headless, shop
-from bot.demo.children import DemoError, first, while_alive
+from bot.demo.children import both, while_alive
 from bot.demo.reviewer import DANA, PRIYA, RAFAEL, SAM, SUKI, Card, Reviewer
 from bot.demo.stage import Stage, directory, stage
 
 PICTURES = Path(__file__).parent / "pictures"
 DESK = {"width": 1180, "height": 820}
-PHONE = {"width": 390, "height": 844}
+TALL = {"width": 1060, "height": 1800}
+PHONE = {"width": 430, "height": 932}
 MARGIN = 24
-"""CSS pixels of the page around a card or a form."""
+"""CSS pixels of the page around a form."""
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -50,9 +51,8 @@ class Camera:
         )
         try:
             page = await context.new_page()
-            place = f"#/archives/C0APPROVE/p{card.ts.replace('.', '')}"
-            await page.goto(f"{self._page}/?as={as_user}&theme={theme}{place}")
-            await expect(shown(page, card)).to_be_visible()
+            await page.goto(f"{self._page}/?as={as_user}&theme={theme}#/archives/C0APPROVE")
+            await shown(page, card).scroll_into_view_if_needed()
             await page.evaluate("document.fonts.ready")
             yield page
         finally:
@@ -60,8 +60,8 @@ class Camera:
 
     async def card(self, name: str, as_user: str, card: Card, theme: str = "light") -> None:
         """A picture of the card alone."""
-        async with self.looking(as_user, card, theme=theme, window={**DESK, "height": 1800}) as page:
-            await around(page, shown(page, card), name)
+        async with self.looking(as_user, card, theme=theme, window=TALL) as page:
+            await around(page, shown(page, card), name, margin=6)
 
     async def window(self, name: str, as_user: str, card: Card, theme: str = "light") -> None:
         """A picture of the whole workspace."""
@@ -70,7 +70,7 @@ class Camera:
 
     async def form(self, name: str, as_user: str, card: Card, button: str, **texts: str) -> None:
         """A picture of the form behind a button, with some fields filled in; it is closed unsent."""
-        async with self.looking(as_user, card, window={**DESK, "height": 1100}) as page:
+        async with self.looking(as_user, card) as page:
             await shown(page, card).get_by_role("button", name=button).click()
             modal = page.get_by_test_id("modal")
             for label, text in texts.items():
@@ -86,17 +86,18 @@ def shown(page: Page, card: Card) -> Locator:
     return page.locator(f"[data-message-ts='{card.ts}']").first
 
 
-async def around(page: Page, what: Locator, name: str) -> None:
+async def around(page: Page, what: Locator, name: str, margin: int = MARGIN) -> None:
     """Save a part of the page with a little of what surrounds it."""
     box = await what.bounding_box()
     size = page.viewport_size
     if box is None or size is None:
         raise RuntimeError(f"{name}: nothing to take a picture of")
-    left, top = max(0, box["x"] - MARGIN), max(0, box["y"] - MARGIN)
-    right = min(size["width"], box["x"] + box["width"] + MARGIN)
-    bottom = min(size["height"], box["y"] + box["height"] + MARGIN)
+    left, top = max(0, box["x"] - margin), max(0, box["y"] - margin)
+    right = min(size["width"], box["x"] + box["width"] + margin)
+    bottom = min(size["height"], box["y"] + box["height"] + margin)
     await page.screenshot(
         path=PICTURES / f"{name}.png",
+        animations="disabled",
         clip={"x": left, "y": top, "width": right - left, "height": bottom - top},
     )
     print(f"docs/pictures/{name}.png", flush=True)
@@ -104,7 +105,7 @@ async def around(page: Page, what: Locator, name: str) -> None:
 
 async def save(page: Page, name: str) -> None:
     """Save what the window shows."""
-    await page.screenshot(path=PICTURES / f"{name}.png")
+    await page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
     print(f"docs/pictures/{name}.png", flush=True)
 
 
@@ -159,12 +160,9 @@ async def one_round(ready: Stage) -> None:
     shop.stock(ready.shop, 1)
     agent = await ready.start_agent()
     try:
-        async with asyncio.TaskGroup() as group, chromium() as browser:
-            group.create_task(agent.tell(lambda line: print(f"  {line}", flush=True)))
-            await take(ready, browser)
+        async with chromium() as browser:
+            await both(agent.tell(lambda line: print(f"  {line}", flush=True)), take(ready, browser))
         await agent.finished()
-    except* DemoError as problems:
-        raise first(problems) from None
     finally:
         await agent.stop()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.demo import headless as played
 from bot.demo import shop, words
-from bot.demo.children import DemoError, first, while_alive
+from bot.demo.children import DemoError, both, while_alive
 from bot.demo.stage import Stage, directory, stage
 from bot.demo.words import say
 
@@ -88,12 +88,7 @@ async def _show(ready: Stage, open_browser: bool) -> int:
 
 
 async def _check(ready: Stage) -> int:
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_round(ready, 1))
-            group.create_task(played.review(ready.page))
-    except* DemoError as problems:
-        raise first(problems) from None
+    await both(_round(ready, 1), played.review(ready.page))
     found = await played.findings(ready)
     say("\nWhat the round left behind:")
     for finding in found:

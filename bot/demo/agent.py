@@ -52,7 +52,7 @@ def write_file(path: str, content: str, overwrite: bool) -> None:
     params_schema={
         "properties": {
             "key": {"const": "max_connections"},
-            "new_value": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "1 to 1000"},
+            "new_value": {"type": "integer", "minimum": 1, "description": "at least 1"},
         }
     },
     output=lambda value: {"new_value": value},
@@ -69,16 +69,21 @@ def change_setting(key: str, old_value: int, new_value: int) -> int:
 def dry_run(query: str, database: str) -> str:
     with closing(sqlite3.connect(SHOP / database)) as real, closing(sqlite3.connect(":memory:")) as copy:
         real.backup(copy)
-        before = _schema(copy)
+        before = _tables(copy)
         copy.executescript(query)
-        return "\n".join(difflib.unified_diff(before, _schema(copy), "before", "after", lineterm="", n=1))
+        compared = difflib.ndiff(before, _tables(copy))
+        return "\n".join(line for line in compared if not line.startswith("?"))
 
 
-def _schema(connection: sqlite3.Connection) -> list[str]:
-    query = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name"
-    tables = connection.execute(query).fetchall()
-    rows = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name, _ in tables}
-    return [f"{sql}  -- {rows[name]} rows" for name, sql in tables]
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    """One line for each table, such as `orders (id, item, price): 3 rows`."""
+    tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    found = []
+    for (name,) in tables.fetchall():
+        columns = [column for _, column, *_ in connection.execute(f'PRAGMA table_info("{name}")')]
+        (rows,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()
+        found.append(f"{name} ({', '.join(columns)}): {rows} rows")
+    return found
 
 
 @client.requires_approval(
@@ -127,7 +132,7 @@ def announce_the_shop() -> str:
 
 def raise_the_limit() -> str:
     old_value = json.loads(SETTINGS.read_text("utf-8"))["max_connections"]
-    asked = 500
+    asked = max(500, 5 * old_value)
     got = change_setting("max_connections", old_value, asked)
     return f"max_connections is {got}" + ("" if got == asked else f", not the {asked} I asked for")
 
@@ -173,8 +178,11 @@ def main() -> None:
         except keyturn.NotApproved as refused:
             # A no is an answer: the reason says what would be acceptable, and the work goes on.
             print(f"    left alone: {refused}", flush=True)
-        except keyturn.ClaimRefused as unused:
-            print(f"    not run: {unused}", flush=True)
+        except (keyturn.ClaimRefused, keyturn.ModificationMismatch) as unusable:
+            print(f"    not run: {unusable}", flush=True)
+        except (OSError, sqlite3.Error, subprocess.CalledProcessError) as failure:
+            # It ran and failed; Keyturn was told so, and the card says it.
+            print(f"    failed: {failure}", flush=True)
     client.end_session(EVENING, summary=f"{done} of {len(WORK)} steps done")
     client.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 START_SECONDS = 60.0
 """How long a part may take to be ready; seconds on a slow machine, about one on a fast one."""
@@ -148,6 +149,20 @@ class Child:
         return "".join(f"\n  | {line}" for line in lines) or " It said nothing."
 
 
+async def both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Two pieces of work side by side.
+
+    Raises:
+        DemoError: one of them failed; the other was cancelled.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            first, second = group.create_task(one), group.create_task(other)
+        return first.result(), second.result()
+    except* DemoError as problems:
+        raise _first(problems) from None
+
+
 async def while_alive(children: Sequence[Child], work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, unless one of the children ends first.
 
@@ -162,10 +177,9 @@ async def while_alive(children: Sequence[Child], work: Coroutine[Any, Any, T]) -
                 watch.cancel()
         return result
     except* DemoError as problems:
-        raise first(problems) from None
+        raise _first(problems) from None
 
 
-def first(problems: BaseExceptionGroup[DemoError]) -> DemoError:
-    """The first problem of a group of them, however nested."""
+def _first(problems: BaseExceptionGroup[DemoError]) -> DemoError:
     found = problems.exceptions[0]
-    return first(found) if isinstance(found, BaseExceptionGroup) else found
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from bot.demo import shop
-from bot.demo.children import Child, environment
+from bot.demo.children import Child, both, environment
 
 AGENT = "shop-keeper"
 OWNER = "U0OWN0001"
@@ -98,9 +98,9 @@ async def stage(home: Path, port: int | None) -> AsyncIterator[Stage]:
     """
     own = {"KEYTURN_DATABASE_URL": f"sqlite:///{home / 'keyturn.db'}", "KEYTURN_KEY_DIR": str(home / "keys")}
     async with AsyncExitStack() as stack:
-        slack, page, sandbox = await _sandbox(stack, home, port)
+        (slack, page, sandbox), token = await both(_sandbox(stack, home, port), _credential(home, own))
         token_file = home / "agent-token"
-        _write_private(token_file, await _credential(home, own))
+        _write_private(token_file, token)
         server, keyturn = await _server(stack, home, {**own, **slack}, page)
         yield Stage(home, page, server, token_file, (sandbox, keyturn))
 
