@@ -7,7 +7,8 @@ that Slack enforces without documenting a number name their source beside them.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bot.sandbox.block_rules import BLOCKS, plain
+from bot.sandbox.block_rules import BLOCKS
+from bot.sandbox.element_rules import plain
 from bot.sandbox.schema import Problem, Rule, by_type, flag, record, string
 
 MESSAGE, MODAL, HOME = "message", "modal", "home"

@@ -164,10 +164,12 @@ class Page:
             self._sandbox.faults.clear()
         for rule in given.get("add", []):
             await self._sandbox.add_fault(**rule)
+        self._sandbox.workspace.changed()
         return {"ok": True, "faults": self._sandbox.faults.active()}
 
     async def _set_limits(self, given: Json) -> Json:
         self._sandbox.pace.enforced = bool(given["pace"])
+        self._sandbox.workspace.changed()
         return {"ok": True, "pace": self._sandbox.pace.enforced}
 
     async def _change_person(self, given: Json) -> Json:

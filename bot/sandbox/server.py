@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from aiohttp import ClientSession, web
@@ -58,39 +58,52 @@ async def running_sandbox(
         raise ValueError(f"The sandbox binds loopback only, not {host}: use 127.0.0.1.")
     if not isinstance(workspace, Workspace):
         workspace = load_workspace(workspace, clock)
-    app = web.Application(middlewares=[only_this_machine], client_max_size=MAX_UPLOAD_BYTES)
-    tasks = Tasks()
-    # The address is in every URL the sandbox hands out, so the port is taken before anything is built.
-    listener = _listen(host, port)
-    taken = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    async with ClientSession() as session:
-        sandbox = Sandbox(
-            f"http://{shown}:{taken}",
-            workspace,
-            session,
-            tasks,
-            transport=transport,
-            bot_url=bot_url,
-            signing_secret=signing_secret or secrets.token_hex(16),
-            pace=pace,
-            ack_seconds=ack_seconds,
-            event_retry_seconds=event_retry_seconds,
-        )
-        page = Page(sandbox)
-        app.add_routes(Wire(sandbox.services(), sandbox.faults, sandbox.traffic).routes())
-        app.add_routes([web.get("/socket", sandbox.sockets.serve), *page.routes()])
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.SockSite(runner, listener).start()
-            yield sandbox
-        finally:
-            page.closing.set()
-            sandbox.wake.bump()
-            await sandbox.sockets.close()
-            await tasks.stop()
-            await runner.cleanup()
+    # The address is in every URL the sandbox hands out, so the port is taken before anything is built.
+    with closing(_listen(host, port)) as listener:
+        async with ClientSession() as session, _owner() as tasks:
+            sandbox = Sandbox(
+                f"http://{shown}:{listener.getsockname()[1]}",
+                workspace,
+                session,
+                tasks,
+                transport=transport,
+                bot_url=bot_url,
+                signing_secret=signing_secret or secrets.token_hex(16),
+                pace=pace,
+                ack_seconds=ack_seconds,
+                event_retry_seconds=event_retry_seconds,
+            )
+            async with _served(sandbox, listener):
+                yield sandbox
+
+
+@asynccontextmanager
+async def _owner() -> AsyncIterator[Tasks]:
+    tasks = Tasks()
+    try:
+        yield tasks
+    finally:
+        await tasks.stop()
+
+
+@asynccontextmanager
+async def _served(sandbox: Sandbox, listener: socket.socket) -> AsyncIterator[None]:
+    app = web.Application(middlewares=[only_this_machine], client_max_size=MAX_UPLOAD_BYTES)
+    page = Page(sandbox)
+    app.add_routes(Wire(sandbox.services(), sandbox.faults, sandbox.traffic).routes())
+    app.add_routes([web.get("/socket", sandbox.sockets.serve), *page.routes()])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        # Streams end by themselves when told, so that the runner need not wait for them.
+        page.closing.set()
+        sandbox.wake.bump()
+        await sandbox.sockets.close()
+        await runner.cleanup()
 
 
 async def serve_sandbox(

@@ -224,6 +224,18 @@ async def test_another_host_than_loopback_is_refused() -> None:
             pass
 
 
+async def test_an_unknown_transport_is_refused_and_the_port_given_back() -> None:
+    with pytest.raises(ValueError, match="socket or http"):
+        async with running_sandbox(transport="pigeon"):
+            pass
+
+
+async def test_the_ipv6_loopback_serves_as_well() -> None:
+    async with running_sandbox(host="::1") as sandbox:
+        assert sandbox.url.startswith("http://[::1]:")
+        await client_of(sandbox).auth_test()
+
+
 async def test_the_page_and_its_parts_are_served(session: aiohttp.ClientSession) -> None:
     async with session.get("/") as response:
         page = await response.text()

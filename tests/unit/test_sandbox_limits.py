@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox.block_rules import BLOCKS, ELEMENTS
+from bot.sandbox.block_rules import BLOCKS
+from bot.sandbox.element_rules import ELEMENTS
 from bot.sandbox.limits import (
     HOME,
     MAX_MARKDOWN,
