@@ -6,12 +6,9 @@ ASGI application for `/slack/events`. Bolt never sees a body that Slack did not 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -23,6 +20,7 @@ from bot.services.outbox import Outbox
 from bot.services.reviews import Reviews
 from bot.slack import ids
 from bot.slack.clicks import Clicks
+from bot.slack.client import SlackAccess, quiet_logger, web_client
 from bot.slack.commands import Commands
 from bot.slack.directory import SlackDirectory
 from bot.slack.listeners import ANYTHING, Listeners
@@ -30,38 +28,9 @@ from bot.slack.queue import Queue
 from bot.slack.signed_http import SignedHttp, Verifier
 from bot.store import Store
 
+__all__ = ["SlackAccess", "SlackFace", "bolt_app", "web_client"]
+
 log = logging.getLogger(__name__)
-
-CALL_TIMEOUT = 10
-"""Seconds that one call of the Web API may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlackAccess:
-    """How to reach Slack, and how Slack's own deliveries are told from forgeries."""
-
-    bot_token: str
-    signing_secrets: Sequence[str] = ()
-    app_token: str | None = None
-    """Socket Mode when given."""
-    api_url: str = "https://slack.com/api/"
-
-    def __repr__(self) -> str:
-        return f"SlackAccess(api_url={self.api_url!r})"
-
-
-@asynccontextmanager
-async def web_client(access: SlackAccess) -> AsyncIterator[AsyncWebClient]:
-    """A client for Slack's Web API over kept connections. It repeats nothing: the outbox does that."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT)) as session:
-        yield AsyncWebClient(
-            token=access.bot_token,
-            base_url=access.api_url,
-            timeout=CALL_TIMEOUT,
-            session=session,
-            retry_handlers=[],
-            logger=_quiet("web"),
-        )
 
 
 class SlackFace:
@@ -109,7 +78,7 @@ class SlackFace:
         handler = AsyncSocketModeHandler(
             self.app,
             self._access.app_token,
-            logger=_quiet("socket"),
+            logger=quiet_logger("socket"),
             web_client=self._client,
             ping_interval=5,
         )
@@ -133,7 +102,7 @@ def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners) 
     app = AsyncApp(
         client=client,
         authorize=authorize,
-        logger=_quiet("bolt", logging.ERROR),
+        logger=quiet_logger("bolt", logging.ERROR),
         request_verification_enabled=False,
     )
     clicks = listeners.clicks
@@ -163,10 +132,3 @@ def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners) 
 async def _broken(error: Exception) -> BoltResponse:
     log.error("a listener broke", exc_info=error, extra={"event": "listener_broke"})
     return BoltResponse(status=500, body="")
-
-
-def _quiet(part: str, level: int = logging.WARNING) -> Any:
-    """A logger for Slack's libraries, which log whole bodies below this level."""
-    logger = logging.getLogger(f"{__name__}.{part}")
-    logger.setLevel(level)
-    return logger

@@ -8,8 +8,6 @@ back as an `Answer`, so that the same words fit a form, a private message and a 
 import asyncio
 from dataclasses import dataclass, field
 
-import aiohttp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.errors import InvalidFields, OtherWorkspace, ReviewRefused, Unavailable, UnknownRequest
@@ -18,6 +16,7 @@ from bot.services.directory import Directory
 from bot.services.reviews import Click, Reviews
 from bot.slack import answers, ids
 from bot.slack.card import approval_opens_form
+from bot.slack.client import TROUBLE
 from bot.slack.details import details, page_of
 from bot.slack.forms import (
     approve_form,
@@ -35,8 +34,6 @@ from bot.store import Store
 
 QUICK = 0.7
 """Seconds that a form waits for the check of its reader before it opens without."""
-
-_SLACK_TROUBLE = (SlackClientError, aiohttp.ClientError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ class Clicks:
             return request
         try:
             await self._client.views_open(trigger_id=by.trigger_id, view=details(request))
-        except _SLACK_TROUBLE:
+        except TROUBLE:
             return Answer(answers.NOT_OPENED, request_id=request.id)
         return DONE
 
@@ -107,7 +104,7 @@ class Clicks:
         view = details(request, page_of(by.block_id))
         try:
             await self._client.views_update(view_id=by.view_id, hash=by.view_hash, view=view)
-        except _SLACK_TROUBLE:
+        except TROUBLE:
             return Answer(answers.NOT_OPENED, request_id=request.id)
         return DONE
 
@@ -182,7 +179,7 @@ class Clicks:
                 refused = await check
                 view = form if refused is None else refused.view()
                 await self._client.views_update(view_id=opened["view"]["id"], view=view)
-            except _SLACK_TROUBLE:
+            except TROUBLE:
                 return Answer(answers.NOT_OPENED, request_id=click.request_id)
             return refused or DONE
 
@@ -196,7 +193,7 @@ class Clicks:
     async def _opened(self, by: Interaction, form: Block) -> Answer:
         try:
             await self._client.views_open(trigger_id=by.trigger_id, view=form)
-        except _SLACK_TROUBLE:
+        except TROUBLE:
             request_id = None if by.reference is None else by.reference.request_id
             return Answer(answers.NOT_OPENED, request_id=request_id)
         return DONE

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core import authority
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify
 from bot.core.models import ApprovalRequest, Person, SlackId
+from bot.slack.client import TROUBLE, error_code
 
 FRESH = timedelta(seconds=60)
 BUDGET = 1.5
@@ -146,7 +146,7 @@ class SlackDirectory:
         try:
             async with asyncio.timeout_at(loop.time() + BUDGET if until is None else until):
                 return await fetch()
-        except (TimeoutError, aiohttp.ClientError, SlackClientError) as trouble:
+        except TROUBLE as trouble:
             raise CannotVerify from trouble
 
     async def _user(self, id: str) -> Person | None:
@@ -159,7 +159,7 @@ class SlackDirectory:
         try:
             return person_from((await call)["user"])
         except SlackApiError as refused:
-            if refused.response.get("error") in _NOBODY:
+            if error_code(refused) in _NOBODY:
                 return None
             raise
 

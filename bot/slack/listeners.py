@@ -11,10 +11,8 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import aiohttp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.respond.async_respond import AsyncRespond
-from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.errors import CannotVerify, Unavailable
@@ -22,6 +20,7 @@ from bot.core.models import SlackId
 from bot.services.outbox import Outbox
 from bot.slack import answers
 from bot.slack.clicks import Answer, Clicks
+from bot.slack.client import TROUBLE
 from bot.slack.commands import Commands
 from bot.slack.directory import lookup_budget
 from bot.slack.interaction import Body, Interaction, parse
@@ -31,8 +30,6 @@ log = logging.getLogger(__name__)
 
 ACK_AFTER = 2.4
 """Seconds after which Slack is answered whatever the call is doing; it gives up at three."""
-
-_SLACK_TROUBLE = (SlackClientError, aiohttp.ClientError, TimeoutError)
 
 Work = Callable[[Interaction], Awaitable[Answer]]
 
@@ -115,7 +112,7 @@ class Listeners:
                 with lookup_budget():
                     view = await self._commands.home(user_id=user, team_id=team)
                 await self._client.views_publish(user_id=user, view=view)
-            except (*_SLACK_TROUBLE, CannotVerify, Unavailable) as trouble:
+            except (*TROUBLE, CannotVerify, Unavailable) as trouble:
                 log.warning("home not published: %s", type(trouble).__name__, extra={"event": "home_failed"})
         await ack()
 
@@ -144,14 +141,14 @@ class Listeners:
                 await self._client.views_open(trigger_id=by.trigger_id, view=answer.view())
         except Unavailable:
             await respond(text=answer.text, response_type="ephemeral", replace_original=False)
-        except _SLACK_TROUBLE as trouble:
+        except TROUBLE as trouble:
             log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
     async def _update(self, by: Interaction, answer: Answer) -> None:
         """Say in the waiting view what came of the form."""
         try:
             await self._client.views_update(view_id=by.view_id, view=answer.view())
-        except _SLACK_TROUBLE as trouble:
+        except TROUBLE as trouble:
             log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
     def _broken(self, what: str) -> str:

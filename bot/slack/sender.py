@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify
@@ -22,6 +21,7 @@ from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, RequestId, 
 from bot.services.outbox import Delivery, Failed, Later, Sent, Unclear
 from bot.slack import ids
 from bot.slack.card import card
+from bot.slack.client import TROUBLE, error_code, status_of
 from bot.slack.directory import SlackDirectory
 from bot.slack.notes import approval_voided, outcome, thread_message
 from bot.slack.wording import Names
@@ -88,7 +88,7 @@ class SlackSender:
             return Later(trouble.message)
         except _NOT_STARTED as trouble:
             return Later(type(trouble).__name__)
-        except (aiohttp.ClientError, SlackClientError, TimeoutError) as trouble:
+        except TROUBLE as trouble:
             # The connection broke after the call was sent: it may have arrived.
             return Unclear(type(trouble).__name__)
 
@@ -124,7 +124,7 @@ class SlackSender:
         try:
             await self._client.chat_update(channel=known.channel, ts=known.ts, **drawn)
         except SlackApiError as refused:
-            code = str(refused.response.get("error"))
+            code = error_code(refused)
             if code not in _GONE:
                 raise
             await self._store.write(CardFailed(card_id, code))
@@ -214,7 +214,7 @@ class SlackSender:
                 if metadata.get("event_type") == ids.CARD_EVENT and metadata.get("event_payload") == wanted:
                     return str(message["ts"])
         except SlackApiError as refused:
-            if refused.response.get("error") not in _UNREADABLE:
+            if error_code(refused) not in _UNREADABLE:
                 raise
         return None
 
@@ -236,23 +236,20 @@ class SlackSender:
 
     async def _refused(self, item: OutboxItem, refused: SlackApiError) -> Delivery:
         """What Slack's refusal means for the row."""
-        response = refused.response
-        status = response.status_code if isinstance(response, AsyncSlackResponse) else 0
-        data = response.data if isinstance(response, AsyncSlackResponse) else {}
-        code = str(data.get("error")) if isinstance(data, dict) and data.get("error") else f"http_{status}"
+        code, status = error_code(refused), status_of(refused)
         if status == 429 or code in ("ratelimited", "rate_limited"):
-            return Later(code, _retry_after(response))
+            return Later(code, _retry_after(refused))
         if status >= 500 or status == 0:
             return Unclear(code)
-        if code in _TRANSIENT:
+        if code in _TRANSIENT or code.startswith("http_"):
             return Later(code)
         if item.kind == "slack.post":
             await self._store.write(CardFailed(int(item.payload["card_id"]), code))
         return Failed(code)
 
 
-def _retry_after(response: Any) -> timedelta:
-    text = str(response.headers.get("Retry-After", "1"))
+def _retry_after(refused: SlackApiError) -> timedelta:
+    text = str(refused.response.headers.get("Retry-After", "1"))
     return timedelta(seconds=max(int(text), 1) if text.isdigit() else 1)
 
 

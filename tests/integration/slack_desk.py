@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,21 @@ OLGA, GUS, EVE, ODD, ALEX, DANA = "U0OWN0001", "U0GST0001", "U0EXT0001", "U0OLD0
 AGENT = "deploy-bot"
 
 
+class ShiftedClock:
+    """The real clock, moved forward by hand."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """The shifted present."""
+        return datetime.now(UTC) + self._ahead
+
+    def shift(self, by: timedelta) -> None:
+        """Let time pass."""
+        self._ahead += by
+
+
 @dataclass
 class Desk:
     """One running bot and its Slack."""
@@ -59,7 +75,6 @@ class Desk:
     sandbox: Sandbox
     bot: Bot
     agent: Agent
-    numbers: dict[str, int] = field(default_factory=dict)
 
     async def ask(
         self, type: str = "config_change", params: Mapping[str, Any] | None = None, **said: Any
@@ -135,6 +150,17 @@ class Desk:
         """The request's audit events of one name."""
         events = await self.bot.store.reads.events(request.id)
         return [dict(entry.body) for entry in events if entry.event == event]
+
+    async def until_audited(self, request: ApprovalRequest, event: str) -> list[Json]:
+        """The same, as soon as there is one."""
+        committed = asyncio.Event()
+        self.bot.store.on_commit(lambda _changes: committed.set())
+        async with asyncio.timeout(10):
+            while True:
+                committed.clear()
+                if found := await self.audited(request, event):
+                    return found
+                await committed.wait()
 
 
 def headline(message: Message) -> str:
