@@ -17,6 +17,9 @@ IDEMPOTENCY_KEY = r"^[\x20-\x7e]{1,255}$"
 
 LONGEST_PAGE = 200
 
+CURSOR = r"^[0-9]{1,18}\.[A-Za-z0-9_]{1,64}$"
+"""What a `next_cursor` looks like; what it means is the store's."""
+
 
 def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value, re.ASCII) else value
@@ -29,7 +32,7 @@ class Filters(Body):
     type: str | None = None
     session_id: str | None = None
     limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=LONGEST_PAGE)] = 50
-    cursor: str | None = None
+    cursor: Annotated[str | None, Field(pattern=CURSOR)] = None
 
 
 def filters_of(query: Sequence[tuple[str, str]]) -> Filters:

@@ -11,11 +11,11 @@ from bot.http.fields import (
     Body,
     DigestField,
     Duration,
+    EventId,
     JsonObjectField,
     SessionId,
     Spoken,
     Text,
-    Whole,
     read,
 )
 from bot.http.undo import Rollback
@@ -59,10 +59,7 @@ class MessageBody(Body):
 
     text: Spoken
     in_reply_to: Annotated[
-        Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL)]
-        | Annotated[Whole, Field(ge=0)]
-        | None,
-        Field(description="The id of the `info_requested` event that is answered."),
+        EventId | None, Field(description="The id of the `info_requested` event that is answered.")
     ] = None
 
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from starlette.requests import Request
+from starlette.types import Receive
 
 from bot.core.errors import Unauthorized
 from bot.services.agents import Agents
@@ -64,12 +65,15 @@ class OpenCalls:
         agent: str,
         work: Coroutine[Any, Any, T],
         *,
+        check: Callable[[], Awaitable[None]],
         idle: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
         """The result of `work`, unless something ends the call before.
 
         Args:
             agent: The name of whoever calls.
+            check: Asked once the call is listed; what it raises ends the call. It closes the gap
+                between the look at the token and the moment from which its revocation is noticed.
             idle: Called every `HEARTBEAT` seconds while the call is held.
 
         Raises:
@@ -82,14 +86,16 @@ class OpenCalls:
         assert task is not None, "a coroutine runs in a task"
         held = _Held(task)
         self._add(agent, held)
-        listener = self._tasks.create_task(_listen(held, request, idle))
+        listener = self._tasks.create_task(_listen(held, request.receive, idle))
         try:
+            await check()
             return await work
         except asyncio.CancelledError:
             if held.ended_by is None or task.uncancel() > 0:
                 raise
             raise held.ended_by from None
         finally:
+            work.close()  # a coroutine that was never begun would complain
             listener.cancel()
             self._remove(agent, held)
 
@@ -135,20 +141,29 @@ def _end(calls: set[_Held], why: Exception) -> None:
         held.end(why)
 
 
-async def _listen(held: _Held, request: Request, idle: Callable[[], Awaitable[None]] | None) -> None:
+async def _listen(held: _Held, receive: Receive, idle: Callable[[], Awaitable[None]] | None) -> None:
     """Wait for the caller to hang up; between times, show that the call is alive."""
     try:
-        while True:
-            try:
-                async with asyncio.timeout(None if idle is None else HEARTBEAT):
-                    message = await request.receive()
-            except TimeoutError:
-                if idle is not None:
-                    await idle()
-                continue
-            if message["type"] == "http.disconnect":
-                break
+        if idle is None:
+            await _gone(receive)
+        else:
+            await _kept_alive(receive, idle)
     except Exception as trouble:  # a broken connection must end its own call, not everybody's
-        held.end(trouble if isinstance(trouble, HungUp) else HungUp(str(trouble)))
+        held.end(HungUp(str(trouble)))
         return
     held.end(HungUp())
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _kept_alive(receive: Receive, idle: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(HEARTBEAT):
+                await _gone(receive)
+            return
+        except TimeoutError:
+            await idle()

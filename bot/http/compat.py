@@ -18,11 +18,13 @@ from starlette.responses import Response
 from bot.core.digest import canonical
 from bot.core.errors import InvalidRequest
 from bot.core.models import ACTION_TYPE, Action, Submission, Urgency
-from bot.http import known_types, wire
+from bot.core.params import check_params
+from bot.http import wire
 from bot.http.auth import ANYONE
 from bot.http.face import Face, json_response
-from bot.http.fields import LARGEST_NUMBER, Body, JsonObjectField, Text, read
+from bot.http.fields import JSON_VALUE, NO_NUL, Body, JsonObjectField, Text, read
 from bot.http.plain import json_of
+from bot.http.submission import faults_below
 
 FALLBACK_TYPE = "safeguards_alert"
 """The action's type when `metadata.action_type` is none."""
@@ -36,23 +38,31 @@ _URGENCY = {
 }
 
 
+_END_OF_TIME = 253_402_300_799_000
+"""9999-12-31T23:59:59Z in milliseconds: the calendar of RFC 3339 ends there."""
+
+
 def _is_epoch_ms(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise PydanticCustomError("number", "must be a number of milliseconds since the epoch")
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= _END_OF_TIME:
+        raise PydanticCustomError("number", "must be a time in milliseconds since the epoch")
     return value
 
 
 EpochMilliseconds = Annotated[
     Any,
     AfterValidator(_is_epoch_ms),
-    Field(json_schema_extra={"type": "number", "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}),
+    Field(json_schema_extra={"type": "number", "minimum": 0, "maximum": _END_OF_TIME}),
 ]
 
 
 class SafeguardsBody(Body):
     """What the library posts. Fields of other versions are ignored."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"additionalProperties": JSON_VALUE, "propertyNames": {"pattern": NO_NUL}},
+    )
 
     id: Annotated[
         str,
@@ -92,16 +102,14 @@ def submission_of(body: SafeguardsBody, *, now: datetime) -> Submission:
     """The same as a submission. `metadata` becomes the params, all of it.
 
     Raises:
-        InvalidRequest: already expired, nothing to say, or a param of a known type is wrong.
+        InvalidRequest: already expired, or a param of a known type is wrong.
     """
     params = body.metadata or {}
     action_type = params.get("action_type")
     if not isinstance(action_type, str) or not re.fullmatch(ACTION_TYPE, action_type):
         action_type = FALLBACK_TYPE
-    errors = list(known_types.faults(action_type, params, ("metadata",)))
+    errors = list(faults_below("/metadata", check_params(action_type, params, None)))
     description = ": ".join(part for part in (body.title, body.description) if part)
-    if not description:
-        errors.append(("/description", "give a title or a description"))
     until = _moment(body.expires_at)
     if until is not None and until <= now:
         errors.append(("/expires_at", "has passed; ask again with a later one"))
@@ -109,20 +117,16 @@ def submission_of(body: SafeguardsBody, *, now: datetime) -> Submission:
         raise InvalidRequest(errors=errors)
     return Submission(
         action=Action(action_type, params),
-        description=_cut(description),
+        description=_cut(description) or f"{action_type} ({body.severity.lower()})",
         urgency=_URGENCY[body.severity],
         until=until,
     )
 
 
 def _moment(milliseconds: int | Decimal | None) -> datetime | None:
-    """The time; one beyond the calendar counts as never."""
     if milliseconds is None:
         return None
-    try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(milliseconds))
-    except OverflowError:
-        return None if milliseconds > 0 else datetime.min.replace(tzinfo=UTC)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(milliseconds))
 
 
 def _cut(text: str) -> str:

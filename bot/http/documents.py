@@ -12,12 +12,11 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from bot.http import known_types
-from bot.http.asked import IDEMPOTENCY_KEY, LONGEST_WAIT
+from bot.http.asked import CURSOR, IDEMPOTENCY_KEY, LONGEST_WAIT
 from bot.http.bodies import CancelBody, ClaimBody, MessageBody, OutcomeBody, SessionBody, SessionEndBody
 from bot.http.compat import SafeguardsBody
 from bot.http.errors import PROBLEM_JSON, STATUS
-from bot.http.fields import LARGEST_NUMBER, NO_NUL, REFERENCE
+from bot.http.fields import NO_NUL, REFERENCE
 from bot.http.shapes import ProblemShape
 from bot.http.submission import RequestBody
 
@@ -82,7 +81,9 @@ def takes_list(
     type: Annotated[str | None, Query(description="The action's type.")] = None,
     session_id: Annotated[str | None, Query()] = None,
     limit: Annotated[int | None, Query(ge=1, le=200, description="50 when not given.")] = None,
-    cursor: Annotated[str | None, Query(description="The `next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(pattern=CURSOR, description="The `next_cursor` of the page before.")
+    ] = None,
 ) -> None:
     """Filters of a list."""
 
@@ -169,7 +170,7 @@ def event_stream(*codes: str) -> Responses:
     found[200]["description"] = (
         "A stream: `id` is the audit's seq, `event` its name or `state`, `data` the request (RequestShape)."
     )
-    found[200]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    found[200]["content"] = {"text/event-stream": {"schema": _EVENT}}
     return found
 
 
@@ -195,17 +196,19 @@ def document(app: FastAPI, version: str, shapes: list[type[BaseModel]]) -> dict[
     )
     schemas.update(named["$defs"])
     schemas["JsonValue"] = _JSON_VALUE
-    schemas["RequestBody"]["allOf"] = known_types.conditional_schemas()
+    for path in found["paths"].values():
+        for operation in path.values():
+            _say_absent_by_leaving_out(operation)
     resolved: dict[str, Any] = _resolved(found)
     return resolved
 
 
 _JSON_VALUE: dict[str, Any] = {
-    "description": "Any JSON that can be held exactly.",
+    "description": "Any JSON whose numbers can be held exactly.",
     "anyOf": [
         {"type": "null"},
         {"type": "boolean"},
-        {"type": "number", "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER},
+        {"type": "number"},
         {"type": "string", "pattern": NO_NUL},
         {"type": "array", "items": {REFERENCE: "JsonValue"}},
         {
@@ -216,7 +219,34 @@ _JSON_VALUE: dict[str, Any] = {
     ],
 }
 
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {REFERENCE: "RequestShape"},
+        },
+    },
+    "required": ["event", "data"],
+}
+"""One event, as readers of OpenAPI understand a stream of them."""
+
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string"}}}
+
+
+def _say_absent_by_leaving_out(operation: dict[str, Any]) -> None:
+    """A parameter or a body that may be left out cannot be null, though Python says it so."""
+    holders = list(operation.get("parameters", ()))
+    holders += operation.get("requestBody", {}).get("content", {}).values()
+    for holder in holders:
+        schema = holder["schema"]
+        choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+        if len(choices) == 1:
+            del schema["anyOf"]
+            schema.update(choices[0])
 
 
 def _problem(status: int) -> dict[str, Any]:

@@ -104,24 +104,16 @@ class Face:
         """A request as a response."""
         return json_response(await self.resource(request, fresh=fresh), status=status, headers=headers)
 
-    async def hold(
+    def hold(
         self,
         call: Request,
         agent: Agent,
         work: Coroutine[Any, Any, T],
         *,
         idle: Callable[[], Awaitable[None]] | None = None,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """`OpenCalls.hold`, with the token checked once more after the call is listed as held."""
-        return await self.calls.hold(call, agent.name, self._checked(call, work), idle=idle)
-
-    async def _checked(self, call: Request, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            await self.gate.still(call)
-        except BaseException:
-            work.close()
-            raise
-        return await work
+        return self.calls.hold(call, agent.name, work, check=lambda: self.gate.still(call), idle=idle)
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

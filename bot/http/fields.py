@@ -4,6 +4,7 @@ Strict: `"5"` is no number and `1` no truth value. A number that was written `30
 number, as JSON Schema says.
 """
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -41,12 +42,34 @@ def _not_blank(value: str) -> str:
 def _duration(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise PydanticCustomError("number", "must be a number")
-    if value < 0:
-        raise PydanticCustomError("number", "must be at least 0")
+    if not 0 <= value <= LARGEST_NUMBER:
+        raise PydanticCustomError("number", "must be at least 0 and no larger than a double holds exactly")
     return value
 
 
+def _event_id(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER
+    if not whole and not (isinstance(value, str) and re.fullmatch(r"[\x20-\x7e]{1,128}", value)):
+        raise PydanticCustomError("event_id", "must be an event's id")
+    return str(value)
+
+
 LARGEST_NUMBER = 2**53 - 1
+
+EventId = Annotated[
+    Any,
+    BeforeValidator(_whole),
+    AfterValidator(_event_id),
+    Field(
+        json_schema_extra={
+            "anyOf": [
+                {"type": "string", "pattern": r"^[\x20-\x7e]{1,128}$"},
+                {"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER},
+            ]
+        }
+    ),
+]
+"""An audit event's seq, as text (as SSE gives it) or as a number; kept as text."""
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 """A whole number."""

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot.core.digest import canonical
-from bot.core.models import Agent, ApprovalRequest, Status
+from bot.core.models import Agent, ApprovalRequest, RequestId, Status
 from bot.http import wire
 from bot.http.asked import filters_of, idempotency_key, last_event, preferred_wait, wait_of
 from bot.http.auth import AGENT, ANYONE, WITHDRAWS
@@ -42,7 +42,10 @@ class Requests:
         seconds = preferred_wait(call.headers.getlist("prefer"))
         if seconds is None:
             return await self._face.answer(request, status=status, fresh=created)
-        request = await self._held(call, agent, request, seconds)
+        if _worth_waiting(request, seconds):
+            id = request.id
+            del request, body, submission, identity  # a held call keeps nothing that it does not need
+            request = await self._decided(call, agent, id, seconds)
         return await self._face.answer(
             request, status=status, headers={"Preference-Applied": f"wait={seconds}"}
         )
@@ -52,7 +55,11 @@ class Requests:
         agent = await self._face.gate.admit(call, ANYONE)
         seconds = wait_of(call.query_params.get("wait"))
         request = await self._approvals.get(agent, call.path_params["id"])
-        return await self._face.answer(await self._held(call, agent, request, seconds))
+        if _worth_waiting(request, seconds):
+            id = request.id
+            del request
+            request = await self._decided(call, agent, id, seconds)
+        return await self._face.answer(request)
 
     async def request_events(self, call: Request) -> Response:
         """Every change of a request as Server-Sent Events, until its execution is final.
@@ -118,7 +125,7 @@ class Requests:
             agent,
             call.path_params["id"],
             text=body.text,
-            in_reply_to=None if body.in_reply_to is None else str(body.in_reply_to),
+            in_reply_to=body.in_reply_to,
         )
         return await self._face.answer(request)
 
@@ -128,13 +135,13 @@ class Requests:
         submission = parse_submission(await json_of(call), agent)
         return json_response(wire.evaluation(self._approvals.evaluate(agent, submission)))
 
-    async def _held(
-        self, call: Request, agent: Agent, request: ApprovalRequest, seconds: int
-    ) -> ApprovalRequest:
+    async def _decided(self, call: Request, agent: Agent, id: RequestId, seconds: int) -> ApprovalRequest:
         """The request once it is decided, or as it stands after `seconds`."""
-        if seconds == 0 or request.status is not Status.PENDING:
-            return request
         try:
-            return await self._face.hold(call, agent, self._approvals.wait(request.id, seconds=seconds))
+            return await self._face.hold(call, agent, self._approvals.wait(id, seconds=seconds))
         except Stopping:
-            return await self._approvals.get(agent, request.id)
+            return await self._approvals.get(agent, id)
+
+
+def _worth_waiting(request: ApprovalRequest, seconds: int) -> bool:
+    return seconds > 0 and request.status is Status.PENDING

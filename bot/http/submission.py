@@ -4,17 +4,17 @@ Everything that can be said of the body alone, and of the agent's allowed callba
 here, all of it at once; whether `escalate_to` names a group is the policy's to say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from bot.core import params_schema
 from bot.core.errors import InvalidRequest
 from bot.core.models import Action, Agent, Alternative, Submission, Urgency
-from bot.http import known_types
+from bot.core.params import KNOWN, check_params
+from bot.core.params_schema import UnusableSchema
 from bot.http.fields import (
     NO_NUL,
     ActionType,
@@ -26,6 +26,7 @@ from bot.http.fields import (
     SessionId,
     Text,
     Whole,
+    pointer,
     read,
 )
 from bot.http.undo import Rollback
@@ -34,6 +35,12 @@ LONGEST_TIMEOUT = 604_800
 """Seconds: a week."""
 
 SLACK_ID_OR_EMAIL = r"^(?:[UW][A-Z0-9]{1,30}|[^@\s\x00]{1,64}@[^@\s\x00]{1,255})$"
+
+
+_KNOWN_WORDS = "; ".join(
+    f"{name} " + ", ".join(f"{key} ({kind.value.removeprefix('must be ')})" for key, kind in keys.items())
+    for name, keys in KNOWN.items()
+)
 
 
 class AlternativeBody(Body):
@@ -47,7 +54,10 @@ class RequestBody(Body):
     """One ask for one action."""
 
     type: ActionType
-    params: Annotated[JsonObjectField, Field(description="What the action is run with, kept exactly.")]
+    params: Annotated[
+        JsonObjectField,
+        Field(description=f"What the action is run with, kept exactly. Typed keys: {_KNOWN_WORDS}."),
+    ]
     description: Annotated[Description, Field(description="What the agent is about to do, for people.")]
     reason: Annotated[Text | None, Field(description="Why.")] = None
     session_id: SessionId | None = None
@@ -114,18 +124,20 @@ def parse_submission(value: Any, agent: Agent) -> Submission:
     )
 
 
+def faults_below(place: str, found: Iterable[Fault]) -> Iterator[Fault]:
+    """The same faults, with pointers that begin at `place`."""
+    return ((place + at, text) for at, text in found)
+
+
 def _params_faults(body: RequestBody) -> Iterator[Fault]:
-    yield from known_types.faults(body.type, body.params, ("params",))
     for place, alternative in enumerate(body.alternatives or ()):
-        yield from known_types.faults(body.type, alternative.params, ("alternatives", place, "params"))
-    if body.params_schema is None:
-        return
+        yield from faults_below(
+            pointer(("alternatives", place, "params")), check_params(body.type, alternative.params, None)
+        )
     try:
-        broken = params_schema.faults(body.params_schema, body.params)
-    except params_schema.UnusableSchema as error:
+        yield from faults_below("/params", check_params(body.type, body.params, body.params_schema))
+    except UnusableSchema as error:
         yield f"/params_schema{error.pointer}", str(error)
-        return
-    yield from ((f"/params{place}", f"does not satisfy params_schema: {text}") for place, text in broken)
 
 
 def _callback_faults(body: RequestBody, agent: Agent) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ The data is kept exactly as it was sent; these models only say what is acceptabl
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from bot.http.fields import AnyJson, Body, Text, Whole
@@ -13,8 +13,28 @@ from bot.http.fields import AnyJson, Body, Text, Whole
 BARE_SHA256 = r"^[0-9a-f]{64}$"
 
 
+_TEXT_OR_NONE = {"type": "null"}, {"type": "string"}
+
+
+def _originals(existed: bool, content: int, base64: int) -> dict[str, Any]:
+    """One of the ways in which `existed` and the two originals go together."""
+    given = [name for name, there in (("original_content", content), ("original_base64", base64)) if there]
+    return {
+        "properties": {
+            "existed": {"const": existed},
+            "original_content": _TEXT_OR_NONE[content],
+            "original_base64": _TEXT_OR_NONE[base64],
+        },
+        "required": ["existed", *given],
+    }
+
+
 class FileRestore(Body):
     """Put a file back as it was, or remove it if it was not there."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [_originals(False, 0, 0), _originals(True, 1, 0), _originals(True, 0, 1)]}
+    )
 
     type: Literal["file_restore"]
     path: Annotated[Text, Field(min_length=1)]
