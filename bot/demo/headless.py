@@ -96,7 +96,7 @@ async def findings(stage: Stage) -> list[Finding]:
         requests = await _items(http, "/v1/requests")
         session = requests[0]["session_id"] if requests else ""
         events = await _items(http, f"/v1/sessions/{session}/timeline")
-    return [*_effects(stage.shop), *_records(requests), *_stories(requests, events)]
+    return [*effects(stage.shop), *_records(requests), *_stories(requests, events)]
 
 
 async def _items(http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
@@ -106,7 +106,8 @@ async def _items(http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
     return list(answer.json()["items"])
 
 
-def _effects(place: Path) -> list[Finding]:
+def effects(place: Path) -> list[Finding]:
+    """What the round should have done to the shop at `place`, and what is there."""
     return [
         Finding("auto-approved: the image cache is empty", 0, shop.images(place)),
         Finding("blocked: /etc was not written to", False, Path("/etc/keyturn-demo.conf").exists()),

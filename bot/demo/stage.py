@@ -56,7 +56,7 @@ class Stage:
 
     @property
     def policies(self) -> Path:
-        """The policies in force; saved changes apply at once."""
+        """The policies in force."""
         return self.directory / "policies"
 
     @property

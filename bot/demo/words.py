@@ -40,8 +40,8 @@ Then look at what happened to the files:  ls -R {stage.shop}
   Audit    who decided what and when, in the session that the agent names below:
            curl -s -H "Authorization: Bearer $(cat {stage.token_file})" \\
              {stage.server}/v1/sessions/SESSION/timeline
-  Rules    edit {stage.policies / "shop.yaml"}; saved changes apply to the next request
-  Wire     press "Traffic" on the page to see every call between Slack and the bot
+  Rules    what is allowed, blocked and asked: {stage.policies / "shop.yaml"}
+  Wire     the two arrows at the top of the page show every call between Slack and the bot
   Logs     {stage.logs}
 
 Ctrl-C stops everything and removes the directory.
