@@ -96,7 +96,8 @@ _PUT = """
 _PUT_COALESCED = (
     _PUT
     + """
-    ON CONFLICT (coalesce_key) WHERE done_at IS NULL AND failed_at IS NULL DO UPDATE SET
+    ON CONFLICT (coalesce_key) WHERE coalesce_key IS NOT NULL AND done_at IS NULL AND failed_at IS NULL
+    DO UPDATE SET
         generation = outbox.generation + 1,
         payload = excluded.payload,
         next_at = CASE WHEN excluded.next_at < outbox.next_at THEN excluded.next_at ELSE outbox.next_at END

@@ -43,8 +43,9 @@ _RUN = "'claimed', 'succeeded', 'failed', 'rolled_back'"
 _UNSENT = "done_at IS NULL AND failed_at IS NULL"
 
 
-def _table(name: str, *parts: Any) -> Table:
-    return Table(name, metadata, *parts, sqlite_strict=True)
+def _table(name: str, *parts: Any, keyed: bool = False) -> Table:
+    """`keyed`: small rows that are found by their primary key alone, stored in its order."""
+    return Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=not keyed)
 
 
 def _text(name: str, *, null: bool = False) -> Column[str]:
@@ -166,6 +167,7 @@ review = _table(
         sqlite_where=text("voided = 0"),
         postgresql_where=text("voided = 0"),
     ),
+    keyed=True,
 )
 
 message = _table(
@@ -175,6 +177,7 @@ message = _table(
     _integer("at"),
     _text("body"),
     PrimaryKeyConstraint("request_id", "position"),
+    keyed=True,
 )
 
 audit = _table(
@@ -241,7 +244,6 @@ card = _table(
     ),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", "failed_in_full"),
     Index("ix_card_request", "request_id"),
-    Index("ix_card_message", "channel", "ts"),
 )
 
 outbox = _table(
@@ -277,8 +279,8 @@ outbox = _table(
         "uq_outbox_coalesce",
         "coalesce_key",
         unique=True,
-        sqlite_where=text(_UNSENT),
-        postgresql_where=text(_UNSENT),
+        sqlite_where=text(f"coalesce_key IS NOT NULL AND {_UNSENT}"),
+        postgresql_where=text(f"coalesce_key IS NOT NULL AND {_UNSENT}"),
     ),
     Index(
         "ix_outbox_ended",
@@ -302,6 +304,7 @@ pace = _table(
         sqlite_where=text("ready_at IS NOT NULL"),
         postgresql_where=text("ready_at IS NOT NULL"),
     ),
+    keyed=True,
 )
 
 session = _table(
@@ -342,6 +345,7 @@ idempotency = _table(
     _integer("created_at"),
     PrimaryKeyConstraint("agent", "scope", "key"),
     Index("ix_idempotency_created", "created_at"),
+    keyed=True,
 )
 
 meta = _table(

@@ -1,7 +1,8 @@
 """One transaction for a batch of commands, and the audit rows that end it.
 
-Each command runs inside its own savepoint: one that is refused leaves nothing behind, not even
-the events it emitted, and harms no other. The events of the whole batch take their places in
+A command that is refused leaves nothing behind, not even the events it emitted, and harms no
+other: the batch is run again with a savepoint around each command, which is safe since a command
+depends on nothing but itself and the database. The events of the whole batch take their places in
 the chain at the very end, so that writers of a shared database hold its head for the shortest
 time. State, outbox, audit and head commit together or not at all.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from bot.core import chain
+from bot.core import chain, jsontext
 from bot.core.digest import canonical
 from bot.core.errors import KeyturnError, Unavailable
 from bot.core.models import ApprovalRequest, Event
@@ -108,9 +109,12 @@ class Tx:
             raise Unavailable("The audit chain has no head; the database is damaged. Restore a backup.")
         seq, at, prev = head["seq"] - len(self._emitted), head["at"], head["hash"]
         rows: list[Params] = []
+        stamp = _stamp(at)
         for emitted in self._emitted:
-            seq, at = seq + 1, max(at, emitted.at)
-            row = _audit_row(emitted, seq, at, prev)
+            seq += 1
+            if emitted.at > at:
+                at, stamp = emitted.at, _stamp(emitted.at)
+            row = _audit_row(emitted, seq, at, stamp, prev)
             rows.append(row)
             prev = row["hash"]
         self.execute_many(_INSERT_AUDIT, rows)
@@ -127,15 +131,35 @@ def run(connection: Connection, commands: Sequence[Command[Any]]) -> Batch:
     Raises:
         Exception: storage trouble; nothing of the batch is to be relied on.
     """
+    try:
+        return _attempt(connection, commands, _apply)
+    except Exception as error:
+        if connection.broken(error):
+            raise
+        # Nearly every batch is without a refusal, and a savepoint for each command costs a tenth of it.
+        connection.rollback()
+    return _attempt(connection, commands, _apply_apart)
+
+
+def _attempt(
+    connection: Connection,
+    commands: Sequence[Command[Any]],
+    apply: Callable[[Connection, Tx, Command[Any]], Any],
+) -> Batch:
     connection.begin()
     tx = Tx(connection)
-    outcomes = [_apply(connection, tx, command) for command in commands]
+    outcomes = [apply(connection, tx, command) for command in commands]
     committed = tx.chain()
     connection.commit()
     return Batch(outcomes, committed, tx.outbox)
 
 
-def _apply(connection: Connection, tx: Tx, command: Command[Any]) -> Any:
+def _apply(_connection: Connection, tx: Tx, command: Command[Any]) -> Any:
+    return command.apply(tx)
+
+
+def _apply_apart(connection: Connection, tx: Tx, command: Command[Any]) -> Any:
+    """The result of a command, or why it was refused and undone."""
     mark = tx.marked()
     connection.savepoint()
     try:
@@ -157,17 +181,22 @@ def _apply(connection: Connection, tx: Tx, command: Command[Any]) -> Any:
 
 def _parts(event: Event) -> tuple[bytes, bytes, bytes]:
     """The canonical object in three pieces: `at` stands between the first two, `seq` before the last."""
-    actor = {"type": event.actor.type.value, "id": event.actor.id, "name": event.actor.name}
-    first = canonical({"actor": actor, "agent": event.agent})
+    actor = {"id": event.actor.id, "name": event.actor.name, "type": event.actor.type.value}
+    # Text and None under keys in order: nothing here for which JSON and its canonical form differ.
+    first = jsontext.dumps({"actor": actor, "agent": event.agent})
     middle = canonical({"body": event.body, "event": event.name, "request_id": event.request_id})
-    last = canonical({"session_id": event.session_id, "via": event.via.value})
+    last = jsontext.dumps({"session_id": event.session_id, "via": event.via.value})
     return first[:-1], middle[1:-1], last[1:]
 
 
-def _audit_row(emitted: _Emitted, seq: int, at: int, prev: bytes) -> dict[str, Any]:
+def _stamp(at: int) -> bytes:
+    return rfc3339(moment(at)).encode()
+
+
+def _audit_row(emitted: _Emitted, seq: int, at: int, stamp: bytes, prev: bytes) -> dict[str, Any]:
     event, about = emitted.event, emitted.about
     first, middle, last = emitted.parts
-    text = b'%b,"at":"%b",%b,"seq":%d,%b' % (first, rfc3339(moment(at)).encode(), middle, seq, last)
+    text = b'%b,"at":"%b",%b,"seq":%d,%b' % (first, stamp, middle, seq, last)
     return {
         "seq": seq,
         "at": at,
