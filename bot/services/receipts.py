@@ -4,13 +4,22 @@ A receipt is a compact JWS signed with Ed25519. The private key lives in the key
 0600, and is made at the first start; its public half is in the JWKS.
 """
 
+import base64
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
-from joserfc import jws
-from joserfc.jwk import OKPKey
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from jwt.algorithms import OKPAlgorithm
 
 from bot.core.models import ApprovalRequest
 from bot.services.keys import private_file
@@ -28,10 +37,11 @@ class Receipts:
         issuer: `KEYTURN_PUBLIC_URL`, the `iss` claim.
     """
 
-    def __init__(self, key: OKPKey, issuer: str) -> None:
+    def __init__(self, key: Ed25519PrivateKey, issuer: str) -> None:
         self._key = key
         self._issuer = issuer
-        self._kid = key.thumbprint()
+        self._public: dict[str, Any] = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        self._kid = _thumbprint(self._public)
 
     @classmethod
     def open(cls, key_dir: Path, issuer: str) -> "Receipts":
@@ -39,11 +49,13 @@ class Receipts:
 
         Raises:
             OSError: the directory cannot be written, or the key cannot be read.
+            ValueError: the file holds no Ed25519 key.
         """
-        pem = private_file(
-            key_dir / "receipts.pem", lambda: OKPKey.generate_key("Ed25519").as_pem(private=True)
-        )
-        return cls(OKPKey.import_key(pem), issuer)
+        path = key_dir / "receipts.pem"
+        key = load_pem_private_key(private_file(path, _new_key), password=None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError(f"{path} holds no Ed25519 key; move it away and a new one is made.")
+        return cls(key, issuer)
 
     def sign(
         self, request: ApprovalRequest, *, id: str, audience: str | None, now: datetime
@@ -75,12 +87,22 @@ class Receipts:
             claims["aud"] = audience
         if decision.preview_digest is not None:
             claims["preview_digest"] = decision.preview_digest
-        header = {"alg": "EdDSA", "kid": self._kid, "typ": _TYPE}
-        payload = orjson.dumps(claims)
-        token = jws.serialize_compact(header, payload, self._key, algorithms=["EdDSA"])
+        header = {"kid": self._kid, "typ": _TYPE}
+        token = jwt.encode(claims, self._key, algorithm="EdDSA", headers=header)
         return token, datetime.fromtimestamp(expires, tz=UTC)
 
     def jwks(self) -> dict[str, Any]:
         """The public key, as `/.well-known/jwks.json` serves it."""
-        public = self._key.as_dict(private=False)
-        return {"keys": [{**public, "kid": self._kid, "use": "sig", "alg": "EdDSA"}]}
+        return {"keys": [{**self._public, "kid": self._kid, "use": "sig", "alg": "EdDSA"}]}
+
+
+def _new_key() -> bytes:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _thumbprint(public: dict[str, Any]) -> str:
+    """RFC 7638: the hash of the key's required members in canonical order."""
+    members = {name: public[name] for name in ("crv", "kty", "x")}
+    digest = hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
