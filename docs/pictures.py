@@ -23,8 +23,9 @@ PICTURES = Path(__file__).parent / "pictures"
 DESK = {"width": 1180, "height": 820}
 TALL = {"width": 1060, "height": 1800}
 PHONE = {"width": 430, "height": 932}
-MARGIN = 24
-"""CSS pixels of the page around a form."""
+AROUND_FORM = (24, 24)
+AROUND_CARD = (0, 6)
+"""CSS pixels of the page beside and above what is pictured; a card reaches from edge to edge."""
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -61,7 +62,7 @@ class Camera:
     async def card(self, name: str, as_user: str, card: Card, theme: str = "light") -> None:
         """A picture of the card alone."""
         async with self.looking(as_user, card, theme=theme, window=TALL) as page:
-            await around(page, shown(page, card), name, margin=6)
+            await around(page, shown(page, card), name, AROUND_CARD)
 
     async def window(self, name: str, as_user: str, card: Card, theme: str = "light") -> None:
         """A picture of the whole workspace."""
@@ -76,7 +77,7 @@ class Camera:
             for label, text in texts.items():
                 await modal.get_by_label(label).fill(text)
             await expect(modal.get_by_test_id("modal-close")).to_be_visible()
-            await around(page, modal, name)
+            await around(page, modal, name, AROUND_FORM)
             await modal.get_by_test_id("modal-x").click()
             await expect(modal).to_have_count(0)
 
@@ -86,15 +87,16 @@ def shown(page: Page, card: Card) -> Locator:
     return page.locator(f"[data-message-ts='{card.ts}']").first
 
 
-async def around(page: Page, what: Locator, name: str, margin: int = MARGIN) -> None:
+async def around(page: Page, what: Locator, name: str, margin: tuple[int, int]) -> None:
     """Save a part of the page with a little of what surrounds it."""
     box = await what.bounding_box()
     size = page.viewport_size
     if box is None or size is None:
         raise RuntimeError(f"{name}: nothing to take a picture of")
-    left, top = max(0, box["x"] - margin), max(0, box["y"] - margin)
-    right = min(size["width"], box["x"] + box["width"] + margin)
-    bottom = min(size["height"], box["y"] + box["height"] + margin)
+    beside, above = margin
+    left, top = max(0, box["x"] - beside), max(0, box["y"] - above)
+    right = min(size["width"], box["x"] + box["width"] + beside)
+    bottom = min(size["height"], box["y"] + box["height"] + above)
     await page.screenshot(
         path=PICTURES / f"{name}.png",
         animations="disabled",
