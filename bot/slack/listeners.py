@@ -69,8 +69,13 @@ class Listeners:
                 await asyncio.wait([call], timeout=ACK_AFTER)
                 if not call.done():
                     await ack()
-                await self._tell(by, await call, respond)
+                answer = await call
+            if await self._told(by, answer):
+                await ack()
+                return
+            # Nothing is stored from here on, and Slack's own answer may be slow: acknowledge first.
             await ack()
+            await self._tell_directly(by, answer, respond)
 
         return listener
 
@@ -130,18 +135,26 @@ class Listeners:
         except Exception:
             return Answer(self._broken("interaction"), "Something went wrong")
 
-    async def _tell(self, by: Interaction, answer: Answer, respond: AsyncRespond) -> None:
-        """Say it where the click was; over the outbox, unless the store is what is broken."""
+    async def _told(self, by: Interaction, answer: Answer) -> bool:
+        """Store the private message, if there is one; False when it must be said in another way."""
         if answer.text is None:
-            return
+            return True
+        if by.channel is None:
+            return False
         try:
-            if by.channel is not None:
-                await self._outbox.tell(by.channel, by.user_id, answer.text, request_id=answer.request_id)
-            else:
-                await self._client.views_open(trigger_id=by.trigger_id, view=answer.view())
+            await self._outbox.tell(by.channel, by.user_id, answer.text, request_id=answer.request_id)
         except Unavailable:
-            await respond(text=answer.text, response_type="ephemeral", replace_original=False)
-        except TROUBLE as trouble:
+            return False
+        return True
+
+    async def _tell_directly(self, by: Interaction, answer: Answer, respond: AsyncRespond) -> None:
+        """Where there is no channel, and while the store is what is broken."""
+        try:
+            if by.channel is None:
+                await self._client.views_open(trigger_id=by.trigger_id, view=answer.view())
+            else:
+                await respond(text=answer.text or "", response_type="ephemeral", replace_original=False)
+        except (*TROUBLE, OSError) as trouble:
             log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
     async def _update(self, by: Interaction, answer: Answer) -> None:

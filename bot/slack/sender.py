@@ -8,6 +8,7 @@ posted again. A copy posted twice all the same becomes a card of its own and is 
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.core.authority import entitled_sets
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify
 from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, RequestId, Status, Via
@@ -22,7 +24,7 @@ from bot.services.outbox import Delivery, Failed, Later, Sent, Unclear
 from bot.slack import ids
 from bot.slack.card import card
 from bot.slack.client import TROUBLE, error_code, status_of
-from bot.slack.directory import SlackDirectory
+from bot.slack.directory import SlackDirectory, lookup_budget
 from bot.slack.notes import approval_voided, outcome, thread_message
 from bot.slack.wording import Names
 from bot.store import Store
@@ -49,6 +51,7 @@ _NOT_STARTED = (aiohttp.ClientConnectorError, aiohttp.InvalidURL)
 
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _HISTORY_PAGES = 10
+_NAMED = 10
 _CLOCK_SKEW = timedelta(minutes=2)
 _CARD_SOON = timedelta(seconds=2)
 _UNREADABLE = frozenset(
@@ -188,15 +191,21 @@ class SlackSender:
         return card(request, card_id=str(card_id), names=await self._names(request))
 
     async def _names(self, request: ApprovalRequest) -> Names:
-        """Who the human behind the request is; trouble in looking it up never holds a card up."""
-        named = request.submission.on_behalf_of
-        if named is None:
-            return Names()
-        try:
-            person = await self._directory.named(named)
-        except CannotVerify:
-            return Names()
-        return Names(unknown=frozenset({named})) if person is None else Names({named: person.name})
+        """Names of the people that the card mentions; trouble in looking them up never holds it up."""
+        behind = request.submission.on_behalf_of
+        loners = (
+            name for entry in entitled_sets(request) if entry.group is None for name in entry.users or ()
+        )
+        named = list(dict.fromkeys([*([behind] if behind else []), *loners]))[:_NAMED]
+        known, unknown = {}, set()
+        with lookup_budget(), suppress(CannotVerify):
+            for name in named:
+                person = await self._directory.named(name)
+                if person is None:
+                    unknown.add(name)
+                else:
+                    known[name] = person.name
+        return Names(known, frozenset(unknown))
 
     async def _channel(self, target: str) -> str:
         """The channel to post in: a person's is their DM, whose id is needed to update it later."""
