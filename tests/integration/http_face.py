@@ -68,14 +68,13 @@ class World:
         """A new agent's token."""
         return await self.agents.add(name, **{"owner": OWNER, "rate": 0, **options})
 
-    def client_like(self, **limits: Any) -> httpx.AsyncClient:
-        """Another client of the same agent, with other limits."""
-        return httpx.AsyncClient(
-            base_url=self.url,
-            headers=dict(self.client.headers),
-            timeout=60,
-            limits=httpx.Limits(**limits),
-        )
+    async def raw_get(self, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A GET on a connection of its own, sent; a pooling client is slow with a thousand of them."""
+        host, port = self.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        token = self.client.headers["authorization"]
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode())
+        return reader, writer
 
     async def approve(self, request_id: str, **given: Any) -> None:
         """Decide a request as its one reviewer would."""
@@ -152,6 +151,13 @@ async def served(
         )
         world = World(client, url, app, store, agents, approvals, waiters, health, clock)
         yield world
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition of this process to hold."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # the condition is another part's state, without an event
+            await asyncio.sleep(0.005)
 
 
 async def _standing(store: Store, waiters: Waiters) -> Standing:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.core import jsontext
-from tests.integration.http_face import ALLOWED, ASK, BLOCKED, PUBLIC_URL, World, served
+from tests.integration.http_face import ALLOWED, ASK, BLOCKED, PUBLIC_URL, World, served, until
 
 
 @pytest.fixture
@@ -105,16 +105,25 @@ async def test_a_repeated_ask_may_wait_for_the_first_ones_decision(world: World)
 
 async def test_a_thousand_waiters_are_woken_by_one_burst_of_commits(world: World) -> None:
     made = [await post(world, "/v1/requests", ASK) for _ in range(10)]
-    limits = {"max_connections": None, "max_keepalive_connections": None}
-    async with world.client_like(**limits) as many:
-        waits = [
-            asyncio.create_task(many.get(f"/v1/requests/{made[n % 10]['id']}?wait=55")) for n in range(1000)
-        ]
-        await until(lambda: len(world.waiters) == 1000)
-        await asyncio.gather(*(world.approve(request["id"]) for request in made))
-        answers = await asyncio.gather(*waits)
-    assert {answer.json()["status"] for answer in answers} == {"approved"}
+    held = [await world.raw_get(f"/v1/requests/{made[n % 10]['id']}?wait=55") for n in range(1000)]
+    await until(lambda: len(world.waiters) == 1000)
+    await asyncio.gather(*(world.approve(request["id"]) for request in made))
+    heads = await asyncio.gather(*(reader.readuntil(b"\r\n\r\n") for reader, _ in held))
+    bodies = await asyncio.gather(
+        *(_body(head, reader) for head, (reader, _) in zip(heads, held, strict=True))
+    )
+    for _, writer in held:
+        writer.close()
+    assert {body["status"] for body in bodies} == {"approved"}
     assert len(world.waiters) == 0
+
+
+async def _body(head: bytes, reader: asyncio.StreamReader) -> Any:
+    assert head.startswith(b"HTTP/1.1 200 ")
+    length = next(
+        int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+    )
+    return jsontext.loads(await reader.readexactly(length))
 
 
 async def test_a_caller_that_hangs_up_frees_its_wait(world: World) -> None:
@@ -241,10 +250,3 @@ async def test_numbers_come_back_as_they_were_sent(world: World, number: bytes) 
     claim = await post(world, f"/v1/requests/{request['id']}/claim", {"digest": request["digest"]})
     for found in (request["params"], read["decision"]["params"], claim["params"]):
         assert (found["n"], str(found["n"])) == (value, str(value))
-
-
-async def until(condition: Any) -> None:
-    """Wait for a condition of this process to hold."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
