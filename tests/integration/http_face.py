@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,8 +13,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bot.core import reviewing
-from bot.core.lifecycle import Judged
-from bot.core.models import Action, ApproverSet, Effect, SlackId
 from bot.core.reviewing import Given
 from bot.http.app import KeyturnApp, create_app
 from bot.http.face import Facts, HttpSettings, Services
@@ -23,6 +20,7 @@ from bot.http.metrics import Metrics, Standing
 from bot.services.agents import Agents
 from bot.services.approvals import Approvals
 from bot.services.health import Health
+from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.sessions import Sessions
@@ -30,7 +28,7 @@ from bot.services.waiting import Waiters
 from bot.store import Store
 from bot.store.commands import SaveTransition
 from bot.system import new_id, new_token
-from tests.factories import OWNER, make_given, make_judged, make_ruling
+from tests.factories import OWNER, make_given
 
 PUBLIC_URL = "https://keyturn.example.com"
 ASK = {"type": "custom_step", "params": {"table": "t"}, "description": "Do the step."}
@@ -91,22 +89,28 @@ class World:
         assert await self.store.write(SaveTransition(rule(request, given, now=self.clock.now())))
 
 
-class PolicyByType:
-    """Policies in force whose rules are the action types of the bodies above."""
+POLICY = """
+name: by-type
+auto_approve_threshold: never
+auto_reject_threshold: never
+default_timeout: 5m
+approval_valid_for: 15m
+channel: C0APPROVE
+approvers: {quorum: 1, users: [U0ANA0001, U0BEN0001, U0CLEO001]}
+agent_may_escalate_to: [manager]
+block:
+  - {name: blocked, action_type: always_blocked}
+allow:
+  - {name: allowed, action_type: always_allowed, max_risk: critical}
+"""
+WORKSPACE = "groups: {manager: {users: [U0MGR0001]}}"
 
-    def __init__(self) -> None:
-        self.current = self
-        self.workspace = SimpleNamespace(groups={})
-        self.version = "sha256:0"
 
-    def judge(self, action: Action, *, agent: str) -> Judged:
-        effect = _EFFECTS.get(action.type, Effect.REVIEW)
-        asked = {"agent_may_escalate_to": (MANAGER,)} if effect is Effect.REVIEW else {}
-        return replace(make_judged(action), ruling=make_ruling(effect, **asked))
-
-
-MANAGER = ApproverSet("manager", "users", (SlackId("U0MGR0001"),))
-_EFFECTS = {"always_allowed": Effect.APPROVE, "always_blocked": Effect.REJECT}
+def _policies(directory: Path) -> Policies:
+    directory.mkdir()
+    (directory / "by-type.yaml").write_text(POLICY)
+    (directory / "workspace.yaml").write_text(WORKSPACE)
+    return Policies(directory)
 
 
 @asynccontextmanager
@@ -122,7 +126,8 @@ async def served(
         waiters = Waiters(store)
         receipts = Receipts.open(directory / "keys", PUBLIC_URL)
         agents = Agents(store, clock, new_token, b"k" * 32)
-        approvals = Approvals(store, PolicyByType(), waiters, receipts, clock, new_id, lambda _at: None)  # type: ignore[arg-type]  # rules by type stand for a directory of policy files
+        policies = _policies(directory / "policies")
+        approvals = Approvals(store, policies, waiters, receipts, clock, new_id, lambda _at: None)
         health = Health(clock, {"outbox": timedelta(seconds=60)})
         metrics = Metrics(clock, lambda: _standing(store, waiters))
         store.on_commit(metrics.committed)

@@ -82,7 +82,7 @@ async def test_a_number_that_a_double_cannot_hold_is_refused(world: World, numbe
 )
 async def test_a_call_without_a_living_token_is_refused(world: World, headers: dict[str, str]) -> None:
     async with httpx.AsyncClient(base_url=world.url) as stranger:
-        sent = {name: value.encode("latin-1") for name, value in headers.items()}
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         answers = [
             await stranger.get("/v1/requests", headers=sent),
             await stranger.post("/v1/requests", json=ASK, headers=sent),

@@ -27,7 +27,7 @@ def test_a_problem_says_what_is_wrong_and_where() -> None:
     response = problem(InvalidRequest(errors=[("/params/amount", "must be a number")]))
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
-    assert json.loads(response.body) == {
+    assert json.loads(bytes(response.body)) == {
         "type": "about:blank",
         "title": "Unprocessable Entity",
         "status": 422,
@@ -48,10 +48,10 @@ def test_a_missing_token_is_asked_for() -> None:
 def test_a_fault_of_ours_shows_a_reference_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         response = internal(RuntimeError("password is hunter2"))
-    body = json.loads(response.body)
+    body = json.loads(bytes(response.body))
     record = caplog.records[-1]
     assert (response.status_code, body["code"]) == (500, "internal")
-    assert "hunter2" not in response.body.decode()
+    assert "hunter2" not in bytes(response.body).decode()
     assert record.__dict__["reference"] in body["detail"]
     assert record.exc_info is not None
 
