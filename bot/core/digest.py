@@ -45,7 +45,7 @@ def canonical(value: Any) -> bytes:
     if not _has_doubles(value):
         with suppress(orjson.JSONEncodeError):
             text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
-            if text.isascii():
+            if text.isascii() or _has_ascii_keys(value):
                 return text
     return rfc8785.dumps(_doubles(value))
 
@@ -79,6 +79,18 @@ def _has_doubles(value: Any) -> bool:
         else:
             return True
     return False
+
+
+def _has_ascii_keys(value: Any) -> bool:
+    left = [value]
+    for item in left:
+        if type(item) is dict:
+            if not "".join(item).isascii():
+                return False
+            left += item.values()
+        elif type(item) in (list, tuple):
+            left += item
+    return True
 
 
 _SCALARS = frozenset({str, int, bool, type(None)})

@@ -102,7 +102,8 @@ class Connection:
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
-        self.run = raw.execute
+        self._cursor = raw.cursor()
+        self.run = self._cursor.execute
 
     @staticmethod
     def broken(error: Exception) -> bool:
@@ -155,7 +156,7 @@ class Connection:
     def execute_many(self, sql: str, rows: Sequence[Params]) -> None:
         """One statement for each of `rows`."""
         text, values = positional(sql)
-        self._raw.executemany(text, [values(row) for row in rows])
+        self._cursor.executemany(text, [values(row) for row in rows])
 
     def close(self) -> None:
         """Let the file go."""

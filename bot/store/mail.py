@@ -105,16 +105,14 @@ _PUT_COALESCED = (
 )
 _OPEN_LANE = """
     INSERT INTO pace (key, free_at, ready_at) VALUES (:key, 0, :now)
-    ON CONFLICT (key) DO UPDATE SET ready_at = CASE
-        WHEN pace.ready_at IS NOT NULL THEN pace.ready_at
-        WHEN pace.free_at > :now THEN pace.free_at
-        ELSE :now END
+    ON CONFLICT (key) DO UPDATE SET
+        ready_at = CASE WHEN pace.free_at > :now THEN pace.free_at ELSE :now END
+    WHERE pace.ready_at IS NULL
 """
 # The row that was hurried may be the lane's first. Looking too early is harmless: the lease looks at all.
 _HURRY_LANE = """
     INSERT INTO pace (key, free_at, ready_at) VALUES (:key, 0, :now)
-    ON CONFLICT (key) DO UPDATE SET ready_at = CASE
-        WHEN pace.ready_at <= :now THEN pace.ready_at
-        WHEN pace.free_at > :now THEN pace.free_at
-        ELSE :now END
+    ON CONFLICT (key) DO UPDATE SET
+        ready_at = CASE WHEN pace.free_at > :now THEN pace.free_at ELSE :now END
+    WHERE pace.ready_at IS NULL OR pace.ready_at > :now
 """

@@ -9,7 +9,6 @@ from bot.core.models import (
     Cause,
     Decision,
     Execution,
-    ExecutionState,
     Level,
     Message,
     PolicyDecision,
@@ -39,7 +38,7 @@ from bot.store.dialect import Row
 T = TypeVar("T")
 Columns = dict[str, Any]
 
-_UNTOUCHED = encode(Execution())
+_UNTOUCHED = Execution()
 
 
 def request_columns(request: ApprovalRequest) -> Columns:
@@ -81,7 +80,7 @@ def changing_columns(request: ApprovalRequest) -> Columns:
         "plan": encode(request.plan),
         "proposal": optional_encode(request.proposal),
         "decision": optional_encode(decision),
-        "execution": _UNTOUCHED if execution.state is ExecutionState.NOT_STARTED else encode(execution),
+        "execution": None if execution == _UNTOUCHED else encode(execution),
         "updated_at": micros(request.updated_at),
     }
 
@@ -135,7 +134,7 @@ def request_of(row: Row) -> ApprovalRequest:
         channel=row["channel"],
         reviews=_list(Review, row["reviews"]),
         proposal=_optional(Proposal, row["proposal"]),
-        execution=decode(Execution, row["execution"]),
+        execution=_optional(Execution, row["execution"]) or _UNTOUCHED,
         messages=_list(Message, row["messages"]),
     )
 

@@ -96,7 +96,7 @@ request = _table(
     _text("plan"),
     _text("proposal", null=True),
     _text("decision", null=True),
-    _text("execution"),
+    _text("execution", null=True),
     _integer("created_at"),
     _integer("updated_at"),
     PrimaryKeyConstraint("id"),

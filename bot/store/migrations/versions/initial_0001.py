@@ -42,7 +42,7 @@ TABLES = (
         plan TEXT NOT NULL,
         proposal TEXT,
         decision TEXT,
-        execution TEXT NOT NULL,
+        execution TEXT,
         created_at {big} NOT NULL,
         updated_at {big} NOT NULL,
         CONSTRAINT pk_request PRIMARY KEY (id),
