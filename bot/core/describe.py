@@ -195,7 +195,8 @@ def _database(params: JsonObject, say: _Quoted) -> str:
     if "query" not in params:
         return ""
     values = params.get("params")
-    given = f" with {len(values)} parameters" if isinstance(values, list) and values else ""
+    count = len(values) if isinstance(values, list) else 0
+    given = f" with {count} parameter{'' if count == 1 else 's'}" if count else ""
     where = f" on database {say(params['database'])}" if params.get("database") else ""
     return f"Run SQL {say(params['query'])}{given}{where}"
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.core.describe import Ceremony, action_line, ceremony, target
-from bot.core.models import Action, ApprovalRequest, RiskFactor, Status, Urgency
+from bot.core.models import ApprovalRequest, RiskFactor, Status, Urgency
 from bot.slack import ids, wording
 from bot.slack.exact import differences, pretty, texts
 from bot.slack.text import (
@@ -85,7 +85,7 @@ def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
         rich(line(leaf(action_line(wording.shown_action(request)), bold=True))),
         rich(_asker(request, names), *_words(request)),
         *_change(request),
-        *_params(wording.shown_action(request)),
+        *_params(request),
         *_preview(request),
         rich(*_why(request)),
         *(_progress(request, names) if pending else _outcome(request)),
@@ -193,10 +193,11 @@ def _value(text: str | None) -> str:
     return "(none)" if text is None else shortened(text, 100)
 
 
-def _params(action: Action) -> list[Block]:
+def _params(request: ApprovalRequest) -> list[Block]:
+    action = wording.shown_action(request)
     whole = cut(pretty(action.params), characters=2000, lines=30)
     found = [
-        line(leaf("Exactly this would run", bold=True)),
+        line(leaf(wording.exactly(request), bold=True)),
         preformatted(whole.text),
         *_left_out(whole.note),
     ]
@@ -226,7 +227,9 @@ def _why(request: ApprovalRequest) -> list[Block]:
     policy = request.policy if request.proposal is None else request.proposal.policy
     risk = request.current_risk
     rule = f"rule {policy.rule}" + (f" of {policy.name}" if policy.name else "")
-    found = [labelled("Why a person is needed:", leaf(shortened(f"{rule}. {policy.explanation}", 500)))]
+    needed = "is" if request.status is Status.PENDING else "was"
+    why = leaf(shortened(f"{rule}. {policy.explanation}", 500))
+    found = [labelled(f"Why a person {needed} needed:", why)]
     factors = sorted(risk.factors, key=lambda factor: -abs(factor.points))
     score = f"score {_points(risk.score)}"
     shown = "; ".join(_factor(factor) for factor in factors[:_FACTORS])
@@ -262,7 +265,7 @@ def _clock(request: ApprovalRequest) -> list[Block]:
     if request.next_escalation_at is not None:
         above = request.plan[request.level + 1]
         whom = escape(shortened(above.escalate_to or above.rule or "the next level", 80))
-        words += f"  ·  next: {whom} at {date(request.next_escalation_at)}"
+        words += f"  ·  next: {whom}, {date(request.next_escalation_at)}"
     return [context(mrkdwn(words))]
 
 

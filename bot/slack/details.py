@@ -103,7 +103,7 @@ def _split(title: str, text: str) -> Iterator[_Piece]:
 def _sections(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     """Titles of ours and texts that are not made visible yet."""
     action, said = wording.shown_action(request), request.submission
-    yield "Exactly this would run, as JSON", pretty(action.params)
+    yield f"{wording.exactly(request)}, as JSON", pretty(action.params)
     for name, text in texts(action.params).items():
         yield f"{shortened(name, 80)}, line by line", text
     if action.params != request.action.params:

@@ -213,7 +213,7 @@ def _param_input(field: _Field, request: ApprovalRequest) -> Block:
     element: Block = {
         "type": "plain_text_input",
         "action_id": ids.VALUE,
-        "multiline": not text or "\n" in field.shown or len(field.shown) > 80,
+        "multiline": "\n" in field.shown or len(field.shown) > 80 or isinstance(field.value, dict | list),
         "max_length": LONGEST_INPUT,
     }
     if field.shown:
@@ -234,13 +234,13 @@ def _hint(field: _Field, request: ApprovalRequest) -> str:
     schema = request.submission.params_schema or {}
     properties = schema.get("properties")
     said = properties.get(field.name) if isinstance(properties, Mapping) else None
-    parts = [] if isinstance(field.value, str) else [f"JSON: {_kind(field.value)}"]
+    parts = [] if isinstance(field.value, str) else [f"JSON, {_kind(field.value)}"]
     if isinstance(said, Mapping):
         choices = said.get("enum")
         if isinstance(choices, list):
-            parts.append(f"one of {', '.join(jsontext.dumps(choice).decode() for choice in choices[:10])}")
+            parts.append(f"One of {', '.join(jsontext.dumps(choice).decode() for choice in choices[:10])}")
         if isinstance(said.get("description"), str):
-            parts.append(f"the agent says: {said['description']}")
+            parts.append(f"The agent says: {said['description']}")
     return ". ".join(parts)
 
 

@@ -103,6 +103,15 @@ def shown_action(request: ApprovalRequest) -> Action:
     return request.current_action
 
 
+def exactly(request: ApprovalRequest) -> str:
+    """What the params shown are: a plan, an approval, or something that never runs."""
+    if request.status is Status.PENDING:
+        return "Exactly this would run"
+    return (
+        "Exactly this was approved" if request.status.runnable else "Exactly this was asked, and may not run"
+    )
+
+
 def progress(request: ApprovalRequest) -> str:
     """`1 of 2, still needs someone from sre`; empty when nobody is asked."""
     requirement = request.current_requirement

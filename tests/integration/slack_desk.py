@@ -34,6 +34,8 @@ auto_reject_threshold: never
 default_timeout: 10m
 channel: C0APPROVE
 approvers: {quorum: 1, groups: [release, sre, security]}
+block:
+  - {name: boot, path_pattern: "/boot/**"}
 require:
   - name: deployments
     action_type: deployment

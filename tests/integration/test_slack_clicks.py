@@ -1,6 +1,7 @@
 """Clicks and forms, from a real Slack's wire to the database and back, on both transports."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -372,3 +373,45 @@ async def test_app_home_shows_the_queue_and_opens_details(desk: Desk) -> None:
     assert "1 request waiting for you" in view_words(home)
     assert (await desk.sandbox.people.click_in_view(RAFAEL, home.id, "request.details"))["ok"]
     assert request.id in view_words(await desk.modal(RAFAEL, "request.details"))
+
+
+async def test_no_body_and_no_token_is_ever_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    request = await desk.ask(description="BODY-CANARY", on_behalf_of="dana@example.com")
+    await desk.click(ALEX, request)
+    await desk.private(ALEX)
+    await desk.click(RAFAEL, request, "request.reject")
+    form = await desk.modal(RAFAEL, "request.reject")
+    await desk.sandbox.people.submit(RAFAEL, form.id, {"reason": text("FORM-CANARY")})
+    await desk.painted(request, "Rejected")
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith(("bot.slack", "slack"))]
+    logged = "\n".join(ours)
+    for secret in ("CANARY", desk.sandbox.bot_token, desk.sandbox.app_token, desk.sandbox.signing_secret):
+        assert secret not in logged
+
+
+async def test_a_refused_edit_is_said_in_the_form_and_nothing_changes(socket_desk: Desk) -> None:
+    desk = socket_desk
+    request = await desk.ask("file_write", {"path": "/srv/a", "content": "x", "overwrite": True})
+    await desk.click(RAFAEL, request, "request.modify")
+    form = await desk.modal(RAFAEL, "request.modify")
+    answer = await desk.sandbox.people.submit(RAFAEL, form.id, {"param:/path": text("/boot/vmlinuz")})
+    assert answer["response_action"] == "update"
+    shown = desk.sandbox.modal(RAFAEL)
+    assert shown is not None
+    assert "policy does not allow" in view_words(shown)
+    now = await desk.now(request)
+    assert (now.status, now.proposal) == (Status.PENDING, None)
+
+
+async def test_a_fault_deep_in_a_param_stands_at_its_field(socket_desk: Desk) -> None:
+    desk = socket_desk
+    schema = {
+        "type": "object",
+        "properties": {"size": {"type": "object", "properties": {"max": {"type": "integer", "maximum": 9}}}},
+    }
+    request = await desk.ask("tool:resize", {"size": {"max": 3}}, params_schema=schema)
+    await desk.click(RAFAEL, request, "request.modify")
+    form = await desk.modal(RAFAEL, "request.modify")
+    answer = await desk.sandbox.people.submit(RAFAEL, form.id, {"param:/size": text('{"max": 10}')})
+    assert answer["errors"].keys() == {"param:/size"}

@@ -35,7 +35,7 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
     (
         "database_modify",
         {"query": "DROP TABLE users", "database": "shop", "params": [1]},
-        "Run SQL “DROP TABLE users” with 1 parameters on database “shop”",
+        "Run SQL “DROP TABLE users” with 1 parameter on database “shop”",
     ),
     (
         "config_change",

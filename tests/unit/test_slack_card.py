@@ -112,7 +112,7 @@ def test_a_pending_card_says_everything_a_reviewer_needs_from_top_to_bottom() ->
             "+60 system_path (writes below /etc)",
             "0 of 2, still needs someone from release and sre",
             "Decide by <!date^",
-            "next: manager at <!date^",
+            "next: manager, <!date^",
             "Approve",
         )
     ]
@@ -364,6 +364,12 @@ def test_an_escalated_card_says_its_level_and_whom_it_was_raised_to() -> None:
     said = words(drawn(request))
     assert "escalated, level 1 of 1" in said
     assert "next:" not in said
+
+
+def test_the_words_over_the_params_follow_the_decision() -> None:
+    assert "Exactly this would run" in words(drawn(make_request()))
+    assert "Exactly this was approved" in words(drawn(decided(Status.APPROVED)))
+    assert "Exactly this was asked, and may not run" in words(drawn(decided(Status.REJECTED)))
 
 
 def test_a_card_is_plain_json() -> None:

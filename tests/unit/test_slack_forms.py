@@ -158,7 +158,7 @@ def test_the_agents_schema_helps_and_hides_nothing() -> None:
     request = make_request(params_schema=schema)
     shown = inputs(modify_form(request))
     assert list(shown)[:3] == ["param:/environment", "param:/version", "param:/services"]
-    assert shown["param:/version"]["hint"]["text"] == 'one of "1.4.2", "1.4.3". the agent says: semver'
+    assert shown["param:/version"]["hint"]["text"] == 'One of "1.4.2", "1.4.3". The agent says: semver'
     odd = replace(request, submission=replace(request.submission, params_schema={"properties": [1]}))
     assert list(inputs(modify_form(odd))) == list(shown)
 
