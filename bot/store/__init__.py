@@ -64,6 +64,23 @@ class Store:
             finally:
                 database.release(clean=clean)
 
+    @staticmethod
+    @asynccontextmanager
+    async def reading(url: str) -> AsyncIterator[Reads]:
+        """The queries alone, without the lock: beside a running server, or with none.
+
+        Raises:
+            CannotOpen: there is no database, or its schema is not the one this code reads.
+        """
+        database = dialect.of(url)
+        await asyncio.to_thread(database.check_readable)
+        readers = Readers(database, size=1)
+        try:
+            await readers.start()
+            yield Reads(readers)
+        finally:
+            await readers.stop()
+
     async def write(self, command: Command[R]) -> R:
         """Make a change durable and return what it says.
 

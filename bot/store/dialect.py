@@ -197,6 +197,25 @@ class SQLite:
             self.release(clean=sound)
             raise
 
+    def check_readable(self) -> None:
+        """Refuse a file that is not there or whose schema is another; takes no lock, changes nothing.
+
+        Raises:
+            CannotOpen: see the message.
+        """
+        if not self.path.exists():
+            raise CannotOpen(f"There is no database {self.path}.")
+        try:
+            with closing(self.connect_reader()) as raw:
+                found = _schema_version(raw)
+        except driver.Error as error:
+            raise CannotOpen(f"{self.path} cannot be read: {error}.") from error
+        if found != schema.HEAD:
+            raise CannotOpen(
+                f"{self.path} has schema {found or 'none'}, this Keyturn reads {schema.HEAD}."
+                " Start the Keyturn that belongs to it, or upgrade it with `keyturn serve`."
+            )
+
     def release(self, *, clean: bool) -> None:
         """Give the lock back, saying whether the file was left in order."""
         if self._lock is None:
