@@ -61,7 +61,7 @@ class PathGlob:
             return False
         if not glob:
             return self.matches(path)
-        return self.matches(_literal_directory(path) + "/x")
+        return self.matches(_any_below(path))
 
 
 def compile_path(pattern: str) -> tuple[PathGlob, ...]:
@@ -174,10 +174,11 @@ def _is_above(parts: Sequence[str], segments: Sequence[Segment]) -> bool:
     return len(parts) <= len(segments)
 
 
-def _literal_directory(path: str) -> str:
+def _any_below(path: str) -> str:
+    """Stands for everything in the directory where a path's first wildcard is."""
     parts = split(path)
     first = next((at for at, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
-    return "/".join(parts[:first])
+    return "/".join([*parts[:first], "x"])
 
 
 def home_forms(path: str) -> tuple[str, ...]:

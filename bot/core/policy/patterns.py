@@ -216,8 +216,8 @@ _PROGRAM = re.compile(r"\^?(?:\\b)?([a-z][a-z0-9_]*)(?:\\b|\\s| |$)")
 
 def _program_of(pattern: str) -> str | None:
     """The program a pattern plainly names at its start."""
-    if "|" in pattern:
-        return None
+    if "|" in re.sub(r"\([^()]*\)", "", pattern):
+        return None  # an alternative outside of parentheses may name another
     found = _PROGRAM.match(pattern)
     return found[1] if found else None
 

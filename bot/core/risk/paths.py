@@ -93,7 +93,7 @@ _DRIVE = re.compile(r"(?:/{2,}[?.]/)?([A-Za-z]):(?:/|$)")
 _MOUNTED_DRIVE = re.compile(
     r"/(?:mnt/|cygdrive/)?([a-z])/(?=(?:windows|program files|programdata|users)(?:/|$))", re.IGNORECASE
 )
-_HOME = re.compile(r"(?:\$HOME|\$\{HOME\}|%USERPROFILE%|%HOMEPATH%)(?=[/\\]|$)", re.IGNORECASE)
+_HOME = re.compile(r"\A(?:\$HOME|\$\{HOME\}|%USERPROFILE%|%HOMEPATH%)(?=[/\\]|$)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$[\w{(@*#?!-]|`|%\w+%")
 _PROCESS_ROOT = re.compile(r"/proc/[^/]+/(?:root|cwd)(?=/|$)")
 _MAGIC = re.compile(r"[*?\[]")
@@ -127,7 +127,7 @@ def resolve(text: str, cwd: str | None = None) -> Place:
     """Read a path relative to `cwd` (None: nobody told)."""
     base = normalise(cwd) if cwd else None
     path = normalise(_joined(text, base))
-    readable = len(text) <= _LONGEST and not _VARIABLE.search(_HOME.sub("~", text, count=1))
+    readable = len(text) <= _LONGEST and not _VARIABLE.search(_decoded(text))
     readable = readable and (base is None or is_anchored(path) or not _VARIABLE.search(base))
     if _climbs(path):
         readable = False
@@ -195,7 +195,7 @@ def _joined(text: str, base: str | None) -> str:
 def _decoded(text: str) -> str:
     if text.lower().startswith("file://"):
         text = text[7:].removeprefix("localhost")
-    while "%" in text and (plain := unquote(text, errors="surrogatepass")) != text:
+    while "%" in text and (plain := unquote(text, errors="replace")) != text:
         text = plain
     return _HOME.sub("~", text.replace("\\", "/"), count=1)
 
@@ -213,7 +213,9 @@ def _lexical(text: str) -> str:
         elif root in ("", "~"):
             parts.append(part)
     if not root:
-        return "/".join(parts) or "."
+        relative = "/".join(parts) or "."
+        # `./~` is a file of that name: without the dot it would read as the home.
+        return f"./{relative}" if _rooted(_HOME.sub("~", relative))[0] else relative
     return root if not parts else f"{root.rstrip('/')}/{'/'.join(parts)}"
 
 

@@ -132,11 +132,31 @@ def parse(text: str) -> Script:
     if root.has_error:
         reader.script.faults.append("it is not valid shell")
     reader.statement(root, 0)
+    if root.has_error:
+        reader.script.commands.extend(_guessed(plain))
     return reader.script
+
+
+_SEPARATORS = re.compile(r"[;&|(){}`\n]|\$\(|\b(?:then|do|else|if|while)\b")
+
+
+def _guessed(text: str) -> Iterator[Simple]:
+    """What text that is no shell might run all the same: whatever stands between operators."""
+    for part in _SEPARATORS.split(text)[:MOST_COMMANDS]:
+        words = re.sub(r"[\"'\\]", "", part).split()
+        if words:
+            yield Simple([Word(word, glob=_is_glob(word)) for word in words])
 
 
 def _special(words: list[str]) -> bool:
     return words[0] in _RESERVED or words[0] in ("cd", "pushd") or "=" in words[0]
+
+
+_LITERALS = frozenset(
+    "word number regex extglob_pattern brace_expression test_operator string_content variable_name "
+    "special_variable_name heredoc_content file_descriptor".split()
+)
+"""Nodes of the grammar that stand for their own text."""
 
 
 class _Reader:
@@ -370,6 +390,9 @@ class _Reader:
                 piece.substituted = True
                 piece.quoted("/dev/fd/63")
             case _:
+                if node.is_named and node.type not in _LITERALS:
+                    self._fault("something stands among its arguments that is no argument")
+                    self.statement(node, depth + 1)
                 piece.plain(self._text(node))
 
     def _string(self, node: Node, piece: "_Piece", depth: int) -> None:

@@ -35,7 +35,7 @@ _WRAPPERS = {
     "ionice": Wrapper("c n p class classdata"), "chrt": Wrapper("T P D p", 1), "taskset": Wrapper("p c", 1),
     "numactl": Wrapper("m N C i p"), "timeout": Wrapper("k s kill-after signal", 1), "stdbuf": Wrapper("i o e"),
     "time": Wrapper("f o format output"), "gtime": Wrapper("f o"), "command": Wrapper(), "builtin": Wrapper(),
-    "exec": Wrapper("a"), "coproc": Wrapper(), "!": Wrapper(), "catchsegv": Wrapper(),
+    "exec": Wrapper("a"), "coproc": Wrapper(), "!": Wrapper(), "{": Wrapper(), "catchsegv": Wrapper(),
     "strace": Wrapper("e o p s u P E a O S I"), "ltrace": Wrapper("e o p s u n l"), "valgrind": Wrapper(),
     "perf": Wrapper("e o p", 1), "caffeinate": Wrapper("t w"), "watch": Wrapper("n interval d"),
     "unbuffer": Wrapper(), "rlwrap": Wrapper("H f"), "script": Wrapper("", 0, shell="c command"),

@@ -1,0 +1,199 @@
+"""Policy files: what is refused, with which words, and what stays in force."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.core.policy import PolicyError
+from bot.services.policies import Policies, load
+from tests.policies import HEAD, WORKSPACE, faults
+
+
+@pytest.mark.parametrize(
+    ("body", "location", "said"),
+    [
+        ("auto_aprove_threshold: low", "auto_aprove_threshold", "did you mean auto_approve_threshold?"),
+        ("auto_approve_threshold: critical", "auto_approve_threshold", "write one of 'never', 'none', 'low', 'medium' or 'high'"),
+        ("auto_approve_threshold: high\nauto_reject_threshold: high", "auto_approve_threshold", "overlaps auto_reject_threshold high"),
+        ("auto_approve_threshold: medium\nauto_reject_threshold: low", "auto_approve_threshold", "overlaps"),
+        ("default_timeout: 5", "default_timeout", "90s, 5m, 2h or 1d"),
+        ("default_timeout: 0m", "default_timeout", "90s, 5m, 2h or 1d"),
+        ("channel: approvals", "channel", "a channel id"),
+        ("block: [{name: b, action_typ: x}]", "block.0.action_typ", "did you mean action_type?"),
+        ("block: [{action_type: x}]", "block.0.name", "name is missing"),
+        ("block: [{name: B!, action_type: x}]", "block.0.name", "does not look right"),
+        ("block: [{name: b}]", "block.0", "would match every action"),
+        ("block: [{name: b, action_type: []}]", "block.0.action_type", "empty list"),
+        ("block: [{name: b, path_pattern: ''}]", "block.0.path_pattern", "empty pattern"),
+        ("block: [{name: b, path_pattern: ['/a', 5]}]", "block.0.path_pattern", "put it in quotes"),
+        ("block: [{name: b, path_pattern: '/tmp/'}]", "block.0.path_pattern", "write /tmp/**"),
+        ("block: [{name: b, path_pattern: '/a/../b'}]", "block.0.path_pattern", "normal form"),
+        ("block: [{name: b, path_pattern: '/a//b'}]", "block.0.path_pattern", "normal form"),
+        ("block: [{name: b, path_pattern: '/a**'}]", "block.0.path_pattern", "must stand alone"),
+        ("block: [{name: b, path_pattern: '/*a*a*a*a*a'}]", "block.0.path_pattern", "more than 4 wildcards"),
+        ("block: [{name: b, path_pattern: '$HOME/x'}]", "block.0.path_pattern", "write ~/x"),
+        ("block: [{name: b, command_pattern: '('}]", "block.0.command_pattern", "linear time"),
+        ("block: [{name: b, command_pattern: '(?=x)'}]", "block.0.command_pattern", "look-around"),
+        ("block: [{name: b, command_pattern: '(a)\\1'}]", "block.0.command_pattern", "linear time"),
+        ("block: [{name: b, access: write, action_type: x}]", "block.0.access", "there is none"),
+        ("block: [{name: b, access: execute, path_pattern: '/x'}]", "block.0.access", "read, write or delete"),
+        ("block: [{name: b, min_risk: high, max_risk: low}]", "block.0.min_risk", "above max_risk low"),
+        ("block: [{name: b, action_type: deployment, path_pattern: '/x'}]", "block.0.path_pattern", "have no path"),
+        ("block: [{name: b, action_type: file_write, command_pattern: 'x'}]", "block.0.command_pattern", "only command_execute"),
+        ("allow: [{name: a, action_type: command_execute, path_pattern: '/x'}]", "allow.0.path_pattern", "never allows a command"),
+        ("allow: [{name: a, action_type: x, min_risk: high}]", "allow.0.min_risk", "above max_risk medium"),
+        ("allow: [{name: a, action_type: x, min_risk: critical, max_risk: critical}]", "allow.0.min_risk", "rejected before"),
+        ("allow: [{name: default, action_type: x}]", "allow.0.name", "Keyturn gives itself"),
+        ("block: [{name: r, action_type: x}]\nallow: [{name: r, action_type: x}]", "allow.0.name", "taken by a block rule"),
+        ("block: [{name: b, where: {amount: 5}}]", "block.0.where", "write {eq: …}"),
+        ("block: [{name: b, where: {amount: {more: 5}}}]", "block.0.where", "eq, ne, gt"),
+        ("block: [{name: b, where: {amount: {gt: lots}}}]", "block.0.where", "compares with a number"),
+        ("block: [{name: b, where: {amount: {in: []}}}]", "block.0.where", "not empty"),
+        ("block: [{name: b, where: {}}]", "block.0.where", "takes params"),
+        ("require: [{name: r, approvers: {quorum: 3, groups: [sre]}}]", "require.0.approvers.quorum", "these are only 2"),
+        ("require: [{name: r, approvers: {groups: [sre], one_from_each: true, quorum: 5}}]", "require.0.approvers.quorum", "only 2"),
+        ("require: [{name: r, approvers: {groups: [sres]}}]", "require.0.approvers.groups.0", "did you mean sre?"),
+        ("require: [{name: r, approvers: {quorum: 1}}]", "require.0.approvers", "names nobody"),
+        ("require: [{name: r, approvers: {users: [dana]}}]", "require.0.approvers.users.0", "does not look right"),
+        ("agent_may_escalate_to: [nobody]", "agent_may_escalate_to.0", "there is no group nobody"),
+        ("escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: nobody}]", "escalation_rules.0.escalate_to", "no group"),
+        ("escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, notify: [{slack_dm: x}]}]",
+         "escalation_rules.0.notify.0", "no group x"),
+        ("escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, notify: [{pager: x}]}]",
+         "escalation_rules.0.notify.0", "not a kind of target"),
+        ("weights: {file_writes: 5}", "weights.file_writes", "write one of"),
+        ("weights: {temporary_path: 5}", "weights.temporary_path", "wrong sign"),
+        ("weights: {file_write: -5}", "weights.file_write", "wrong sign"),
+        ("money: {rates: {USD: 1}}", "money.rates.USD", "base currency"),
+        ("money: {tiers: [[10000, 40], [1000, 20]]}", "money.tiers", "do not rise"),
+        ("money: {rates: {EUR: 0}}", "money.rates.EUR", "greater than 0"),
+        ("applies_to: {}", "applies_to", "says nothing"),
+    ],
+)  # fmt: skip
+def test_a_fault_names_its_key_and_what_to_write(body: str, location: str, said: str) -> None:
+    found = faults(HEAD + body)
+    assert any(fault.startswith(f"{location}: ") and said in fault for fault in found), found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "limits: [{name: l, per: 1d, count: 20}]", "remind: {every: 10m, times: 3}", "ack_for: 10m", "rollback_until: 24h",
+        "escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, during: office}]",
+        "escalation_rules: [{name: e, trigger: {repeated_rejections: {count: 3, within: 1h}}, escalate_to: sre}]",
+        "escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, notify: [{email: a@b.example}]}]",
+        "escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, notify: [{webhook: 'https://x.example'}]}]",
+    ],
+)  # fmt: skip
+def test_what_does_not_exist_is_refused_by_name_instead_of_ignored(body: str) -> None:
+    assert any("is not available" in fault for fault in faults(HEAD + body))
+
+
+@pytest.mark.parametrize("line", ["schedules: {p: {layers: []}}", "business_hours: {office: {}}"])
+def test_the_same_holds_for_the_workspace(line: str) -> None:
+    assert any("is not available" in fault for fault in faults(HEAD, workspace=WORKSPACE + line))
+
+
+def test_a_group_is_one_kind_of_people() -> None:
+    both = WORKSPACE + "  odd: {users: [U0DANA001], slack_usergroup: S0614TZR7}\n  none: {}\n"
+    found = faults(HEAD, workspace=both)
+    assert [fault.split(":")[0] for fault in found] == ["groups.odd", "groups.none"]
+
+
+def test_two_defaults_and_two_of_a_name_are_refused() -> None:
+    found = faults(HEAD, HEAD)
+    assert any("has no applies_to" in fault for fault in found)
+    assert any("the name test is taken" in fault for fault in found)
+
+
+def _write(directory: Path, **files: str) -> Path:
+    (directory / "workspace.yaml").write_text(WORKSPACE)
+    for name, text in files.items():
+        (directory / f"{name}.yaml").write_text(text)
+    return directory
+
+
+def test_every_problem_has_file_line_and_column(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        a=HEAD + "block:\n  - name: b\n    path_patern: /x\n",
+        b="name: b\napprovers: {groups: [nobody]}\n",
+    )
+    with pytest.raises(PolicyError) as caught:
+        load(tmp_path)
+    first, *_ = caught.value.problems
+    assert (first.file, first.line, first.column, first.key) == ("a.yaml", 5, 5, "block[0].path_patern")
+    assert str(caught.value).startswith("a.yaml:5:5: block[0].path_patern: ")
+
+
+def test_undefined_groups_are_told_with_their_place(tmp_path: Path) -> None:
+    _write(tmp_path, b="name: b\napprovers:\n  groups: [sre, nobody]\n")
+    with pytest.raises(PolicyError) as caught:
+        load(tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.column) == ("b.yaml", 3, 17)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("name: a\nname: b\n", 2, "there twice"), ("a: [1\n", 2, "not YAML"), ("- a\n", 1, "not a mapping"), ("a: !!python/name:os.x\n", 1, "tag"),
+        ("a: .nan\n", 1, "not a decimal number"), ("a: *x\n", 1, "not YAML"), ("? [a]\n: b\n", 1, "plain text"), ("a: 0x10\n", 1, "decimal"),
+        ("x: &x {a: 1}\ny: {<<: *x}\n", 2, "plain text"), ("a: b\n---\nc: d\n", 2, "not YAML"), ("\t\n", 1, "not YAML"),
+    ],
+)  # fmt: skip
+def test_yaml_that_readers_disagree_about_is_refused(tmp_path: Path, text: str, line: int, said: str) -> None:
+    _write(tmp_path, a=text)
+    with pytest.raises(PolicyError) as caught:
+        load(tmp_path)
+    assert any(p.file == "a.yaml" and said in p.wrong and p.line == line for p in caught.value.problems), (
+        caught.value
+    )
+
+
+def test_aliases_cannot_grow_without_bound(tmp_path: Path) -> None:
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n"
+        for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    with pytest.raises(PolicyError, match="too large"):
+        load(_write(tmp_path, a=bomb))
+
+
+def test_only_files_directly_in_the_directory_are_policies(tmp_path: Path) -> None:
+    _write(tmp_path, default=HEAD)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "broken.yaml").write_text("][")
+    (tmp_path / "notes.txt").write_text("][")
+    assert [policy.name for policy in load(tmp_path).policies] == ["test"]
+
+
+def test_a_directory_without_a_policy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="holds no policy"):
+        load(_write(tmp_path))
+    with pytest.raises(PolicyError, match="not a directory"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_broken_set_refuses_to_start_and_a_broken_reload_keeps_the_last_good_one(tmp_path: Path) -> None:
+    _write(tmp_path, default="][")
+    with pytest.raises(PolicyError):
+        Policies(tmp_path)
+    _write(tmp_path, default=HEAD)
+    policies = Policies(tmp_path)
+    before = policies.current
+    _write(tmp_path, default="][")
+    outcome = policies.reload()
+    assert outcome.problems
+    assert not outcome.changed
+    assert policies.current is before
+    _write(tmp_path, default=HEAD + "channel: C0APPROVE\n")
+    assert policies.reload().changed
+    assert policies.current.version != before.version
+    assert not policies.reload().changed
+
+
+def test_the_policies_that_come_with_keyturn_are_good() -> None:
+    policies = load(Path(__file__).parents[2] / "policies")
+    assert policies.workspace.admin_channel == "C0ADMIN01"
+    assert policies.policies[-1].is_default
