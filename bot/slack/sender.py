@@ -61,9 +61,23 @@ _UNREADABLE = frozenset(
 
 
 class SlackSender:
-    """Sends every `slack.*` kind of the outbox."""
+    """Sends every `slack.*` kind of the outbox.
 
-    def __init__(self, client: AsyncWebClient, store: Store, directory: SlackDirectory, clock: Clock) -> None:
+    Args:
+        posted: Told of each pending request whose card was posted, once its people are looked up;
+            `Reviews.check_fillable` moves a request on when they are too few.
+    """
+
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        store: Store,
+        directory: SlackDirectory,
+        clock: Clock,
+        *,
+        posted: Callable[[RequestId], Awaitable[None]] | None = None,
+    ) -> None:
+        self._posted = posted
         self._client = client
         self._store = store
         self._directory = directory
@@ -112,8 +126,17 @@ class SlackSender:
             posted = CardPosted(card_id, where, ts, request.version, self._clock.now())
         await self._store.write(posted)
         if request.status is Status.PENDING:
-            await self._directory.prefetch(request)
+            await self._prepare(request)
         return Sent(events=(_sent_event(request, posted.channel, item),))
+
+    async def _prepare(self, request: ApprovalRequest) -> None:
+        """Make ready for the first click. The card stands: trouble here must not post it again."""
+        try:
+            await self._directory.prefetch(request)
+            if self._posted is not None:
+                await self._posted(request.id)
+        except Exception:
+            log.exception("could not look ahead for %s", request.id, extra={"event": "lookahead_failed"})
 
     async def _paint(self, item: OutboxItem) -> Delivery:
         """Show the latest state. A message that is gone is posted anew while it is still needed."""

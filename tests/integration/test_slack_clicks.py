@@ -161,6 +161,29 @@ async def test_duplicate_deliveries_change_nothing(desk: Desk) -> None:
     assert desk.privates() == []
 
 
+async def test_a_form_that_is_delivered_twice_counts_once(desk: Desk) -> None:
+    request = await desk.ask()
+    await desk.click(RAFAEL, request, "request.reject")
+    form = await desk.modal(RAFAEL, "request.reject")
+    await desk.sandbox.add_fault("duplicate_delivery", method="view_submission")
+    answer = await desk.sandbox.people.submit(RAFAEL, form.id, {"reason": text("no")})
+    assert answer["response_action"] == "close"
+    await desk.painted(request, "Rejected")
+    assert await desk.audited(request, "review_refused") == []
+    assert len(await desk.audited(request, "review_recorded")) == 1
+
+
+@pytest.mark.parametrize("code", ["expired_trigger_id", "trigger_expired", "exchanged_trigger_id"])
+async def test_a_form_that_slack_does_not_open_is_said_so(socket_desk: Desk, code: str) -> None:
+    desk = socket_desk
+    request = await desk.ask()
+    for action_id in ("request.reject", "request.details"):
+        await desk.sandbox.add_fault("error", method="views.open", code=code)
+        assert (await desk.click(RAFAEL, request, action_id))["ok"]
+    await desk.sandbox.until(lambda: len(desk.privates()) == 2)
+    assert all("click again" in told.text for told in desk.privates())
+
+
 async def test_a_high_risk_is_approved_after_its_dialog(desk: Desk) -> None:
     request = await desk.ask("file_write", {"path": "/etc/motd", "content": "hi", "overwrite": True})
     assert request.risk.level == "high"

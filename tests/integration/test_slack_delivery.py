@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.core.models import SlackId, Status, Verdict
+from bot.core.models import ApprovalRequest, SlackId, Status, Verdict
 from bot.sandbox import running_sandbox
 from bot.sandbox.model import Message
 from bot.services.reviews import Click
+from bot.slack.directory import SlackDirectory
 from tests.integration.slack_desk import (
     DANA,
     PRIYA,
@@ -222,3 +223,16 @@ async def test_a_socket_that_is_refreshed_loses_no_click(desk: Desk) -> None:
     await desk.sandbox.until_connected()
     assert (await desk.click(RAFAEL, request))["ok"]
     assert headline(await desk.painted(request, "Approved"))
+
+
+async def test_trouble_after_a_card_was_posted_does_not_post_it_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def break_down(_directory: SlackDirectory, _request: ApprovalRequest) -> None:
+        raise RuntimeError("look-ahead")
+
+    monkeypatch.setattr(SlackDirectory, "prefetch", break_down)
+    request = await desk.ask()
+    assert len(await desk.until_audited(request, "notification_sent")) == 1
+    assert len(desk.cards(request)) == 1
+    assert "could not look ahead" in caplog.text
