@@ -11,7 +11,7 @@ from typing import Any
 from bot.core.describe import Ceremony, action_line, ceremony, target
 from bot.core.models import ApprovalRequest, RiskFactor, Status, Urgency
 from bot.slack import ids, wording
-from bot.slack.exact import differences, pretty, texts
+from bot.slack.exact import around_difference, differences, pretty, texts
 from bot.slack.text import (
     Block,
     context,
@@ -183,14 +183,17 @@ def _change(request: ApprovalRequest) -> list[Block]:
     found = [line(leaf(f"Changed{author}; the old value, then the new one", bold=True))]
     for name, old, new in changes[:_CHANGES]:
         found.append(line(leaf(shortened(name, 60), bold=True)))
-        found.append(preformatted(f"- {_value(old)}\n+ {_value(new)}"))
+        found.append(preformatted(_old_and_new(old, new)))
     if len(changes) > _CHANGES:
         found.append(line(leaf(f"… {len(changes) - _CHANGES} more changes, in Details", italic=True)))
     return [rich(*found)]
 
 
-def _value(text: str | None) -> str:
-    return "(none)" if text is None else shortened(text, 100)
+def _old_and_new(old: str | None, new: str | None) -> str:
+    if old is not None and new is not None:
+        old, new = around_difference(old, new, width=100)
+    before, after = ("(none)" if text is None else shortened(text, 120) for text in (old, new))
+    return f"- {before}\n+ {after}"
 
 
 def _params(request: ApprovalRequest) -> list[Block]:

@@ -53,3 +53,18 @@ def differences(old: JsonObject, new: JsonObject) -> list[tuple[str, str | None,
 
 def _json(params: JsonObject, name: str) -> str | None:
     return json_text(params[name]) if name in params else None
+
+
+def around_difference(old: str, new: str, *, width: int) -> tuple[str, str]:
+    """Both texts, each cut to `width` characters that hold the place where they first differ."""
+    if max(len(old), len(new)) <= width:
+        return old, new
+    pairs = enumerate(zip(old, new, strict=False))
+    first = next((place for place, (a, b) in pairs if a != b), min(len(old), len(new)))
+    start = max(first - width // 4, 0)
+    return _window(old, start, width), _window(new, start, width)
+
+
+def _window(text: str, start: int, width: int) -> str:
+    end = start + width
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"

@@ -114,9 +114,10 @@ class Listeners:
         if event.get("tab") == "home":
             user, team = SlackId(str(event.get("user"))), str(body.get("team_id"))
             try:
-                with lookup_budget():
-                    view = await self._commands.home(user_id=user, team_id=team)
-                await self._client.views_publish(user_id=user, view=view)
+                async with asyncio.timeout(ACK_AFTER):
+                    with lookup_budget():
+                        view = await self._commands.home(user_id=user, team_id=team)
+                    await self._client.views_publish(user_id=user, view=view)
             except (*TROUBLE, CannotVerify, Unavailable) as trouble:
                 log.warning("home not published: %s", type(trouble).__name__, extra={"event": "home_failed"})
         await ack()

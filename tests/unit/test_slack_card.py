@@ -293,6 +293,23 @@ def test_a_proposal_shows_old_and_new_values_and_what_would_run() -> None:
     assert buttons(made)["request.approve"]["value"] == f"{request.id} {digest}"
 
 
+def test_a_change_deep_inside_a_long_value_is_what_the_diff_shows() -> None:
+    old, new = "x" * 5000 + "SAFE" + "y" * 5000, "x" * 5000 + "EVIL" + "y" * 5000
+    request = make_request(type="command_execute", params={"command": old})
+    action = Action("command_execute", {"command": new})
+    proposal = Proposal(
+        action.params,
+        digest_of(action),
+        make_risk("medium"),
+        make_policy(),
+        Requirement(1, False, (SRE,)),
+        RAFAEL,
+    )
+    said = words(drawn(replace(request, proposal=proposal)))
+    assert "xxxSAFEyyy" in said
+    assert "xxxEVILyyy" in said
+
+
 @pytest.mark.parametrize(
     ("status", "word"),
     [
