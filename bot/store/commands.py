@@ -201,16 +201,17 @@ class LeaseDue:
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Forget what nobody needs: ended mail, idle lanes, keys of requests decided before `before`.
+    """Forget what ended `keep` before `now`: mail, idle lanes, keys of decided requests.
 
     At most `limit` rows of each, so that no batch is held up; returns how many went, 0 when done.
     """
 
-    before: datetime
+    now: datetime
+    keep: timedelta = timedelta(days=30)
     limit: int = 1000
 
     def apply(self, tx: Tx) -> int:
-        params = {"before": micros(self.before), "limit": self.limit}
+        params = {"before": micros(self.now - self.keep), "limit": self.limit}
         return sum(tx.execute(sql, params) for sql in (_PRUNE_OUTBOX, _PRUNE_PACE, _PRUNE_KEYS))
 
 

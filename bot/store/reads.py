@@ -351,7 +351,7 @@ _LINKS = """
     SELECT seq, canonical, prev_hash, hash FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit
 """
 # 2^62: above every seq, so a window that begins after the last row is empty.
-_FIRST_SEQ = "COALESCE((SELECT MIN(seq) FROM audit WHERE at >= :{}), 4611686018427387904)"
+_FIRST_SEQ = "COALESCE((SELECT seq FROM audit WHERE at >= :{} ORDER BY at, seq LIMIT 1), 4611686018427387904)"
 _COUNTS = """
     SELECT (SELECT COUNT(*) FROM request WHERE status = 'pending') AS pending,
         (SELECT COUNT(*) FROM outbox WHERE done_at IS NULL AND failed_at IS NULL) AS unsent,

@@ -199,6 +199,8 @@ audit = _table(
     Index("ix_audit_event", "event", "seq"),
     Index("ix_audit_actor", "actor_id", "seq"),
     Index("ix_audit_agent", "agent", "seq"),
+    # Which of the two narrows more depends on the agent, so neither index alone will do.
+    Index("ix_audit_agent_event", "agent", "event", "seq"),
     Index("ix_audit_request", "request_id", "seq"),
     Index(
         "ix_audit_session",

@@ -16,6 +16,7 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from bot.core.errors import Unavailable
 from bot.store import CannotOpen, Store, dialect, schema
 from bot.store.commands import CreateRequest
 from bot.store.tables import metadata
@@ -188,3 +189,9 @@ async def test_the_migrated_schema_is_the_declared_one(store, url):
 
 def words(sql):
     return re.findall(r"[\w.']+|[^\s\w]", str(sql).replace('"', ""))
+
+
+async def test_a_read_that_fails_says_unavailable_and_the_next_one_works(store):
+    with pytest.raises(Unavailable):
+        await store.reads._all("SELECT * FROM nowhere", {})
+    assert (await store.reads.chain_head()).seq == 0

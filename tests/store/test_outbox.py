@@ -242,20 +242,26 @@ async def test_old_ended_rows_are_pruned_and_waiting_ones_kept(store):
     await put(store, work("a"), work("b"))
     [item] = await lease(store)
     await store.write(CompleteOutbox(item.id, 1, NOON))
-    assert await store.write(Prune(NOON)) == 0
-    assert await store.write(Prune(NOON + SECOND)) == 1
+    month = timedelta(days=30)
+    assert await store.write(Prune(NOON + month)) == 0
+    assert await store.write(Prune(NOON + month + SECOND)) == 1
     assert texts(await lease(store)) == ["b"]
 
 
-async def test_keys_are_pruned_only_long_after_their_request_was_decided(store):
+async def test_keys_are_kept_while_open_and_a_month_after_the_decision(store):
     open_one, decided = submitted(1), submitted(2)
     await store.write(CreateRequest(open_one, Idempotency("builder", "request", "open", "d")))
     await store.write(CreateRequest(decided, Idempotency("builder", "request", "decided", "d")))
     await store.write(SaveTransition(approved(decided.request)))
 
-    await store.write(Prune(NOON + timedelta(days=1)))
-    assert await store.reads.idempotent("builder", "request", "open") is not None
-    assert await store.reads.idempotent("builder", "request", "decided") is None
+    async def kept(days):
+        await store.write(Prune(NOON + timedelta(days=days)))
+        keys = ("open", "decided")
+        return [await store.reads.idempotent("builder", "request", key) is not None for key in keys]
+
+    assert await kept(days=30) == [True, True]
+    assert await kept(days=31) == [True, False]
+    assert await kept(days=400) == [True, False]
 
 
 async def test_due_requests_are_leased_to_one_the_longest_overdue_first(store):

@@ -199,6 +199,13 @@ async def test_times_never_fall_along_the_chain(store):
     assert times[-1].startswith("2026-11-22T13:00")
 
 
+async def test_the_planner_learns_what_the_tables_hold(store, monkeypatch):
+    monkeypatch.setattr(dialect, "_COMMITS_BETWEEN_LOOKS", 1)
+    await store.write(CreateRequest(submitted(1)))
+    known = await store.reads._all("SELECT tbl FROM sqlite_stat1", {})
+    assert "audit" in {row["tbl"] for row in known}
+
+
 async def test_a_full_disk_fails_the_whole_batch_and_then_heals(store):
     first = submitted(1)
     await store.write(CreateRequest(first))

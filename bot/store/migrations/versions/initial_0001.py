@@ -240,6 +240,7 @@ INDEXES = (
     "CREATE INDEX ix_audit_action_type ON audit (action_type, seq)",
     "CREATE INDEX ix_audit_actor ON audit (actor_id, seq)",
     "CREATE INDEX ix_audit_agent ON audit (agent, seq)",
+    "CREATE INDEX ix_audit_agent_event ON audit (agent, event, seq)",
     "CREATE INDEX ix_audit_at ON audit (at)",
     "CREATE INDEX ix_audit_event ON audit (event, seq)",
     "CREATE INDEX ix_audit_request ON audit (request_id, seq)",
