@@ -128,6 +128,23 @@ class ExecutionState(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
+class RollbackState(StrEnum):
+    """Where an undo stands: asked for, shown, taken by the agent, and then exactly one of the ends."""
+
+    REQUESTED = "requested"
+    PREVIEWED = "previewed"
+    CLAIMED = "claimed"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CONFLICT = "conflict"
+    EXPIRED = "expired"
+
+    @property
+    def open(self) -> bool:
+        """Whether something may still come of it."""
+        return self in (RollbackState.REQUESTED, RollbackState.PREVIEWED, RollbackState.CLAIMED)
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """Exactly what the agent wants to run."""
@@ -202,6 +219,8 @@ class PolicyDecision:
     rule: str
     effect: Effect
     explanation: str
+    rollback_until: timedelta = timedelta(hours=24)
+    """How long after it ran an action may be rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +244,39 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What one automatic approval uses up of a limit of its policy."""
+
+    limit: str
+    """`<policy>/<limit>`."""
+    agent: str | None
+    """Whose use counts; None when every agent's does."""
+    per: timedelta
+    """Length of the window, which ends at the approval."""
+    amount: Decimal | None
+    """In the policy's base currency, not negative; None when only approvals are counted."""
+    most: int | None
+    """Approvals that the window may hold, this one included."""
+    most_amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What the approvals in a limit's window use up."""
+
+    count: int = 0
+    amount: Decimal = Decimal(0)
+
+    def leaves_room_for(self, charge: Charge) -> bool:
+        """Whether the limit holds with `charge` on top."""
+        if charge.most is not None and self.count + 1 > charge.most:
+            return False
+        if charge.amount is None or charge.most_amount is None:
+            return True
+        return self.amount + charge.amount <= charge.most_amount
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
     """Everything a policy lays down for one action: the verdict and, when people must be asked, how."""
 
@@ -244,6 +296,10 @@ class Ruling:
     """True at or above `auto_reject_threshold` or in a block rule: an edit to this action is refused."""
     grant_max_risk: RiskLevel | None = None
     """The highest level that a grant may cover; None: the policy allows no grants."""
+    standing: Requirement | None = None
+    """Whom the policy asks when nothing more special applies; None when no policy ruled."""
+    charges: tuple[Charge, ...] = ()
+    """What an automatic approval uses up; checked again in the transaction that stores it."""
 
     @property
     def effect_is_review(self) -> bool:
@@ -339,6 +395,24 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """How the latest rollback of an action stands, as its card tells it."""
+
+    state: RollbackState
+    at: datetime
+    digest: Digest
+    """Of the rollback; what a confirmation names."""
+    confirmed: bool = False
+    """Whether enough people have confirmed it, so that the agent may apply it."""
+    missing: int = 0
+    """Confirmations that it still needs."""
+    message: str | None = None
+    """What came of it, and what remains to be done by hand."""
+    session: bool = False
+    """Whether it is a step of a whole session's rollback."""
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """What became of the decided action. `outcome` is the agent's report as it was sent."""
 
@@ -349,6 +423,12 @@ class Execution:
     error: str | None = None
     rollback_id: str | None = None
     outcome: JsonObject | None = None
+    rollback_until: datetime | None = None
+    """Until when it may be rolled back; None when it reported nothing that could undo it."""
+    rollback_digest: Digest | None = None
+    """Of the data that undoes it."""
+    undo: Undo | None = None
+    """The latest rollback, if there was one."""
 
     @property
     def final(self) -> bool:

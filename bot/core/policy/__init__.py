@@ -6,7 +6,8 @@ action. Reading files is `bot.services.policies`' work.
 
 from bot.core.policy.building import WORKSPACE, Fault, build
 from bot.core.policy.format import PolicyFile, WorkspaceFile, json_schema
-from bot.core.policy.judging import NO_HISTORY, History, Judgement, Policy, PolicySet, Workspace
+from bot.core.policy.judging import Judgement, Policy, PolicySet, Workspace
+from bot.core.policy.limits import NO_HISTORY, History, Wants
 from bot.core.policy.problems import PolicyError, Problem, dotted
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PolicyFile",
     "PolicySet",
     "Problem",
+    "Wants",
     "Workspace",
     "WorkspaceFile",
     "build",

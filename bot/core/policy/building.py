@@ -6,6 +6,7 @@ quorum that nobody can fill and rules that can never match are faults, not surpr
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +19,7 @@ from bot.core.policy.format import (
     NOT_AVAILABLE,
     Approvers,
     EscalationRule,
+    LimitRule,
     People,
     PolicyFile,
     RequireRule,
@@ -35,6 +37,7 @@ from bot.core.policy.judging import (
     Workspace,
 )
 from bot.core.policy.judging import Rule as CompiledRule
+from bot.core.policy.limits import Limit
 from bot.core.policy.patterns import Condition, Pattern, Test
 from bot.core.policy.problems import Location
 from bot.core.policy.subject import Match
@@ -149,8 +152,9 @@ def _people(people: People | None, name: str, *, seat: bool = True) -> ApproverS
 def _policy(file: str, model: PolicyFile, workspace: Workspace) -> Policy:
     applies = model.applies_to
     groups = workspace.groups
+    name = model.name or file.removesuffix(".yaml").removesuffix(".yml")
     return Policy(
-        name=model.name or file.removesuffix(".yaml").removesuffix(".yml"),
+        name=name,
         file=file,
         agents=_when(applies.agents if applies else None, patterns.agent),
         types=_when(applies.action_types if applies else None, patterns.action_type),
@@ -166,9 +170,11 @@ def _policy(file: str, model: PolicyFile, workspace: Workspace) -> Policy:
         channel=model.channel or workspace.admin_channel,
         level_wait=model.default_timeout,
         approval_valid_for=model.approval_valid_for,
+        rollback_until=model.rollback_until,
         agent_may_escalate_to=tuple(groups[name] for name in model.agent_may_escalate_to),
         grant_max_risk=model.grant_max_risk,
         escalations=_escalations(model.escalation_rules, groups),
+        limits=tuple(_limit(name, limit, groups) for limit in model.limits),
     )
 
 
@@ -202,6 +208,20 @@ def _rule(rule: Rule, groups: Mapping[str, ApproverSet], *, allow: bool = False)
         pattern=_pattern(rule, allow=allow),
         types=frozenset(plain) if rule.action_type and len(plain) == len(rule.action_type) else None,
         requirement=_requirement(approvers, groups) if approvers else None,
+    )
+
+
+def _limit(policy: str, limit: LimitRule, groups: Mapping[str, ApproverSet]) -> Limit:
+    return Limit(
+        name=limit.name,
+        key=f"{policy}/{limit.name}",
+        pattern=_pattern(limit, allow=False),
+        per=limit.per,
+        most=limit.count,
+        sum_of=limit.sum_of,
+        most_amount=limit.max,
+        across=limit.across is not None,
+        requirement=_requirement(limit.approvers, groups) if limit.approvers else None,
     )
 
 
@@ -252,7 +272,14 @@ def _escalations(
     rules: Sequence[EscalationRule], groups: Mapping[str, ApproverSet]
 ) -> tuple[Escalation, ...]:
     ordered = sorted(rules, key=lambda rule: rule.priority)
-    return tuple(Escalation(_rung(rule, groups), tuple(_trigger(rule))) for rule in ordered)
+    return tuple(
+        Escalation(_rung(rule, groups), tuple(_trigger(rule)), _rejections(rule)) for rule in ordered
+    )
+
+
+def _rejections(rule: EscalationRule) -> tuple[int, timedelta] | None:
+    repeated = rule.trigger.repeated_rejections
+    return None if repeated is None else (repeated.count, repeated.within)
 
 
 def _rung(rule: EscalationRule, groups: Mapping[str, ApproverSet]) -> LadderRule:

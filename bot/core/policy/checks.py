@@ -5,6 +5,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from pydantic import BaseModel
 
@@ -19,15 +20,24 @@ Found = tuple[str, Location, str, str]
 RESERVED = frozenset({"auto_approve_threshold", "auto_reject_threshold", "paused", "no_policy", "default"})
 """Rule names that Keyturn itself gives."""
 
+LONGEST_WINDOW = timedelta(days=366)
+"""How far back limits may look."""
+
 _WITH_PATHS = frozenset({"file_write", "file_delete", "command_execute", "network_request"})
 
 _EXAMPLES = {
-    "approvers": "approvers: {quorum: 1, groups: [oncall]}", "name": "name: production", "trigger": "trigger: {after: 5m}",
-    "escalate_to": "escalate_to: security", "after": "after: 5m", "channel": "a channel id such as C0123456, or \"#name\"",
-    "admin_channel": "a channel id such as C0123456, or \"#name\"", "users": "Slack ids (U…) or e-mail addresses",
+    "approvers": "approvers: {quorum: 1, groups: [oncall]}", "name": "name: production",
+    "trigger": "trigger: {after: 5m}",
+    "escalate_to": "escalate_to: security", "after": "after: 5m",
+    "channel": "a channel id such as C0123456, or \"#name\"",
+    "admin_channel": "a channel id such as C0123456, or \"#name\"",
+    "users": "Slack ids (U…) or e-mail addresses",
     "slack_usergroup": "the id of a Slack user group, S…", "quorum": "a whole number from 1 on",
     "base": "a currency in capitals such as USD", "block": "a list of rules", "require": "a list of rules",
-    "allow": "a list of rules", "groups": "a list of group names, or in workspace.yaml a mapping of names to people",
+    "allow": "a list of rules",
+    "groups": "a list of group names, or in workspace.yaml a mapping of names to people",
+    "per": "per: 1d", "within": "within: 1h", "count": "a whole number from 1 on", "across": "across: agents",
+    "max": "a number above 0, at most 1000000000000", "limits": "a list of limits",
     "tiers": "pairs of least amount and points: [[1000, 20], [10000, 40]]",
 }  # fmt: skip
 
@@ -81,6 +91,7 @@ def faults(workspace: WorkspaceFile, policies: Mapping[str, PolicyFile], *, whol
         yield from _thresholds(file, policy)
         yield from _money(file, policy)
         yield from _rules(file, policy)
+        yield from _limits(file, policy)
         for location, approvers in _all_approvers(policy):
             yield from _approvers(file, location, approvers, workspace, whole=whole)
         yield from _escalations(file, policy, workspace, whole=whole)
@@ -184,7 +195,7 @@ def _rules(file: str, policy: PolicyFile) -> Iterator[Found]:
 
 def _rule(file: str, where: Location, rule: Rule, policy: PolicyFile) -> Iterator[Found]:
     conditions = rule.model_fields_set - {"name", "approvers", "access"}
-    if not conditions and where[0] != "require":
+    if not conditions and where[0] not in ("require", "limits"):
         yield (
             file,
             where,
@@ -200,11 +211,39 @@ def _rule(file: str, where: Location, rule: Rule, policy: PolicyFile) -> Iterato
         )
     highest = rule.max_risk or (RiskLevel.MEDIUM if where[0] == "allow" else RiskLevel.CRITICAL)
     if rule.min_risk is not None and rule.min_risk.rank > highest.rank:
-        yield (file, (*where, "min_risk"), f"{rule.min_risk.value} is above max_risk {highest.value}, so it matches nothing",
+        yield (file, (*where, "min_risk"),
+        f"{rule.min_risk.value} is above max_risk {highest.value}, so it matches nothing",
                "lower min_risk or raise max_risk")  # fmt: skip
     yield from _impossible(file, where, rule)
     if where[0] == "allow":
         yield from _allow(file, where, rule, policy)
+
+
+def _limits(file: str, policy: PolicyFile) -> Iterator[Found]:
+    seen: set[str] = set()
+    for at, limit in enumerate(policy.limits):
+        where: Location = ("limits", at)
+        if limit.name in seen:
+            yield file, (*where, "name"), f"the name {limit.name} is taken by a limit", "choose another"
+        seen.add(limit.name)
+        if (limit.sum_of is None) != (limit.max is None):
+            there, missing = ("max", "sum_of") if limit.sum_of is None else ("sum_of", "max")
+            yield file, (*where, there), f"needs {missing}", "write for example sum_of: amount, max: 10000"
+        elif limit.count is None and limit.max is None:
+            yield file, where, "limits nothing", "add count, or sum_of with max"
+        if limit.per > LONGEST_WINDOW:
+            yield (
+                file,
+                (*where, "per"),
+                "is longer than what is kept",
+                f"write at most {LONGEST_WINDOW.days}d",
+            )
+        yield from _rule(file, where, limit, policy)
+    for at, rule in enumerate(policy.escalation_rules):
+        repeated = rule.trigger.repeated_rejections
+        if repeated is not None and repeated.within > LONGEST_WINDOW:
+            yield (file, ("escalation_rules", at, "trigger", "repeated_rejections", "within"),
+                   "is longer than what is kept", f"write at most {LONGEST_WINDOW.days}d")  # fmt: skip
 
 
 def _impossible(file: str, where: Location, rule: Rule) -> Iterator[Found]:
@@ -212,7 +251,8 @@ def _impossible(file: str, where: Location, rule: Rule) -> Iterator[Found]:
     if any(set(kind) & set("*?[") or kind not in KNOWN_TYPES for kind in kinds) or not kinds:
         return
     if rule.path_pattern and not _WITH_PATHS.intersection(kinds):
-        yield (file, (*where, "path_pattern"), f"actions of the type {', '.join(kinds)} have no path, so it matches nothing",
+        yield (file, (*where, "path_pattern"),
+        f"actions of the type {', '.join(kinds)} have no path, so it matches nothing",
                "remove it, or compare a param with where")  # fmt: skip
     if rule.command_pattern and "command_execute" not in kinds:
         yield (file, (*where, "command_pattern"), "only command_execute has a command, so it matches nothing",
@@ -234,6 +274,9 @@ def _all_approvers(policy: PolicyFile) -> Iterator[tuple[Location, Approvers]]:
     for at, rule in enumerate(policy.require):
         if isinstance(rule, RequireRule) and rule.approvers is not None:
             yield ("require", at, "approvers"), rule.approvers
+    for at, limit in enumerate(policy.limits):
+        if limit.approvers is not None:
+            yield ("limits", at, "approvers"), limit.approvers
 
 
 def _approvers(

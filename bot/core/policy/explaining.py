@@ -3,10 +3,12 @@
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from bot.core.models import Ruling
 from bot.core.policy.subject import Subject
 
 if TYPE_CHECKING:
     from bot.core.policy.judging import Policy, Walk
+    from bot.core.policy.limits import Limit
 
 MOST_RULES = 4
 """Rules that did not match are explained up to this many; the rest are counted."""
@@ -32,6 +34,14 @@ def explain(policy: "Policy", walk: "Walk", rule: str, why: Why) -> str:
     return f"{decided} {_instead(policy, walk.subject, why)}{_before(walk)}"
 
 
+def over_limit(policy: "Policy", limit: "Limit", standing: str, approved: Ruling) -> str:
+    """Which limit is used up, how far, and what would have happened within it."""
+    return (
+        f"People decide: the limit {limit.name} of {policy.name} is used up; {standing}. "
+        f"Within it this would have run at once, by {approved.policy.rule}."
+    )
+
+
 def _risk(subject: Subject) -> str:
     return f"risk {subject.risk.level.value} ({subject.risk.score:f})"
 
@@ -42,7 +52,7 @@ def _decided(policy: "Policy", subject: Subject, rule: str, why: Why) -> str:
         case Why.BLOCK:
             return f"Blocked by the rule {rule} of {name}."
         case Why.UNREADABLE:
-            return f"The block rule {rule} of {name} may apply; a part of the action cannot be read, so people decide."
+            return f"The rule {rule} of {name} may block it; part of it cannot be read, so people decide."
         case Why.REQUIRE:
             return f"The rule {rule} of {name} requires people to decide."
         case Why.ALLOW:

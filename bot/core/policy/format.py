@@ -246,6 +246,24 @@ class RequireRule(Rule):
     approvers: Approvers | None = None
 
 
+class LimitRule(Rule):
+    """How much of what the conditions match may be approved without a person, in a rolling window."""
+
+    per: Duration
+    count: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    sum_of: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    max: Annotated[Number, Field(gt=0, le=1_000_000_000_000)] | None = None
+    across: Literal["agents"] | None = None
+    approvers: Approvers | None = None
+
+
+class RepeatedRejections(_Strict):
+    """So many rejections by people, of the agent's requests or of this very action, within a time."""
+
+    count: Annotated[int, Field(ge=1, le=1000)]
+    within: Duration
+
+
 class Trigger(_Strict):
     """When an escalation rule acts: some time after the request, and only if the rest holds too."""
 
@@ -253,6 +271,7 @@ class Trigger(_Strict):
     risk_at_least: Level | None = None
     action_types: Texts | None = None
     where: Where | None = None
+    repeated_rejections: RepeatedRejections | None = None
 
 
 class EscalationRule(_Strict):
@@ -293,6 +312,7 @@ class PolicyFile(_Strict):
     auto_reject_threshold: Literal["low", "medium", "high", "critical", "never"] = "critical"
     default_timeout: Duration = timedelta(minutes=5)
     approval_valid_for: Duration = timedelta(minutes=15)
+    rollback_until: Duration = timedelta(hours=24)
     channel: Channel | None = None
     approvers: Approvers
     grant_max_risk: Level | None = None
@@ -300,13 +320,13 @@ class PolicyFile(_Strict):
     block: tuple[Rule, ...] = ()
     require: tuple[RequireRule, ...] = ()
     allow: tuple[Rule, ...] = ()
+    limits: tuple[LimitRule, ...] = ()
     escalation_rules: tuple[EscalationRule, ...] = ()
     weights: dict[Literal[tuple(POINTS)], Number] = Field(default_factory=dict)  # type: ignore[valid-type]  # the names are data
     money: MoneyFile = Field(default_factory=MoneyFile)
 
 
 NOT_AVAILABLE = {
-    "limits": "spending and rate limits",
     "schedules": "on-call schedules; use a Slack user group that your on-call tool keeps current",
     "schedule": "on-call schedules; use slack_usergroup or users",
     "business_hours": "business hours",
@@ -314,8 +334,6 @@ NOT_AVAILABLE = {
     "outside": "business hours",
     "remind": "reminders",
     "ack_for": "acknowledgements that move deadlines",
-    "rollback_until": "a limit on the time for rollbacks",
-    "repeated_rejections": "triggers on repeated rejections; use after, alone or with risk_at_least and action_types",
 }
 """Keys that Keyturn knows by name and refuses, because accepting them would promise what does not happen."""
 

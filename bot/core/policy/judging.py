@@ -1,17 +1,20 @@
 """Policies at work: one action in, risk and a ruling out.
 
-The order is block, require, allow, thresholds, and at last asking a person. Within a list the
-first match wins. Everything is compiled and immutable; a judgement reads no clock and no store.
+The order is block, require, allow, thresholds, and at last asking a person; what would run at
+once must be within the limits. Within a list the first match wins. Everything is compiled and
+immutable. A judgement reads no clock and no store: where it depends on what happened before it
+says so, and is made again with the answer.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bot.core.models import (
     Action,
     ApproverSet,
     Cause,
+    Charge,
     Effect,
     LadderRule,
     PolicyDecision,
@@ -19,9 +22,11 @@ from bot.core.models import (
     RiskAssessment,
     RiskLevel,
     Ruling,
+    Used,
 )
 from bot.core.policy import explaining
 from bot.core.policy.explaining import Why
+from bot.core.policy.limits import NO_HISTORY, NOTHING, History, Limit, Wants
 from bot.core.policy.patterns import Condition, Pattern
 from bot.core.policy.subject import Match, Subject
 from bot.core.risk import Weights, analyse, score
@@ -32,17 +37,8 @@ NEVER_APPROVE = -1
 NEVER_REJECT = 5
 """Rank of the threshold `never` for rejection: above every level."""
 
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What happened before, as far as a judgement depends on it.
-
-    No key that is available depends on anything before; those that do are refused when policies
-    are loaded.
-    """
-
-
-NO_HISTORY = History()
+UNUSED = Used()
+"""What nothing was charged to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +47,8 @@ class Judgement:
 
     risk: RiskAssessment
     ruling: Ruling
+    wants: Wants = NOTHING
+    """What it took to be zero and should be looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +63,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """A compiled `after` rule."""
+    """A compiled `after` rule. `rejections` is how many there must have been, in what time."""
 
     rung: LadderRule
     conditions: tuple[Condition, ...]
+    rejections: tuple[int, timedelta] | None = None
+
+    def matches(self, subject: Subject, history: History) -> bool:
+        """Whether the rule is for this action, as far as that can be told."""
+        if self.rejections is not None:
+            count, within = self.rejections
+            if history.rejections.get(within, 0) < count:
+                return False
+        return all(condition.test(subject) is not Match.NO for condition in self.conditions)
 
 
 class Rules:
@@ -94,6 +101,7 @@ class Walk:
 
     subject: Subject
     version: str
+    history: History = NO_HISTORY
     refusals: list[str] = field(default_factory=list)
     passed: int = 0
     """Rules that did not match."""
@@ -147,26 +155,56 @@ class Policy:
     channel: str | None
     level_wait: timedelta
     approval_valid_for: timedelta
+    rollback_until: timedelta
     agent_may_escalate_to: tuple[ApproverSet, ...]
     grant_max_risk: RiskLevel | None
     escalations: tuple[Escalation, ...]
+    limits: tuple[Limit, ...] = ()
 
     def applies(self, subject: Subject) -> bool:
         """Whether the policy is for this agent and action type."""
         return all(condition.test(subject) is Match.YES for condition in (*self.agents, *self.types))
 
-    def decide(self, subject: Subject, version: str) -> Ruling:
+    def decide(self, subject: Subject, version: str, history: History = NO_HISTORY) -> Ruling:
         """Rule on an action."""
-        walk = Walk(subject, version)
+        walk = Walk(subject, version, history)
+        ruling = self._by_rules(walk)
+        if self.limits and ruling.policy.effect is Effect.APPROVE:
+            return self._within_limits(walk, ruling)
+        return ruling
+
+    def wants(self, ruling: Ruling, history: History) -> Wants:
+        """What a ruling of this policy depends on and `history` does not say."""
+        if ruling.effect_is_review:
+            windows = {e.rejections[1] for e in self.escalations if e.rejections is not None}
+            return Wants(rejections=frozenset(windows - history.rejections.keys()))
+        return Wants(tuple(charge for charge in ruling.charges if charge.limit not in history.used))
+
+    def _within_limits(self, walk: Walk, approved: Ruling) -> Ruling:
+        charges: list[Charge] = []
+        money = self.weights.money
+        for limit in self.limits:
+            if not limit.counts(walk.subject):
+                continue
+            used = walk.history.used.get(limit.key, UNUSED)
+            charge = limit.charge(walk.subject, money)
+            if charge is None or not used.leaves_room_for(charge):
+                text = explaining.over_limit(self, limit, limit.standing(used, charge, money), approved)
+                return self._asks(walk, f"budget:{limit.name}", limit.requirement, text)
+            charges.append(charge)
+        return replace(approved, charges=tuple(charges))
+
+    def _by_rules(self, walk: Walk) -> Ruling:
+        subject = walk.subject
         blocked, unreadable = walk.certain_or_possible(self.block)
         if blocked is not None and not unreadable:
             return self._decided(walk, blocked.name, Effect.REJECT, Cause.POLICY_RULE, Why.BLOCK)
         required = walk.possible(self.require)
         hopeless = subject.rank >= self.reject_from
         if blocked is not None and (required is not None or not hopeless):
-            return self._asks(walk, blocked.name, required, Why.UNREADABLE)
+            return self._asks_by(walk, blocked.name, required, Why.UNREADABLE)
         if required is not None:
-            return self._asks(walk, required.name, required, Why.REQUIRE)
+            return self._asks_by(walk, required.name, required, Why.REQUIRE)
         if hopeless:
             return self._decided(
                 walk, "auto_reject_threshold", Effect.REJECT, Cause.RISK_THRESHOLD, Why.REJECT
@@ -178,12 +216,12 @@ class Policy:
             return self._decided(
                 walk, "auto_approve_threshold", Effect.APPROVE, Cause.RISK_THRESHOLD, Why.APPROVE
             )
-        return self._asks(walk, "default", None, Why.DEFAULT)
+        return self._asks_by(walk, "default", None, Why.DEFAULT)
 
     def _decided(self, walk: Walk, rule: str, effect: Effect, cause: Cause, why: Why) -> Ruling:
         text = explaining.explain(self, walk, rule, why)
         return Ruling(
-            policy=PolicyDecision(self.name, walk.version, rule, effect, text),
+            policy=PolicyDecision(self.name, walk.version, rule, effect, text, self.rollback_until),
             cause=cause,
             requirement=None,
             channel=self.channel,
@@ -192,30 +230,30 @@ class Policy:
             agent_may_escalate_to=self.agent_may_escalate_to,
             never_approve=effect is Effect.REJECT,
             grant_max_risk=self.grant_max_risk,
+            standing=self.requirement,
         )
 
-    def _asks(self, walk: Walk, name: str, rule: Rule | None, why: Why) -> Ruling:
+    def _asks_by(self, walk: Walk, name: str, rule: Rule | None, why: Why) -> Ruling:
         own = rule.requirement if rule is not None else None
-        text = explaining.explain(self, walk, name, why)
+        return self._asks(walk, name, own, explaining.explain(self, walk, name, why))
+
+    def _asks(self, walk: Walk, name: str, own: Requirement | None, text: str) -> Ruling:
         return Ruling(
-            policy=PolicyDecision(self.name, walk.version, name, Effect.REVIEW, text),
+            policy=PolicyDecision(self.name, walk.version, name, Effect.REVIEW, text, self.rollback_until),
             cause=None,
             requirement=own or self.requirement,
             channel=self.channel,
             level_wait=self.level_wait,
             approval_valid_for=self.approval_valid_for,
             agent_may_escalate_to=self.agent_may_escalate_to,
-            ladder=self._ladder(walk.subject),
+            ladder=self._ladder(walk),
             never_approve=walk.subject.rank >= self.reject_from,
             grant_max_risk=self.grant_max_risk,
+            standing=self.requirement,
         )
 
-    def _ladder(self, subject: Subject) -> tuple[LadderRule, ...]:
-        return tuple(
-            escalation.rung
-            for escalation in self.escalations
-            if all(condition.test(subject) is not Match.NO for condition in escalation.conditions)
-        )
+    def _ladder(self, walk: Walk) -> tuple[LadderRule, ...]:
+        return tuple(e.rung for e in self.escalations if e.matches(walk.subject, walk.history))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +276,17 @@ class PolicySet:
     """In the order in which they are tried."""
 
     def judge(self, action: Action, *, agent: str, history: History = NO_HISTORY) -> Judgement:
-        """Pick the policy for an agent's action, assess the risk and rule; never raises on parsed JSON."""
+        """Pick the policy for an agent's action, assess the risk and rule; never raises on parsed JSON.
+
+        When the judgement `wants` something, look it up and judge again with it in `history`.
+        """
         facts = analyse(action)
         for policy in self.policies:
             risk = score(facts, policy.weights)
             subject = Subject(facts, agent, risk, risk.level.rank)
             if policy.applies(subject):
-                return Judgement(risk, policy.decide(subject, self.version))
+                ruling = policy.decide(subject, self.version, history)
+                return Judgement(risk, ruling, policy.wants(ruling, history))
         return self._unruled(score(facts, Weights()))
 
     def _unruled(self, risk: RiskAssessment) -> Judgement:

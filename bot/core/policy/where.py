@@ -15,7 +15,8 @@ from bot.core.risk.money import amount_of
 
 OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "glob", "exists")
 
-_ABSENT = object()
+ABSENT = object()
+"""What `look` gives for a param that is not there."""
 
 Test = Callable[[Any], Match]
 
@@ -24,11 +25,11 @@ def compile_where(key: str, comparisons: Mapping[str, Any]) -> Callable[[Subject
     """A test of one param. `comparisons` are ANDed."""
     exists = comparisons.get("exists")
     tests = [_TESTS[name](operand) for name, operand in comparisons.items() if name != "exists"]
-    look = _look(key)
+    find = look(key)
 
     def test(subject: Subject) -> Match:
-        value = look(subject.facts.params)
-        if value is _ABSENT:
+        value = find(subject.facts.params)
+        if value is ABSENT:
             return Match.YES if exists is False else Match.NO
         if exists is False:
             return Match.NO
@@ -43,13 +44,14 @@ def compile_where(key: str, comparisons: Mapping[str, Any]) -> Callable[[Subject
     return test
 
 
-def _look(key: str) -> Callable[[Mapping[str, Any]], Any]:
+def look(key: str) -> Callable[[Mapping[str, Any]], Any]:
+    """What finds a param by its name, dotted path or JSON Pointer."""
     if key.startswith("/"):
         steps = [part.replace("~1", "/").replace("~0", "~") for part in key[1:].split("/")]
     else:
         steps = key.split(".")
 
-    def look(params: Mapping[str, Any]) -> Any:
+    def find(params: Mapping[str, Any]) -> Any:
         if key in params:
             return params[key]
         value: Any = params
@@ -59,10 +61,10 @@ def _look(key: str) -> Callable[[Mapping[str, Any]], Any]:
             elif isinstance(value, list) and step.isdecimal() and len(step) < 7 and int(step) < len(value):
                 value = value[int(step)]
             else:
-                return _ABSENT
+                return ABSENT
         return value
 
-    return look
+    return find
 
 
 def _said(condition: bool) -> Match:

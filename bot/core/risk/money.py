@@ -28,10 +28,14 @@ def amount_of(value: object) -> Decimal | None:
 
 def in_base(params: Mapping[str, Any], money: Money) -> Decimal | None:
     """The absolute amount in the base currency; None when it cannot be told."""
-    amount = amount_of(params.get("amount"))
+    return worth(params.get("amount"), params.get("currency"), money)
+
+
+def worth(value: object, currency: object, money: Money) -> Decimal | None:
+    """What a value in a currency (None: the base) is worth in the base, never negative; None if unknown."""
+    amount = amount_of(value)
     if amount is None:
         return None
-    currency = params.get("currency")
     if currency is None:
         return abs(amount)
     if not isinstance(currency, str):
