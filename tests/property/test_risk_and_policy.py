@@ -21,10 +21,13 @@ from tests.policies import HEAD, WORKSPACE, policy_set
 TEXTS = st.text(max_size=40)
 SHELL_TEXTS = st.lists(
     st.sampled_from(
-        "rm -rf / /* ; | || && & ( ) { } $( ` \" ' \\ \n > >> < << <<< EOF $X ${X} $IFS ~ * ? [a] sudo env xargs sh -c bash "
-        "find -exec {} \\; + -delete eval x=1 for i in do done if then fi while case esac function f() psql git push --force "
-        "cat /etc/passwd .env # ! [[ ]] $'\\x72' {a,b} <( >( coproc time -- -- kubectl docker run -v /:/h ssh h awk sed tar -x"
-        .split(" ")
+        ["rm", "-rf", "/", "/*", ";", "|", "||", "&&", "&", "(", ")", "{", "}", "$(", "`", '"', "'", "\\",
+        "\n", ">", ">>", "<", "<<", "<<<", "EOF", "$X", "${X}", "$IFS", "~", "*", "?", "[a]", "sudo", "env",
+        "xargs", "sh", "-c", "bash", "find", "-exec", "{}", "\\;", "+", "-delete", "eval", "x=1", "for",
+        "i", "in", "do", "done", "if", "then", "fi", "while", "case", "esac", "function", "f()", "psql",
+        "git", "push", "--force", "cat", "/etc/passwd", ".env", "#", "!", "[[", "]]", "$'\\x72'", "{a,b}",
+        "<(", ">(", "coproc", "time", "--", "--", "kubectl", "docker", "run", "-v", "/:/h", "ssh", "h",
+        "awk", "sed", "tar", "-x"]
     ),
     max_size=14,
 ).map(" ".join)  # fmt: skip
@@ -38,14 +41,35 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    "path content overwrite recursive command args cwd url method headers query params database environment host amount "
-    "currency data_type cluster namespace".split()
+    [
+        "path",
+        "content",
+        "overwrite",
+        "recursive",
+        "command",
+        "args",
+        "cwd",
+        "url",
+        "method",
+        "headers",
+        "query",
+        "params",
+        "database",
+        "environment",
+        "host",
+        "amount",
+        "currency",
+        "data_type",
+        "cluster",
+        "namespace",
+    ]
 )
 TYPES = st.sampled_from([*sorted(KNOWN_TYPES), "brew_coffee", "file_read"])
 ACTIONS = st.builds(Action, TYPES, st.dictionaries(KEYS, JSON | SHELL_TEXTS | TEXTS, max_size=6))
 COMMANDS = st.builds(lambda text: Action("command_execute", {"command": text}), SHELL_TEXTS)
 PATHS = st.lists(
-    st.sampled_from(["/", "//", ".", "..", "a", "etc", "~", "$HOME", "%2e", "%2E%2e", "%25", "\\", "C:", "*", "b.txt", " "]), max_size=10
+    st.sampled_from(["/", "//", ".", "..", "a", "etc", "~", "$HOME", "%2e", "%2E%2e", "%25", "\\", "C:",
+    "*", "b.txt", " "]), max_size=10
 ).map("".join)  # fmt: skip
 
 
@@ -69,7 +93,28 @@ def test_no_text_makes_the_shell_reader_fail(text: str) -> None:
 @given(
     st.text(max_size=60)
     | st.lists(
-        st.sampled_from("DELETE FROM t WHERE 1 = ; ( ) ' -- /* */ DROP UPDATE SET OR AND".split())
+        st.sampled_from(
+            [
+                "DELETE",
+                "FROM",
+                "t",
+                "WHERE",
+                "1",
+                "=",
+                ";",
+                "(",
+                ")",
+                "'",
+                "--",
+                "/*",
+                "*/",
+                "DROP",
+                "UPDATE",
+                "SET",
+                "OR",
+                "AND",
+            ]
+        )
     ).map(" ".join)
 )
 def test_no_text_makes_the_sql_reader_fail(text: str) -> None:  # fmt: skip
@@ -180,9 +225,12 @@ PROGRAMS = [
     "dd if=x of=/dev/sda",
 ]
 SPELLINGS = [
-    "{0}", " {0} ", "({0})", "{{ {0}; }}", "true; {0}", "{0}; true", "true && {0}", "if true; then {0}; fi", "{0} &", "{0} 2>/dev/null",
-    "command {0}", "env A=1 {0}", "nohup {0}", "timeout 5 {0}", "nice {0}", "bash -c '{0}'", "sh -c \"{0}\"", "x=$({0})", "echo `{0}`",
-    "ssh host '{0}'", "f() {{ {0}; }}; f", "{0} # a comment", "stdbuf -oL {0}", "bash <<< '{0}'", "bash <<EOF\n{0}\nEOF", "time {0}",
+    "{0}", " {0} ", "({0})", "{{ {0}; }}", "true; {0}", "{0}; true", "true && {0}", "if true; then {0}; fi",
+    "{0} &", "{0} 2>/dev/null",
+    "command {0}", "env A=1 {0}", "nohup {0}", "timeout 5 {0}", "nice {0}", "bash -c '{0}'",
+    "sh -c \"{0}\"", "x=$({0})", "echo `{0}`",
+    "ssh host '{0}'", "f() {{ {0}; }}; f", "{0} # a comment", "stdbuf -oL {0}", "bash <<< '{0}'",
+    "bash <<EOF\n{0}\nEOF", "time {0}",
 ]  # fmt: skip
 
 
@@ -257,8 +305,10 @@ def test_no_path_pattern_and_no_path_makes_matching_fail(pattern: str, path: str
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from([
-    "name", "applies_to", "auto_approve_threshold", "default_timeout", "channel", "approvers", "block", "require", "allow",
-    "escalation_rules", "weights", "money", "grant_max_risk", "agent_may_escalate_to", "limits"]), JSON, max_size=6))  # fmt: skip
+    "name", "applies_to", "auto_approve_threshold", "default_timeout", "channel", "approvers", "block",
+    "require", "allow",
+    "escalation_rules", "weights", "money", "grant_max_risk", "agent_may_escalate_to", "limits"]), JSON,
+    max_size=6))  # fmt: skip
 def test_no_policy_file_makes_the_loader_fail(content: dict[str, Any]) -> None:
     text = json.dumps(content, default=str)
     document = parse_yaml("x.yaml", text.encode())

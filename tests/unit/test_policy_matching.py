@@ -6,7 +6,8 @@ from tests.policies import command, judge, verdict
 
 BLOCK_ETC = 'block: [{name: system, path_pattern: ["/etc/**", "/root/**"]}]'
 ALLOW_TMP = 'allow: [{name: temp, path_pattern: "/tmp/**", max_risk: high}]\nauto_approve_threshold: never'
-ALLOW_GIT = "allow: [{name: git, command_pattern: 'git (status|log|diff)( .*)?', max_risk: high}]\nauto_approve_threshold: never"
+NEVER = "auto_approve_threshold: never\n"
+ALLOW_GIT = NEVER + "allow: [{name: git, command_pattern: 'git (status|log|diff)( .*)?', max_risk: high}]"
 REQUIRE_TF = "require: [{name: tf, command_pattern: '^terraform (apply|destroy)'}]"
 
 
@@ -50,7 +51,8 @@ def test_exists_false_matches_exactly_what_is_absent() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/etc/passwd", "/etc/a/b", "//etc/passwd", "/tmp/../etc/passwd", "/etc/./passwd", "/etc/passwd/", "/tmp/%2e%2e/etc/x",
+        "/etc/passwd", "/etc/a/b", "//etc/passwd", "/tmp/../etc/passwd", "/etc/./passwd", "/etc/passwd/",
+        "/tmp/%2e%2e/etc/x",
         "\\etc\\passwd", "/etc/new\nline", "file:///etc/passwd", "/private/etc/x",
     ],
 )  # fmt: skip
@@ -66,14 +68,18 @@ def test_a_pattern_for_what_is_below_matches_nothing_else(path: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "path", "matches"),
     [
-        ("/srv/*", "/srv/a", True), ("/srv/*", "/srv/a/b", False), ("/srv/*", "/srv", False), ("/srv/*", "/srv/.env", True),
+        ("/srv/*", "/srv/a", True), ("/srv/*", "/srv/a/b", False), ("/srv/*", "/srv", False),
+        ("/srv/*", "/srv/.env", True),
         ("/srv/**", "/srv/a/b/c", True), ("/srv/**/x", "/srv/x", True), ("/srv/**/x", "/srv/a/b/x", True),
         ("/srv/**/x", "/srv/a/xx", False), ("/srv/a?c", "/srv/abc", True), ("/srv/a?c", "/srv/a/c", False),
-        ("/srv/[ab]x", "/srv/bx", True), ("/srv/[!ab]x", "/srv/bx", False), ("/srv/{a,b}/*", "/srv/b/c", True),
+        ("/srv/[ab]x", "/srv/bx", True), ("/srv/[!ab]x", "/srv/bx", False),
+        ("/srv/{a,b}/*", "/srv/b/c", True),
         ("/srv/a+b", "/srv/a+b", True), ("/srv/a.b", "/srv/axb", False), ("/srv/(x)", "/srv/(x)", True),
-        ("**/*.pem", "/srv/x/y.pem", True), ("**/*.pem", "y.pem", True), ("*.pem", "/srv/y.pem", False), ("**", "/x", True),
+        ("**/*.pem", "/srv/x/y.pem", True), ("**/*.pem", "y.pem", True), ("*.pem", "/srv/y.pem", False),
+        ("**", "/x", True),
         ("src/**", "src/a/b", True), ("src/**", "/work/src/a", False), ("~/.ssh/**", "~/.ssh/id_rsa", True),
-        ("~/.ssh/**", "/home/dana/.ssh/id_rsa", True), ("C:\\Windows\\**", "c:/WINDOWS/system32", True), ("/", "/", True),
+        ("~/.ssh/**", "/home/dana/.ssh/id_rsa", True), ("C:\\Windows\\**", "c:/WINDOWS/system32", True),
+        ("/", "/", True),
         ("/**", "/x", True), ("/srv/\\*", "/srv/x", False),
     ],
 )  # fmt: skip
@@ -97,8 +103,10 @@ def test_a_path_that_climbs_above_an_unknown_base_is_unreadable() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "rm -rf /", "rm -rf /*", "rm -rf /e*", "rm /et?/passwd", "chmod -R 700 /", "mv / /x", "find / -delete", "cp -r x /",
-        "tar xf x.tar -C /", "rm -rf /etc", "sudo sh -c 'cd / && rm -rf *'", "ls; cat /etc/hosts", "x=1; echo a > /etc/x",
+        "rm -rf /", "rm -rf /*", "rm -rf /e*", "rm /et?/passwd", "chmod -R 700 /", "mv / /x",
+        "find / -delete", "cp -r x /",
+        "tar xf x.tar -C /", "rm -rf /etc", "sudo sh -c 'cd / && rm -rf *'", "ls; cat /etc/hosts",
+        "x=1; echo a > /etc/x",
         "cat /root/x", "rm -rf ~/../../etc/x /etc/y",
     ],
 )  # fmt: skip
@@ -170,9 +178,12 @@ def test_allow_with_command_and_path_needs_both_for_all() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "git status; rm x", "git status && rm x", "git status | sh", "git status $(rm x)", "git log `rm x`", "git status\nrm x",
-        "git status & rm x", "sudo git status", "env git status", "sh -c 'git status'", "git status > x", "git statusx",
-        "x git status", "/tmp/git status", "A=1 git status; rm x", "git log <(rm x)", "cat x | git diff", "git diff $X",
+        "git status; rm x", "git status && rm x", "git status | sh", "git status $(rm x)", "git log `rm x`",
+        "git status\nrm x",
+        "git status & rm x", "sudo git status", "env git status", "sh -c 'git status'", "git status > x",
+        "git statusx",
+        "x git status", "/tmp/git status", "A=1 git status; rm x", "git log <(rm x)", "cat x | git diff",
+        "git diff $X",
     ],
 )  # fmt: skip
 def test_allow_by_command_needs_every_command_in_full(line: str) -> None:
@@ -201,7 +212,7 @@ def test_allow_by_command_reads_arguments_as_a_shell_would_quote_them() -> None:
 
 
 def test_a_redirection_is_allowed_only_when_the_pattern_has_one() -> None:
-    body = "auto_approve_threshold: never\nallow: [{name: r, command_pattern: 'echo .* > /srv/log', max_risk: high}]"
+    body = NEVER + "allow: [{name: r, command_pattern: 'echo .* > /srv/log', max_risk: high}]"
     assert verdict(command(body, "echo x > /srv/log")) == ("approve", "r")
     assert verdict(command(body, "echo x > /srv/other"))[1] != "r"
 
@@ -209,7 +220,8 @@ def test_a_redirection_is_allowed_only_when_the_pattern_has_one() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "terraform apply", "/usr/bin/terraform apply", "sudo terraform destroy", "env X=1 terraform apply", "cd x; terraform apply",
+        "terraform apply", "/usr/bin/terraform apply", "sudo terraform destroy", "env X=1 terraform apply",
+        "cd x; terraform apply",
         "sh -c 'terraform apply'", "echo y | terraform apply", "xargs terraform apply", "terra\"form\" apply",
     ],
 )  # fmt: skip
@@ -227,7 +239,8 @@ def test_require_does_not_mistake_text_for_a_command(line: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "name", "matches"),
     [
-        ("production", "prod", True), ("production", "PRD", True), ("prod", "Production", True), ("production", "eu-live-1", True),
+        ("production", "prod", True), ("production", "PRD", True), ("prod", "Production", True),
+        ("production", "eu-live-1", True),
         ("production", "staging", False), ("production", "non-prod", False), ("staging", "Staging", True),
         ("eu-*", "eu-west", True), ("eu-*", "us-west", False), ("*", "x", True),
     ],
@@ -251,10 +264,14 @@ def test_the_environment_of_a_command_is_what_its_flags_name() -> None:
 @pytest.mark.parametrize(
     ("comparison", "amount", "matches"),
     [
-        ("gt: 1000", "1000.01", True), ("gt: 1000", 1000, False), ("gte: 1000", "1000", True), ("gt: '1000'", "1000.000001", True),
-        ("lt: 5", "-3", True), ("lte: 0.1", "0.10", True), ("eq: 10", "10.00", True), ("eq: '10.00'", 10, True), ("ne: 10", "10.0", False),
-        ("eq: 10", True, False), ("eq: true", 1, False), ("eq: true", True, True), ("in: [1, 2]", "2", True), ("in: [a]", "b", False),
-        ("glob: 'eu-*'", "eu-west", True), ("glob: 'eu-*'", "us", False), ("gt: 9007199254740993", "9007199254740994", True),
+        ("gt: 1000", "1000.01", True), ("gt: 1000", 1000, False), ("gte: 1000", "1000", True),
+        ("gt: '1000'", "1000.000001", True),
+        ("lt: 5", "-3", True), ("lte: 0.1", "0.10", True), ("eq: 10", "10.00", True),
+        ("eq: '10.00'", 10, True), ("ne: 10", "10.0", False),
+        ("eq: 10", True, False), ("eq: true", 1, False), ("eq: true", True, True),
+        ("in: [1, 2]", "2", True), ("in: [a]", "b", False),
+        ("glob: 'eu-*'", "eu-west", True), ("glob: 'eu-*'", "us", False),
+        ("gt: 9007199254740993", "9007199254740994", True),
     ],
 )  # fmt: skip
 def test_where_compares_by_type_and_exactly(comparison: str, amount: object, matches: bool) -> None:
@@ -264,7 +281,8 @@ def test_where_compares_by_type_and_exactly(comparison: str, amount: object, mat
 
 @pytest.mark.parametrize("amount", ["1e9", "1,000", "", None, [], {}, True, "lots"])
 def test_an_amount_that_cannot_be_read_is_not_a_small_one(amount: object) -> None:
-    small = "auto_approve_threshold: never\nauto_reject_threshold: never\nallow: [{name: r, where: {amount: {lt: 100}}, max_risk: critical}]"
+    allow = "allow: [{name: r, where: {amount: {lt: 100}}, max_risk: critical}]"
+    small = f"{NEVER}auto_reject_threshold: never\n{allow}"
     assert verdict(judge(small, "payment", amount=amount))[1] != "r"
     large = "auto_reject_threshold: never\nrequire: [{name: r, where: {amount: {gt: 100}}}]"
     assert verdict(judge(large, "payment", amount=amount)) == ("review", "r")

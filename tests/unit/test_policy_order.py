@@ -144,7 +144,9 @@ def test_milder_cases_of_a_factor_scale_with_its_weight() -> None:
 def test_a_ruling_carries_who_may_approve_and_how_many_must() -> None:
     body = """
     require:
-      - {name: two, action_type: x, approvers: {quorum: 1, groups: [release, security], users: [U0DANA001], one_from_each: true}}
+      - name: two
+        action_type: x
+        approvers: {quorum: 1, groups: [release, security], users: [U0DANA001], one_from_each: true}
     """
     requirement = judge(body, "x").ruling.requirement
     assert requirement is not None
@@ -205,8 +207,10 @@ def test_an_explanation_names_the_rule_what_failed_and_what_would_change_it() ->
     """
     text = judge(body, "brew_coffee", environment="staging").ruling.policy.explanation
     for part in (
-        "risk medium (30)", "auto_approve_threshold low", "auto_reject_threshold critical", "At risk low or lower", "unknown_type",
-        "system (path is not /etc/**)", "prod (environment is not production)", "risky (the risk is below high)",
+        "risk medium (30)", "auto_approve_threshold low", "auto_reject_threshold critical",
+        "At risk low or lower", "unknown_type",
+        "system (path is not /etc/**)", "prod (environment is not production)",
+        "risky (the risk is below high)",
     ):  # fmt: skip
         assert part in text, text
 

@@ -9,7 +9,7 @@ from bot.core.risk.facts import Access, Facts, Signal, Touched
 from bot.core.risk.names import host_of, is_internal
 from bot.core.risk.programs import FILE_TOOLS, HANDLERS, is_dangerous
 from bot.core.risk.reading import Reading
-from bot.core.risk.shell import Simple, Word
+from bot.core.risk.words import Simple, Word
 
 _PLACES = ("environment", "database", "cluster", "namespace", "host")
 """Params that name where an action works."""

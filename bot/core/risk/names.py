@@ -4,54 +4,21 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from bot.core.risk.tables import names
+
 _PRODUCTION = frozenset({"prod", "prd", "production", "live"})
 _NOT = frozenset({"non", "pre"})
 _TOKENS = re.compile(r"[^0-9A-Za-z]+")
 _SENSITIVE = frozenset(
-    [
-        "credential",
-        "credentials",
-        "password",
-        "passwords",
-        "secret",
-        "secrets",
-        "token",
-        "tokens",
-        "payment",
-        "payments",
-        "card",
-        "cards",
-        "bank",
-        "banking",
-        "financial",
-        "finance",
-        "health",
-        "medical",
-        "phi",
-        "biometric",
-        "biometrics",
-        "child",
-        "children",
-        "minor",
-        "minors",
-        "location",
-        "geolocation",
-        "ssn",
-        "passport",
-        "identity",
-        "pii",
-        "genetic",
-        "sexual",
-        "religion",
-        "political",
-        "customer_records",
-        "tax",
-        "salary",
-        "criminal",
-        "ethnicity",
-    ]
+    names(
+        "credential credentials password passwords secret secrets token tokens payment payments card "
+        "cards bank banking financial finance health medical phi biometric biometrics child children "
+        "minor minors location geolocation ssn passport identity pii genetic sexual religion "
+        "political customer_records tax salary criminal ethnicity"
+    )
 )
-_INTERNAL_SUFFIXES = (".local", ".internal", ".localhost", ".localdomain", ".lan", ".intranet", ".home", ".corp",
+_INTERNAL_SUFFIXES = (".local", ".internal", ".localhost", ".localdomain", ".lan", ".intranet", ".home",
+".corp",
                       ".svc", ".cluster.local", ".home.arpa")  # fmt: skip
 _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data",
                              "instance-data.ec2.internal", "metadata.azure.com"})  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bot.core.risk.shell import Word
+from bot.core.risk.words import Word
 
 
 @dataclass(slots=True)

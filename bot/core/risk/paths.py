@@ -9,23 +9,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-SYSTEM = frozenset(
-    [
-        "etc",
-        "usr",
-        "bin",
-        "sbin",
-        "boot",
-        "root",
-        "sys",
-        "proc",
-        "dev",
-        "opt",
-        "system",
-        "library",
-        "applications",
-    ]
-)
+from bot.core.risk.tables import names
+
+SYSTEM = frozenset(names("etc usr bin sbin boot root sys proc dev opt system library applications"))
 """First segments of system places; `/lib*` and `/var` are handled apart."""
 
 VAR_OPEN = frozenset({"tmp", "log", "cache"})
@@ -54,34 +40,12 @@ _SECRET_PLACES = re.compile(
     r"|^/proc/[^/]*/environ$|/etc/ssl/private(/|$)|/etc/ssh/ssh_host_[^/]*_key$"
 )
 _CODE_NAMES = frozenset(
-    [
-        ".bashrc",
-        ".bash_profile",
-        ".bash_login",
-        ".bash_logout",
-        ".bash_aliases",
-        ".profile",
-        ".zshrc",
-        ".zshenv",
-        ".zprofile",
-        ".zlogin",
-        ".zlogout",
-        ".cshrc",
-        ".tcshrc",
-        ".kshrc",
-        ".inputrc",
-        ".xinitrc",
-        ".xsession",
-        ".xprofile",
-        ".gitconfig",
-        ".envrc",
-        ".gitlab-ci.yml",
-        ".travis.yml",
-        "jenkinsfile",
-        "azure-pipelines.yml",
-        "bitbucket-pipelines.yml",
-        "crontab",
-    ]
+    names(
+        ".bashrc .bash_profile .bash_login .bash_logout .bash_aliases .profile .zshrc .zshenv "
+        ".zprofile .zlogin .zlogout .cshrc .tcshrc .kshrc .inputrc .xinitrc .xsession .xprofile "
+        ".gitconfig .envrc .gitlab-ci.yml .travis.yml jenkinsfile azure-pipelines.yml "
+        "bitbucket-pipelines.yml crontab"
+    )
 )
 _CODE_PLACES = re.compile(
     r"(^|/)\.git/(hooks(/|$)|config$)|(^|/)\.github/(workflows|actions)(/|$)|(^|/)\.circleci/"

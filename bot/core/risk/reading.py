@@ -15,7 +15,8 @@ from bot.core.risk import paths, shell
 from bot.core.risk.facts import Access, Facts, Line, Signal, Touched
 from bot.core.risk.names import address_of, host_of, is_metadata
 from bot.core.risk.options import Options, read
-from bot.core.risk.shell import Redirect, Simple, Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Redirect, Simple, Word
 
 Handler = Callable[["Call"], None]
 """Reads one program's arguments into the facts."""
@@ -27,66 +28,23 @@ _MOST_CALLS = 2_000
 """Programs that are read of one action."""
 
 _NAMING_FLAGS = frozenset(
-    [
-        "context",
-        "kube-context",
-        "namespace",
-        "cluster",
-        "profile",
-        "host",
-        "hostname",
-        "database",
-        "dbname",
-        "db",
-        "env",
-        "environment",
-        "stage",
-        "project",
-        "subscription",
-        "workspace",
-        "stack",
-        "target",
-        "server",
-        "app",
-        "inventory",
-        "limit",
-        "account",
-    ]
+    names(
+        "context kube-context namespace cluster profile host hostname database dbname db env "
+        "environment stage project subscription workspace stack target server app inventory limit "
+        "account"
+    )
 )
 _NAMING_VARIABLES = re.compile(
     r"(?:.*_)?(?:ENV|ENVIRONMENT|STAGE|PROFILE|CONTEXT|NAMESPACE|CLUSTER|HOST|DATABASE|DATABASE_URL|DB|DSN"
     r"|WORKSPACE|PROJECT|PGHOST|PGDATABASE)"
 )
 _RUN_VARIABLES = frozenset(
-    [
-        "LD_PRELOAD",
-        "LD_LIBRARY_PATH",
-        "LD_AUDIT",
-        "DYLD_INSERT_LIBRARIES",
-        "BASH_ENV",
-        "ENV",
-        "PROMPT_COMMAND",
-        "PATH",
-        "PYTHONSTARTUP",
-        "PYTHONPATH",
-        "NODE_OPTIONS",
-        "PERL5OPT",
-        "PERL5LIB",
-        "RUBYOPT",
-        "RUBYLIB",
-        "GIT_SSH",
-        "GIT_SSH_COMMAND",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_PAGER",
-        "GIT_EDITOR",
-        "PAGER",
-        "MANPAGER",
-        "LESSOPEN",
-        "EDITOR",
-        "VISUAL",
-        "JAVA_TOOL_OPTIONS",
-        "IFS",
-    ]
+    names(
+        "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT DYLD_INSERT_LIBRARIES BASH_ENV ENV PROMPT_COMMAND PATH "
+        "PYTHONSTARTUP PYTHONPATH NODE_OPTIONS PERL5OPT PERL5LIB RUBYOPT RUBYLIB GIT_SSH "
+        "GIT_SSH_COMMAND GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR PAGER MANPAGER LESSOPEN EDITOR VISUAL "
+        "JAVA_TOOL_OPTIONS IFS"
+    )
 )
 """Variables that make other programs run their value, or change what a name means."""
 
@@ -219,7 +177,7 @@ class Reading:
     def simple(self, command: Simple) -> None:
         """Read a simple command with its redirections and assignments."""
         for name, value in command.assignments:
-            self._assign(name, value, alone=not command.words)
+            self.assign(name, value, alone=not command.words)
         for redirect in command.redirects:
             self._redirect(redirect, command)
         if command.words:
@@ -326,12 +284,12 @@ class Reading:
             if _writes(redirect) and place.path not in paths.NOT_FILES and not paths.is_temporary(place.path):
                 self.facts.signal(Signal.DESTRUCTIVE, f"it empties {place.path[:80]}")
 
-    def _assign(self, name: str, value: Word, *, alone: bool) -> None:
-        if name in _RUN_VARIABLES and not (alone and name in ("PATH", "IFS", "ENV", "EDITOR", "VISUAL")):
-            if name not in ("ENV", "PATH", "IFS") or paths.is_temporary(
-                paths.normalise(value.text.split(":")[0])
-            ):
-                self._unreadable(f"{name} makes another program run what it names")
+    def assign(self, name: str, value: Word, *, alone: bool) -> None:
+        """Note a variable that is set: some make other programs run things, some name places."""
+        first = paths.normalise(value.text.split(":")[0])
+        common = name in ("PATH", "IFS", "ENV", "EDITOR", "VISUAL")
+        if name in _RUN_VARIABLES and not (common and (alone or not paths.is_temporary(first))):
+            self._unreadable(f"{name} makes another program run what it names")
         if _NAMING_VARIABLES.fullmatch(name):
             self.facts.name(value.text)
 
@@ -366,8 +324,10 @@ def program_name(text: str) -> str:
     return re.sub(r"(?<=[a-z])-?\d+(\.\d+)*$", "", name) if name not in _NUMBERED else name
 
 
-_NUMBERED = frozenset({"7z", "bzip2", "sqlite3", "s3cmd", "mke2fs", "pm2", "base64", "base32", "md5", "sha256",
-                       "b2", "lz4", "i3", "k3s", "k9s", "killall5", "ip6tables", "h2", "uudecode"})  # fmt: skip
+_NUMBERED = frozenset({"7z", "bzip2", "sqlite3", "s3cmd", "mke2fs", "pm2", "base64", "base32", "md5",
+"sha256",
+                       "b2", "lz4", "i3", "k3s", "k9s", "killall5", "ip6tables", "h2",
+                       "uudecode"})  # fmt: skip
 """Programs whose name ends in a number that is no version."""
 
 

@@ -9,9 +9,22 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import bracex
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
+
+from bot.core.risk.tables import names
+from bot.core.risk.words import (
+    SPLIT,
+    Piece,
+    Redirect,
+    Simple,
+    Word,
+    ansi,
+    braces,
+    double_quoted,
+    is_glob,
+    unescape,
+)
 
 LONGEST = 65_536
 """Bytes of shell text that are read; more is unreadable."""
@@ -27,80 +40,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+(?: +[A-Za-z0-9_./:@%+,=-]+)*")
 """Words without anything a shell would interpret."""
 
 _RESERVED = frozenset(
-    [
-        "if",
-        "then",
-        "else",
-        "elif",
-        "fi",
-        "for",
-        "while",
-        "until",
-        "do",
-        "done",
-        "case",
-        "esac",
-        "in",
-        "select",
-        "function",
-        "coproc",
-    ]
+    names("if then else elif fi for while until do done case esac in select function coproc")
 )
-_ANSI = re.compile(
-    r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|([0-7]{1,3})|c(.)|(.))", re.DOTALL
-)
-_ANSI_LETTERS = {
-    "a": "\a",
-    "b": "\b",
-    "e": "\x1b",
-    "E": "\x1b",
-    "f": "\f",
-    "n": "\n",
-    "r": "\r",
-    "t": "\t",
-    "v": "\v",
-}
 _IFS = re.compile(r"\$(?:IFS\b|\{IFS[^}]*\})(?:\$\d)?")
 _DRIVE_PATH = re.compile(r"""(?<![\w\\])[A-Za-z]:\\[^\s"';|&<>]*""")
-_SPLIT = "\ue000"
-"""Stands for a space of a variable's value until words are split; shells give it no meaning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One argument after expansion. `known` is false when a part of it is decided at run time."""
-
-    text: str
-    known: bool = True
-    glob: bool = False
-    substituted: bool = False
-    """True when it names the output or input of another process, `<(…)`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """A redirection: its operator (`>`, `>>`, `<`, …) and the file."""
-
-    operator: str
-    target: Word
-
-
-@dataclass(slots=True)
-class Simple:
-    """A simple command: its words, redirections and assignments, and where its input comes from."""
-
-    words: list[Word] = field(default_factory=list)
-    redirects: list[Redirect] = field(default_factory=list)
-    assignments: list[tuple[str, Word]] = field(default_factory=list)
-    upstream: "Simple | None" = None
-    """The command before it in a pipeline."""
-    stdin: str | None = None
-    """The text of its here-document or here-string."""
-    cwd: str | None = None
-    """The directory that `cd` led to, joined to the one before; None: where the script started."""
-    cwd_known: bool = True
-    looped: bool = False
-    """True in the body of a loop."""
 
 
 @dataclass(slots=True)
@@ -145,7 +88,7 @@ def _guessed(text: str) -> Iterator[Simple]:
     for part in _SEPARATORS.split(text)[:MOST_COMMANDS]:
         words = re.sub(r"[\"'\\]", "", part).split()
         if words:
-            yield Simple([Word(word, glob=_is_glob(word)) for word in words])
+            yield Simple([Word(word, glob=is_glob(word)) for word in words])
 
 
 def _special(words: list[str]) -> bool:
@@ -153,8 +96,10 @@ def _special(words: list[str]) -> bool:
 
 
 _LITERALS = frozenset(
-    "word number regex extglob_pattern brace_expression test_operator string_content variable_name "
-    "special_variable_name heredoc_content file_descriptor".split()
+    names(
+        "word number regex extglob_pattern brace_expression test_operator string_content "
+        "variable_name special_variable_name heredoc_content file_descriptor"
+    )
 )
 """Nodes of the grammar that stand for their own text."""
 
@@ -363,19 +308,19 @@ class _Reader:
 
     def words(self, node: Node, depth: int) -> Iterator[Word]:
         """The words an argument expands to: quoted characters literal, braces expanded, `$IFS` splitting."""
-        piece = _Piece()
+        piece = Piece()
         self._evaluate(node, piece, depth)
-        for template in _braces(piece.template):
-            for part in template.split(_SPLIT):
-                if part or _SPLIT not in template:
-                    yield Word(_unescape(part), piece.known, _is_glob(part), piece.substituted)
+        for template in braces(piece.template):
+            for part in template.split(SPLIT):
+                if part or SPLIT not in template:
+                    yield Word(unescape(part), piece.known, is_glob(part), piece.substituted)
 
-    def _evaluate(self, node: Node, piece: "_Piece", depth: int) -> None:
+    def _evaluate(self, node: Node, piece: Piece, depth: int) -> None:
         match node.type:
             case "raw_string":
                 piece.quoted(self._text(node)[1:-1])
             case "ansi_c_string":
-                piece.quoted(_ansi(self._text(node)[2:-1]))
+                piece.quoted(ansi(self._text(node)[2:-1]))
             case "string":
                 self._string(node, piece, depth)
             case "translated_string" | "concatenation" | "array":
@@ -395,18 +340,18 @@ class _Reader:
                     self.statement(node, depth + 1)
                 piece.plain(self._text(node))
 
-    def _string(self, node: Node, piece: "_Piece", depth: int) -> None:
+    def _string(self, node: Node, piece: Piece, depth: int) -> None:
         # The grammar leaves white space at the start of a string out of its children.
         at = node.start_byte + 1
         for child in node.named_children:
             if child.type == "string_content":
                 continue
-            piece.quoted(_double_quoted(self._between(at, child.start_byte)))
+            piece.quoted(double_quoted(self._between(at, child.start_byte)))
             self._evaluate(child, piece, depth)
             at = child.end_byte
-        piece.quoted(_double_quoted(self._between(at, node.end_byte - 1)))
+        piece.quoted(double_quoted(self._between(at, node.end_byte - 1)))
 
-    def _concatenation(self, node: Node, piece: "_Piece", depth: int) -> None:
+    def _concatenation(self, node: Node, piece: Piece, depth: int) -> None:
         at = node.start_byte
         for child in node.children:
             if child.start_byte > at:
@@ -415,7 +360,7 @@ class _Reader:
                 self._evaluate(child, piece, depth)
             at = child.end_byte
 
-    def _expansion(self, node: Node, piece: "_Piece", depth: int) -> None:
+    def _expansion(self, node: Node, piece: Piece, depth: int) -> None:
         names = [self._text(c) for c in node.named_children if "variable_name" in c.type]
         name = names[0] if names else ""
         simple = node.type == "simple_expansion" or len(node.named_children) == 1
@@ -445,67 +390,7 @@ class _Reader:
         return self.source[start:end].decode("utf-8", "replace")
 
 
-@dataclass(slots=True)
-class _Piece:
-    """A word being put together. In the template a backslash protects a character from meaning anything."""
-
-    template: str = ""
-    known: bool = True
-    substituted: bool = False
-
-    def plain(self, text: str) -> None:
-        """Unquoted text: its own backslashes protect, a line continuation vanishes."""
-        self.template += text.replace("\\\n", "")
-
-    def quoted(self, text: str) -> None:
-        self.template += re.sub(r"([\\*?\[\]{},.~$!(|)])", r"\\\1", text)
-
-    def guess(self, text: str) -> None:
-        """A variable's value as far as it is known."""
-        self.template += text.replace(" ", _SPLIT)
-        self.known = False
-
-    def unknown(self, source: str) -> None:
-        self.quoted(source)
-        self.known = False
-
-
 def _feed(commands: Iterable[Simple], text: str) -> None:
     for command in commands:
         if command.stdin is None and command.upstream is None:
             command.stdin = text
-
-
-def _braces(template: str) -> list[str]:
-    if "{" not in template:
-        return [template]
-    try:
-        return list(bracex.iexpand(template, keep_escapes=True, limit=200))
-    except (bracex.ExpansionLimitException, ValueError):
-        return [template.replace("{", "\\{"), "*"]
-
-
-def _unescape(template: str) -> str:
-    return re.sub(r"\\(.)", r"\1", template, flags=re.DOTALL) if "\\" in template else template
-
-
-def _is_glob(template: str) -> bool:
-    return re.search(r"[*?\[]|[@!+]\(", re.sub(r"\\.", "", template, flags=re.DOTALL)) is not None
-
-
-def _double_quoted(text: str) -> str:
-    return re.sub(r"\\([\\\"$`\n])", lambda m: "" if m[1] == "\n" else m[1], text)
-
-
-def _ansi(text: str) -> str:
-    return _ANSI.sub(_ansi_character, text)
-
-
-def _ansi_character(found: re.Match[str]) -> str:
-    for group, base in ((1, 16), (2, 16), (3, 16), (4, 8)):
-        if found[group]:
-            code = int(found[group], base)
-            return chr(code) if code < 0x110000 else "\ufffd"
-    if found[5]:
-        return chr(ord(found[5]) & 31)
-    return _ANSI_LETTERS.get(found[6], found[6])

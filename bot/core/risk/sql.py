@@ -6,7 +6,7 @@ tried one after the other; what none of them reads counts as destructive without
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import sqlglot
@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from bot.core.risk.facts import Facts, Signal, SqlWorst
+from bot.core.risk.tables import names
 
 # The library logs the text of statements it only half understands, and texts hold secrets.
 logging.getLogger("sqlglot").disabled = True
@@ -26,7 +27,7 @@ DIALECTS = ("postgres", "mysql", "tsql", "sqlite", "oracle", "snowflake", "bigqu
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What a batch does: its worst kind, why it is unbounded if it is, a word on it, and whether it hands out rights."""
+    """What a batch does. `unbounded` says why it has no bound, or is None; `privilege`: it hands out rights."""
 
     worst: SqlWorst
     unbounded: str | None
@@ -55,60 +56,16 @@ _USER_DDL = re.compile(
     re.IGNORECASE,
 )
 _COMMAND_READS = frozenset(
-    [
-        "SHOW",
-        "EXPLAIN",
-        "DESCRIBE",
-        "DESC",
-        "ANALYZE",
-        "USE",
-        "BEGIN",
-        "START",
-        "COMMIT",
-        "ROLLBACK",
-        "SAVEPOINT",
-        "RELEASE",
-        "END",
-        "HELP",
-        "VALUES",
-        "TABLE",
-        "CHECKPOINT",
-        "FETCH",
-        "CLOSE",
-        "DECLARE",
-        "DISCARD",
-        "LISTEN",
-        "PRAGMA",
-        "SET",
-        "RESET",
-    ]
+    names(
+        "SHOW EXPLAIN DESCRIBE DESC ANALYZE USE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE END "
+        "HELP VALUES TABLE CHECKPOINT FETCH CLOSE DECLARE DISCARD LISTEN PRAGMA SET RESET"
+    )
 )
 _COMMAND_WRITES = frozenset(
-    [
-        "REPLACE",
-        "VACUUM",
-        "REINDEX",
-        "CREATE",
-        "COMMENT",
-        "ANALYZE",
-        "OPTIMIZE",
-        "REFRESH",
-        "CLUSTER",
-        "LOCK",
-        "UNLOCK",
-        "NOTIFY",
-        "UPSERT",
-        "IMPORT",
-        "INSERT",
-        "UNLISTEN",
-        "CACHE",
-        "LOAD",
-        "PUT",
-        "GET",
-        "ATTACH",
-        "DETACH",
-        "RENAME",
-    ]
+    names(
+        "REPLACE VACUUM REINDEX CREATE COMMENT ANALYZE OPTIMIZE REFRESH CLUSTER LOCK UNLOCK NOTIFY "
+        "UPSERT IMPORT INSERT UNLISTEN CACHE LOAD PUT GET ATTACH DETACH RENAME"
+    )
 )
 
 
@@ -139,12 +96,12 @@ def note(facts: Facts, found: Statements) -> None:
         facts.signal(Signal.PRIVILEGE, found.detail)
 
 
-def _parsed(text: str, dialect: str | None) -> list[exp.Expression | None] | None:
-    """The statements as the first dialect reads them that understands all of them, else as well as any does."""
+def _parsed(text: str, dialect: str | None) -> list[exp.Expr | None] | None:
+    """The statements by the first dialect that understands all of them, else by the first that reads any."""
     fallback = None
     for name in dict.fromkeys((dialect or DIALECTS[0], *DIALECTS)):
         try:
-            trees: list[exp.Expression | None] = list(sqlglot.parse(text, dialect=name))
+            trees: list[exp.Expr | None] = list(sqlglot.parse(text, dialect=name))
         except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, IndexError, KeyError):
             # The last five are what a hand-written parser throws at garbage.
             continue
@@ -167,12 +124,12 @@ def _worst(found: list[Statements]) -> Statements:
     return Statements(worst.worst, unbounded, detail, rights is not None)
 
 
-def _statement(tree: exp.Expression) -> Statements:
+def _statement(tree: exp.Expr) -> Statements:
     """Judge one statement by every node in it that acts."""
     return _worst([_NOTHING, *_acts(tree)])
 
 
-def _acts(tree: exp.Expression) -> Iterator[Statements]:
+def _acts(tree: exp.Expr) -> Iterator[Statements]:
     for node in tree.walk():
         judge = _JUDGES.get(type(node))
         if judge is not None:
@@ -191,16 +148,16 @@ def _rights(detail: str) -> Statements:
     return Statements(SqlWorst.DESTRUCTIVE, None, detail, privilege=True)
 
 
-def _delete(node: exp.Expression) -> Statements:
+def _delete(node: exp.Expr) -> Statements:
     return _destructive("DELETE", _no_bound(node, "DELETE"))
 
 
-def _update(node: exp.Expression) -> Statements:
+def _update(node: exp.Expr) -> Statements:
     reason = _no_bound(node, "UPDATE")
     return _destructive("UPDATE of every row", reason) if reason else _write("UPDATE")
 
 
-def _no_bound(node: exp.Expression, verb: str) -> str | None:
+def _no_bound(node: exp.Expr, verb: str) -> str | None:
     where = node.args.get("where")
     if where is None:
         return f"{verb} without WHERE"
@@ -209,7 +166,7 @@ def _no_bound(node: exp.Expression, verb: str) -> str | None:
     return None
 
 
-def _always(node: exp.Expression) -> bool:
+def _always(node: exp.Expr) -> bool:
     """Whether a condition holds for every row as far as its constants tell."""
     node = node.unnest()
     if isinstance(node, exp.Or):
@@ -227,14 +184,14 @@ def _always(node: exp.Expression) -> bool:
     return _constant(node, wanted=True)
 
 
-def _never(node: exp.Expression) -> bool:
+def _never(node: exp.Expr) -> bool:
     node = node.unnest()
     if isinstance(node, exp.Boolean):
         return not node.this
     return _constant(node, wanted=False)
 
 
-def _complements(left: exp.Expression, right: exp.Expression) -> bool:
+def _complements(left: exp.Expr, right: exp.Expr) -> bool:
     """`x IS NULL OR NOT x IS NULL` and `a OR NOT a`."""
     left, right = left.unnest(), right.unnest()
     return (isinstance(right, exp.Not) and right.this.unnest() == left) or (
@@ -242,7 +199,7 @@ def _complements(left: exp.Expression, right: exp.Expression) -> bool:
     )
 
 
-def _same_column(node: exp.Expression) -> bool:
+def _same_column(node: exp.Expr) -> bool:
     """`id = id`, `id >= id`, `name LIKE '%'`."""
     if isinstance(node, exp.EQ | exp.GTE | exp.LTE | exp.NullSafeEQ):
         return bool(node.left.unnest() == node.right.unnest())
@@ -251,7 +208,7 @@ def _same_column(node: exp.Expression) -> bool:
     return False
 
 
-def _constant(node: exp.Expression, *, wanted: bool) -> bool:
+def _constant(node: exp.Expr, *, wanted: bool) -> bool:
     """Whether a condition without columns has the wanted value; what cannot be computed counts as true."""
     if any(node.find_all(exp.Column, exp.Placeholder, exp.Parameter, exp.Subquery, exp.Select)):
         return False
@@ -263,7 +220,7 @@ def _constant(node: exp.Expression, *, wanted: bool) -> bool:
     return wanted
 
 
-def _compare(node: exp.Expression, left: exp.Literal, right: exp.Literal) -> bool:
+def _compare(node: exp.Expr, left: exp.Literal, right: exp.Literal) -> bool:
     a, b = left.this, right.this
     match node:
         case exp.EQ():
@@ -280,7 +237,7 @@ def _compare(node: exp.Expression, left: exp.Literal, right: exp.Literal) -> boo
     return True
 
 
-def _drop(node: exp.Expression) -> Statements:
+def _drop(node: exp.Expr) -> Statements:
     kind = str(node.args.get("kind") or "").upper() or "TABLE"
     if _USER_DDL.match(f"DROP {kind}"):
         return Statements(
@@ -289,11 +246,11 @@ def _drop(node: exp.Expression) -> Statements:
     return _destructive(f"DROP {kind}", f"DROP {kind} removes all of it")
 
 
-def _truncate(node: exp.Expression) -> Statements:
+def _truncate(node: exp.Expr) -> Statements:
     return _destructive("TRUNCATE", "TRUNCATE removes every row")
 
 
-def _alter(node: exp.Expression) -> Statements:
+def _alter(node: exp.Expr) -> Statements:
     kind = str(node.args.get("kind") or "").upper()
     if _USER_DDL.match(f"ALTER {kind}"):
         return _rights(f"ALTER {kind} changes who may do what")
@@ -306,7 +263,7 @@ def _alter(node: exp.Expression) -> Statements:
     return _destructive("ALTER")
 
 
-def _copy(node: exp.Expression) -> Statements:
+def _copy(node: exp.Expr) -> Statements:
     text = node.sql()
     if re.search(r"\bPROGRAM\b", _without_strings(text), re.IGNORECASE):
         return _destructive("COPY runs a program on the database server")
@@ -316,24 +273,22 @@ def _copy(node: exp.Expression) -> Statements:
     return _write("COPY")
 
 
-def _merge(node: exp.Expression) -> Statements:
-    if any(
-        isinstance(then, exp.Var) and str(then.this).upper() == "DELETE" for then in node.find_all(exp.Var)
-    ):
+def _merge(node: exp.Expr) -> Statements:
+    if any(str(then.this).upper() == "DELETE" for then in node.find_all(exp.Var)):
         return _destructive("MERGE that deletes")
     return _write("MERGE")
 
 
-def _call(node: exp.Expression) -> Statements:
+def _call(node: exp.Expr) -> Statements:
     return _destructive("it runs a procedure whose effect cannot be read")
 
 
-def _function(node: exp.Expression) -> Statements:
-    name = str(node.this) if isinstance(node, exp.Anonymous) else node.sql_name()
+def _function(node: exp.Expr) -> Statements:
+    name = str(node.this) if isinstance(node, exp.Anonymous) else type(node).__name__
     return _destructive(f"{name} acts outside of the tables") if _ACTS.fullmatch(name) else _NOTHING
 
 
-def _create(node: exp.Expression) -> Statements:
+def _create(node: exp.Expr) -> Statements:
     kind = str(node.args.get("kind") or "").upper()
     if _USER_DDL.match(f"CREATE {kind}"):
         return _rights(f"CREATE {kind} changes who may do what")
@@ -345,22 +300,22 @@ def _create(node: exp.Expression) -> Statements:
     )
 
 
-def _insert(node: exp.Expression) -> Statements:
+def _insert(node: exp.Expr) -> Statements:
     if node.args.get("overwrite"):
         return _destructive("INSERT OVERWRITE", "it replaces every row")
     return _write("INSERT")
 
 
-def _select(node: exp.Expression) -> Statements:
+def _select(node: exp.Expr) -> Statements:
     return _write("SELECT … INTO") if node.args.get("into") else _NOTHING
 
 
-def _set(node: exp.Expression) -> Statements:
+def _set(node: exp.Expr) -> Statements:
     text = node.sql()
     return _rights("it changes the role or a password") if _USER_DDL.match(text) else _NOTHING
 
 
-def _command(node: exp.Expression) -> Statements:
+def _command(node: exp.Expr) -> Statements:
     """A statement that the library keeps as text: judged by its leading words, unknown ones destructive."""
     verb = str(node.this).upper()
     argument = node.args.get("expression")
@@ -389,15 +344,11 @@ def _command(node: exp.Expression) -> Statements:
     return _write(verb) if verb in _COMMAND_WRITES else _destructive(f"{verb}, whose effect cannot be read")
 
 
-def _kill(node: exp.Expression) -> Statements:
+def _kill(node: exp.Expr) -> Statements:
     return _destructive("it ends other sessions")
 
 
-def _load(node: exp.Expression) -> Statements:
-    return _write("LOAD DATA")
-
-
-def _pragma(node: exp.Expression) -> Statements:
+def _pragma(node: exp.Expr) -> Statements:
     text = node.sql()
     return _destructive("PRAGMA writable_schema") if "writable_schema" in text.lower() else _NOTHING
 
@@ -406,11 +357,35 @@ def _without_strings(text: str) -> str:
     return re.sub(r"'(?:[^']|'')*'", "''", text)
 
 
-_JUDGES = {
-    exp.Delete: _delete, exp.Update: _update, exp.Drop: _drop, exp.TruncateTable: _truncate, exp.Alter: _alter,
-    exp.Copy: _copy, exp.Merge: _merge, exp.Create: _create, exp.Insert: _insert, exp.Select: _select, exp.Set: _set,
-    exp.Command: _command, exp.Kill: _kill, exp.LoadData: _load, exp.Grant: lambda n: _rights("GRANT hands out rights"),
-    exp.Revoke: lambda n: _rights("REVOKE takes rights away"), exp.Anonymous: _function, exp.Pragma: _pragma,
-    exp.Comment: lambda n: _write("COMMENT"), exp.Attach: lambda n: _write("ATTACH"),
-    **({exp.Execute: _call} if hasattr(exp, "Execute") else {}),
-}  # fmt: skip
+def _right(node: exp.Expr) -> Statements:
+    return _rights(f"{type(node).__name__.upper()} changes who may do what")
+
+
+def _plain_write(node: exp.Expr) -> Statements:
+    return _write(type(node).__name__.upper())
+
+
+_JUDGES: dict[type[exp.Expr], Callable[[exp.Expr], Statements]] = {
+    exp.Alter: _alter,
+    exp.Anonymous: _function,
+    exp.Attach: _plain_write,
+    exp.Command: _command,
+    exp.Comment: _plain_write,
+    exp.Copy: _copy,
+    exp.Create: _create,
+    exp.Delete: _delete,
+    exp.Drop: _drop,
+    exp.Execute: _call,
+    exp.Grant: _right,
+    exp.Insert: _insert,
+    exp.Kill: _kill,
+    exp.LoadData: _plain_write,
+    exp.Merge: _merge,
+    exp.Pragma: _pragma,
+    exp.Revoke: _right,
+    exp.Select: _select,
+    exp.Set: _set,
+    exp.TruncateTable: _truncate,
+    exp.Update: _update,
+}
+"""What a statement, or a part of one, does. What is not here does nothing by itself."""

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from bot.core.risk.programs import (
     archives,
     cloud,
+    containers,
     databases,
     files,
     git,
@@ -34,6 +35,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         **databases.HANDLERS,
         **packages.HANDLERS,
         **cloud.HANDLERS,
+        **containers.HANDLERS,
         **git.HANDLERS,
         **wrappers.HANDLERS,
     }
@@ -45,5 +47,5 @@ _DANGEROUS = files.DANGEROUS | system.DANGEROUS
 
 
 def is_dangerous(name: str, arguments: str) -> bool:
-    """Whether a program by itself makes a command a dangerous one, and is not only asked to show something."""
+    """Whether a program makes a command a dangerous one, unless it is only asked to show something."""
     return name in _DANGEROUS and not system.is_harmless(name, arguments)

@@ -4,26 +4,10 @@ import re
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.reading import Call, Handler
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
-FILE_TOOLS = frozenset(
-    [
-        "tar",
-        "gtar",
-        "bsdtar",
-        "unzip",
-        "zip",
-        "gzip",
-        "gunzip",
-        "bzip2",
-        "bunzip2",
-        "xz",
-        "unxz",
-        "zstd",
-        "unzstd",
-        "cpio",
-    ]
-)
+FILE_TOOLS = frozenset(names("tar gtar bsdtar unzip zip gzip gunzip bzip2 bunzip2 xz unxz zstd unzstd cpio"))
 
 
 def tar(call: Call) -> None:
@@ -114,8 +98,15 @@ def _runs(call: Call, programs: list[Word], actions: list[Word]) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
-    "tar": tar, "gtar": tar, "bsdtar": tar, "unzip": unzip, "unrar": unzip, "zip": zip_files,
-    **dict.fromkeys(["gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "lzma", "unlzma", "zstd", "unzstd", "lz4", "brotli", "pigz"], compress),
+    "tar": tar,
+    "gtar": tar,
+    "bsdtar": tar,
+    "unzip": unzip,
+    "unrar": unzip,
+    "zip": zip_files,
+    **dict.fromkeys(
+        names("gzip gunzip bzip2 bunzip2 xz unxz lzma unlzma zstd unzstd lz4 brotli pigz"), compress
+    ),
     **dict.fromkeys(["7z", "7za", "7zr"], seven_zip),
     "cpio": cpio,
-}  # fmt: skip
+}

@@ -6,7 +6,8 @@ from bot.core.risk import sql
 from bot.core.risk.facts import Access, Signal, SqlWorst
 from bot.core.risk.options import Options, read
 from bot.core.risk.reading import Call, Handler
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
 _CLIENTS = {
     "psql": (
@@ -169,9 +170,15 @@ def _place(call: Call, text: str) -> None:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(_CLIENTS, client),
-    "sqlite3": sqlite, "sqlite": sqlite, "duckdb": sqlite,
-    "redis-cli": redis, "valkey-cli": redis, "keydb-cli": redis,
-    "mongo": document_store, "mongosh": document_store,
-    "dropdb": drop, "dropuser": drop,
-    **dict.fromkeys(["mysqladmin", "pg_restore", "pg_dump", "pg_dumpall", "mysqldump", "createdb"], administer),
-}  # fmt: skip
+    "sqlite3": sqlite,
+    "sqlite": sqlite,
+    "duckdb": sqlite,
+    "redis-cli": redis,
+    "valkey-cli": redis,
+    "keydb-cli": redis,
+    "mongo": document_store,
+    "mongosh": document_store,
+    "dropdb": drop,
+    "dropuser": drop,
+    **dict.fromkeys(names("mysqladmin pg_restore pg_dump pg_dumpall mysqldump createdb"), administer),
+}

@@ -6,61 +6,19 @@ from bot.core.risk import paths
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.options import Options
 from bot.core.risk.reading import Call, Handler
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
 DANGEROUS = frozenset(
-    [
-        "rm",
-        "rmdir",
-        "unlink",
-        "shred",
-        "srm",
-        "wipe",
-        "dd",
-        "chmod",
-        "chown",
-        "chgrp",
-        "chattr",
-        "setfacl",
-        "truncate",
-        "del",
-        "erase",
-        "rd",
-        "remove-item",
-    ]
+    names(
+        "rm rmdir unlink shred srm wipe dd chmod chown chgrp chattr setfacl truncate del erase rd remove-item"
+    )
 )
 FILE_TOOLS = frozenset(
-    [
-        "rm",
-        "rmdir",
-        "unlink",
-        "shred",
-        "cp",
-        "mv",
-        "ln",
-        "install",
-        "mkdir",
-        "touch",
-        "mktemp",
-        "tee",
-        "truncate",
-        "chmod",
-        "chown",
-        "chgrp",
-        "dd",
-        "echo",
-        "printf",
-        "sed",
-        "rsync",
-        "cd",
-        "pushd",
-        "popd",
-        "true",
-        "false",
-        ":",
-        "mkfifo",
-        "split",
-    ]
+    names(
+        "rm rmdir unlink shred cp mv ln install mkdir touch mktemp tee truncate chmod chown chgrp dd "
+        "echo printf sed rsync cd pushd popd true false : mkfifo split"
+    )
 )
 
 
@@ -121,7 +79,8 @@ def link(call: Call) -> None:
 def synchronise(call: Call) -> None:
     """`rsync` and `scp`: the last operand is written; `host:path` also names a host."""
     options = call.options(
-        "e f o P F i c l J S rsh exclude include filter files-from exclude-from include-from rsync-path port bwlimit"
+        "e f o P F i c l J S rsh exclude include filter files-from exclude-from include-from "
+        "rsync-path port bwlimit"
     )
     if any(flag.startswith("del") for flag in options.flags if len(flag) > 2):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes what the source does not have")
@@ -255,16 +214,49 @@ def _opens(mode: str) -> bool:
 
 
 HANDLERS: dict[str, Handler] = {
-    "rm": remove, "srm": remove, "rimraf": remove, "trash": remove, "del-cli": remove,
-    "del": remove_windows, "erase": remove_windows, "rd": remove_windows, "remove-item": remove_windows,
-    "shred": shred, "wipe": shred,
-    "cp": copy, "install": copy, "copy": copy, "mv": move, "move": move, "ln": link,
-    "rsync": synchronise, "scp": synchronise,
-    "mkdir": write, "touch": write, "tee": tee, "mkfifo": write, "mknod": write, "sponge": tee,
-    "truncate": truncate, "rmdir": remove_empty, "unlink": remove_empty,
-    "chmod": change_mode, "chown": change_owner, "chgrp": change_owner, "chattr": change_mode,
-    "dd": copy_blocks, "sed": edit_stream,
-    "cd": change_directory, "pushd": change_directory, "popd": nothing,
-}  # fmt: skip
-for _name in ["echo", "printf", "true", "false", ":", "mktemp", "pwd", "date", "whoami", "id", "hostname", "uname", "uptime", "sleep", "seq", "yes", "expr", "exit", "return", "break", "continue", "shift", "read", "wait", "jobs", "fg", "bg", "set", "unset", "export", "declare", "typeset", "local", "readonly", "let", "ulimit", "umask", "type", "hash", "getopts", "clear", "tput", "stty", "tty", "nproc", "free", "lscpu", "lsblk", "lsusb", "lspci", "ps", "pgrep", "top", "htop", "w", "who", "last", "groups", "arch", "history", "logger", "man", "help", "info", "ss", "netstat", "ifconfig", "lsmod", "dmesg", "printenv", "locale", "getent", "times", "caller", "shopt", "complete", "bind", "enable"]:  # fmt: skip
+    "rm": remove,
+    "srm": remove,
+    "rimraf": remove,
+    "trash": remove,
+    "del-cli": remove,
+    "del": remove_windows,
+    "erase": remove_windows,
+    "rd": remove_windows,
+    "remove-item": remove_windows,
+    "shred": shred,
+    "wipe": shred,
+    "cp": copy,
+    "install": copy,
+    "copy": copy,
+    "mv": move,
+    "move": move,
+    "ln": link,
+    "rsync": synchronise,
+    "scp": synchronise,
+    "mkdir": write,
+    "touch": write,
+    "tee": tee,
+    "mkfifo": write,
+    "mknod": write,
+    "sponge": tee,
+    "truncate": truncate,
+    "rmdir": remove_empty,
+    "unlink": remove_empty,
+    "chmod": change_mode,
+    "chown": change_owner,
+    "chgrp": change_owner,
+    "chattr": change_mode,
+    "dd": copy_blocks,
+    "sed": edit_stream,
+    "cd": change_directory,
+    "pushd": change_directory,
+    "popd": nothing,
+}
+for _name in names(
+        "echo printf true false : mktemp pwd date whoami id hostname uname uptime sleep seq yes expr "
+        "exit return break continue shift read wait jobs fg bg set unset export declare typeset local "
+        "readonly let ulimit umask type hash getopts clear tput stty tty nproc free lscpu lsblk lsusb "
+        "lspci ps pgrep top htop w who last groups arch history logger man help info ss netstat "
+        "ifconfig lsmod dmesg printenv locale getent times caller shopt complete bind enable"
+    ):  # fmt: skip
     HANDLERS[_name] = nothing

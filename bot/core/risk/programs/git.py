@@ -5,7 +5,8 @@ import re
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.options import Options, read
 from bot.core.risk.reading import Call, Handler
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
 _SHARED = re.compile(
     r"(?:refs/(?:heads|tags)/)?(?:main|master|trunk|production|prod|release(?:[/_.-].*)?|v?\d+(?:\.\d+)+\S*)"
@@ -45,7 +46,7 @@ def _setting(call: Call, text: str) -> None:
 
 
 def _push(call: Call, words: list[Word]) -> None:
-    options = read(words, ["o", "push-option", "repo", "receive-pack", "exec"])
+    options = read(words, names("o push-option repo receive-pack exec"))
     refs = options.texts[1:]
     if options.has(
         "f", "force", "force-with-lease", "force-if-includes", "d", "delete", "mirror", "prune"
@@ -138,20 +139,7 @@ def _config(call: Call, words: list[Word]) -> None:
 def _clone(call: Call, words: list[Word]) -> None:
     options = read(
         words,
-        [
-            "b",
-            "branch",
-            "o",
-            "origin",
-            "c",
-            "config",
-            "depth",
-            "template",
-            "u",
-            "upload-pack",
-            "reference",
-            "j",
-        ],
+        names("b branch o origin c config depth template u upload-pack reference j"),
     )
     for setting in options.all("c", "config"):
         _setting(call, setting.text)
@@ -172,7 +160,7 @@ def _bisect(call: Call, words: list[Word]) -> None:
 
 
 def _rebase(call: Call, words: list[Word]) -> None:
-    for text in read(words, ["x", "exec", "onto", "s", "strategy", "X"]).all("x", "exec"):
+    for text in read(words, names("x exec onto s strategy X")).all("x", "exec"):
         call.shell(text.text)
 
 
@@ -218,9 +206,11 @@ def _loses(
 
 _VERBS = {
     "add": _add,
-    "push": _push, "reset": _reset, "clean": _clean, "checkout": _checkout, "restore": _restore, "switch": _switch,
+    "push": _push, "reset": _reset, "clean": _clean, "checkout": _checkout, "restore": _restore,
+    "switch": _switch,
     "stash": _stash, "branch": _branch, "filter-branch": _rewrite, "filter-repo": _rewrite, "reflog": _reflog,
-    "config": _config, "clone": _clone, "bisect": _bisect, "rebase": _rebase, "submodule": _foreach, "rm": _remove,
+    "config": _config, "clone": _clone, "bisect": _bisect, "rebase": _rebase, "submodule": _foreach,
+    "rm": _remove,
     "worktree": _worktree, "update-ref": _delete_ref,
 }  # fmt: skip
 

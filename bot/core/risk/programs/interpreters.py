@@ -5,16 +5,18 @@ import re
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.programs import packages
 from bot.core.risk.reading import Call, Handler
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
-SHELLS = frozenset(
-    ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "busybox-sh"]
-)
+SHELLS = frozenset(names("sh bash dash zsh ksh mksh ash fish csh tcsh rbash busybox-sh"))
 
 _INLINE = {
-    "python": "c", "pypy": "c", "ipython": "c", "perl": "e E", "ruby": "e", "node": "e p eval print", "nodejs": "e p eval",
-    "php": "r B R E", "lua": "e", "luajit": "e", "rscript": "e", "r": "e", "julia": "e E", "groovy": "e", "scala": "e",
-    "osascript": "e", "tclsh": "c", "expect": "c", "elixir": "e", "erl": "eval", "ghc": "e", "bun": "e p eval",
+    "python": "c", "pypy": "c", "ipython": "c", "perl": "e E", "ruby": "e", "node": "e p eval print",
+    "nodejs": "e p eval",
+    "php": "r B R E", "lua": "e", "luajit": "e", "rscript": "e", "r": "e", "julia": "e E", "groovy": "e",
+    "scala": "e",
+    "osascript": "e", "tclsh": "c", "expect": "c", "elixir": "e", "erl": "eval", "ghc": "e",
+    "bun": "e p eval",
     "swift": "e", "guile": "c", "sbcl": "eval", "emacs": "eval f", "gdb": "ex eval-command x", "jshell": "",
 }  # fmt: skip
 """Interpreters, and the flags that take code."""
@@ -190,9 +192,16 @@ def editor(call: Call) -> None:
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(SHELLS, shell),
     **dict.fromkeys(_INLINE, interpreter),
-    **dict.fromkeys(["vi", "vim", "nvim", "ex", "ed", "emacs", "nano", "pico", "view"], editor),
-    **dict.fromkeys(["java", "deno", "dotnet", "ts-node", "tsx"], interpreter),
-    "eval": evaluate, "source": source, ".": source, "trap": later, "alias": later,
-    "powershell": powershell, "pwsh": powershell, "cmd": windows_shell,
-    "iex": invoke_expression, "invoke-expression": invoke_expression,
-}  # fmt: skip
+    **dict.fromkeys(names("vi vim nvim ex ed emacs nano pico view"), editor),
+    **dict.fromkeys(names("java deno dotnet ts-node tsx"), interpreter),
+    "eval": evaluate,
+    "source": source,
+    ".": source,
+    "trap": later,
+    "alias": later,
+    "powershell": powershell,
+    "pwsh": powershell,
+    "cmd": windows_shell,
+    "iex": invoke_expression,
+    "invoke-expression": invoke_expression,
+}

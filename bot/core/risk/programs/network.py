@@ -6,13 +6,15 @@ from bot.core.risk.facts import Access, Signal
 from bot.core.risk.names import host_of
 from bot.core.risk.paths import is_secret, resolve
 from bot.core.risk.reading import Call, Handler, program_name
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
 _CURL_VALUED = (
-    "d data data-binary data-raw data-ascii data-urlencode json F form form-string o output T upload-file K config X "
-    "request H header A user-agent u user b cookie c cookie-jar e referer x proxy E cert key cacert capath m max-time "
-    "connect-timeout w write-out r range retry retry-delay y Y C continue-at D dump-header z time-cond url resolve "
-    "connect-to interface unix-socket limit-rate output-dir t Q P S s-none netrc-file trace trace-ascii stderr proto"
+    "d data data-binary data-raw data-ascii data-urlencode json F form form-string o output T "
+    "upload-file K config X request H header A user-agent u user b cookie c cookie-jar e referer x "
+    "proxy E cert key cacert capath m max-time connect-timeout w write-out r range retry retry-delay "
+    "y Y C continue-at D dump-header z time-cond url resolve connect-to interface unix-socket "
+    "limit-rate output-dir t Q P S s-none netrc-file trace trace-ascii stderr proto "
 )
 
 
@@ -36,7 +38,8 @@ def curl(call: Call) -> None:
 def wget(call: Call) -> None:
     """`wget`."""
     options = call.options(
-        "O o a P t T U e i w l D A R X Q B output-document output-file append-output directory-prefix post-file "
+        "O o a P t T U e i w l D A R X Q B output-document output-file append-output directory-prefix "
+        "post-file "
         "body-file post-data header user password tries timeout execute input-file user-agent"
     )
     for url in options.operands:
@@ -163,9 +166,12 @@ def _upstream(call: Call) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
-    "curl": curl, "wget": wget,
-    **dict.fromkeys(["http", "https", "httpie", "xh", "curlie", "aria2c", "lynx", "w3m", "axel"], fetch),
-    **dict.fromkeys(["nc", "ncat", "netcat", "socat", "openssl"], connect),
-    "ssh": ssh, "autossh": ssh, "mosh": ssh,
-    **dict.fromkeys(["sftp", "ftp", "lftp", "telnet", "tftp", "ping", "ping6", "traceroute", "dig", "nslookup", "host"], transfer),
-}  # fmt: skip
+    "curl": curl,
+    "wget": wget,
+    **dict.fromkeys(names("http https httpie xh curlie aria2c lynx w3m axel"), fetch),
+    **dict.fromkeys(names("nc ncat netcat socat openssl"), connect),
+    "ssh": ssh,
+    "autossh": ssh,
+    "mosh": ssh,
+    **dict.fromkeys(names("sftp ftp lftp telnet tftp ping ping6 traceroute dig nslookup host"), transfer),
+}

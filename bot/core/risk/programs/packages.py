@@ -4,43 +4,20 @@ import re
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.reading import Call, Handler, looks_like_path
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
 _URL = re.compile(
     r"(https?|ftp|git|ssh|file|github|gitlab|bitbucket|gist)(\+\w+)?:|git@|git\+|.*#egg=", re.IGNORECASE
 )
 _PUBLISH = frozenset(
-    [
-        "publish",
-        "push",
-        "yank",
-        "unpublish",
-        "deprecate",
-        "upload",
-        "owner",
-        "access",
-        "dist-tag",
-        "release",
-        "unyank",
-    ]
+    names("publish push yank unpublish deprecate upload owner access dist-tag release unyank")
 )
-_INSTALL = frozenset(["install", "i", "add", "ci", "update", "upgrade", "get", "fetch", "exec", "x", "dlx", "run", "create", "init", "download", "wheel", "tool", "inject", "localinstall", "reinstall"])  # fmt: skip
-_REMOVE = frozenset(
-    [
-        "remove",
-        "purge",
-        "autoremove",
-        "uninstall",
-        "erase",
-        "rm",
-        "-R",
-        "-Rs",
-        "-Rns",
-        "del",
-        "unmerge",
-        "cask",
-    ]
-)
+_INSTALL = frozenset(names(
+        "install i add ci update upgrade get fetch exec x dlx run create init download wheel tool "
+        "inject localinstall reinstall"
+    ))  # fmt: skip
+_REMOVE = frozenset(names("remove purge autoremove uninstall erase rm -R -Rs -Rns del unmerge cask"))
 _TASKS = re.compile(r"(?:.*[:_-])?(deploy|publish|release|rollback|promote)(?:[:_-].*)?", re.IGNORECASE)
 _DESTROY_TASKS = re.compile(
     r"db:(drop|reset|purge|migrate:reset|schema:load|truncate\w*|wipe)(:.*)?|migrate:(fresh|reset|refresh)|"
@@ -51,8 +28,10 @@ _DESTROY_TASKS = re.compile(
 
 def manager(call: Call) -> None:
     """npm, pip, cargo, gem, apt …: publishing, installing from URLs, running tasks."""
-    options = call.options("registry prefix C directory filter w workspace i index-url extra-index-url r requirement "
-                           "target t c constraint git path branch tag rev find-links f e editable tag access otp")  # fmt: skip
+    options = call.options(
+        "registry prefix C directory filter w workspace i index-url extra-index-url r requirement target t c "
+        "constraint git path branch tag rev find-links f e editable access otp"
+    )
     words = options.texts
     verb = next((w for w in words if w not in _SKIPPED), "")
     rest = words[words.index(verb) + 1 :] if verb else []
@@ -64,8 +43,10 @@ def manager(call: Call) -> None:
         and (verb != "push" or call.name in ("gem", "dotnet", "nuget"))
     ):
         call.signal(Signal.REMOTE, f"{call.name} {verb} publishes to a registry")
-    sources = [*rest, *(w.text for w in options.all("i", "index-url", "extra-index-url", "r", "git", "e", "editable",
-                                                    "registry", "find-links", "f", "requirement"))]  # fmt: skip
+    sources = [*rest, *(w.text for w in options.all("i", "index-url", "extra-index-url", "r", "git", "e",
+    "editable",
+                                                    "registry", "find-links", "f",
+                                                    "requirement"))]  # fmt: skip
     if (verb in _INSTALL or call.name in _RUNNERS) and any(_URL.match(source) for source in sources):
         call.opaque(f"{call.name} installs or runs a package from a URL")
     if call.name in _SYSTEM_MANAGERS:
@@ -78,25 +59,10 @@ def manager(call: Call) -> None:
 _SKIPPED = frozenset({"cask", "tool", "nuget", "global", "pip", "package"})
 _RUNNERS = frozenset({"npx", "bunx", "pipx", "uvx"})
 _SYSTEM_MANAGERS = frozenset(
-    [
-        "apt",
-        "apt-get",
-        "aptitude",
-        "yum",
-        "dnf",
-        "zypper",
-        "pacman",
-        "apk",
-        "brew",
-        "snap",
-        "flatpak",
-        "port",
-        "emerge",
-        "choco",
-        "winget",
-        "scoop",
-        "nix-env",
-    ]
+    names(
+        "apt apt-get aptitude yum dnf zypper pacman apk brew snap flatpak port emerge choco winget "
+        "scoop nix-env"
+    )
 )
 
 
@@ -165,10 +131,25 @@ def compiler(call: Call) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(["npm", "pnpm", "yarn", "bun", "pip", "pipx", "cargo", "gem", "poetry", "uv", "pdm", "hatch", "flit", "conda", "mamba", "composer", "go", "nuget", "bundle", "cpan", "cpanm", "luarocks", "mix", "rebar", "opam", "stack", "cabal", "lerna", "nx", "jsr", "vsce", "ovsx", "pod"], manager),
+    **dict.fromkeys(
+        names(
+            "npm pnpm yarn bun pip pipx cargo gem poetry uv pdm hatch flit conda mamba composer go nuget "
+            "bundle cpan cpanm luarocks mix rebar opam stack cabal lerna nx jsr vsce ovsx pod"
+        ),
+        manager,
+    ),
     **dict.fromkeys(_SYSTEM_MANAGERS, manager),
     **dict.fromkeys(["npx", "bunx", "uvx"], run_package),
-    **dict.fromkeys(["make", "gmake", "just", "task", "rake", "rails", "artisan", "manage.py", "invoke", "fab", "cap", "turbo", "ninja", "bazel"], build),
-    **dict.fromkeys(["twine", "mvn", "gradle", "gradlew", "mvnw", "goreleaser", "semantic-release", "sbt"], publisher),
-    **dict.fromkeys(["gcc", "g++", "cc", "c++", "clang", "clang++", "ld", "as", "ar", "rustc", "javac", "tsc", "ghc", "kotlinc", "swiftc", "cmake", "eslint", "prettier", "ruff", "black", "mypy", "flake8", "pylint", "pytest", "jest", "vitest", "mocha", "isort", "shellcheck", "hadolint", "tox", "nox"], compiler),
-}  # fmt: skip
+    **dict.fromkeys(
+        names("make gmake just task rake rails artisan manage.py invoke fab cap turbo ninja bazel"), build
+    ),
+    **dict.fromkeys(names("twine mvn gradle gradlew mvnw goreleaser semantic-release sbt"), publisher),
+    **dict.fromkeys(
+        names(
+            "gcc g++ cc c++ clang clang++ ld as ar rustc javac tsc ghc kotlinc swiftc cmake eslint "
+            "prettier ruff black mypy flake8 pylint pytest jest vitest mocha isort shellcheck hadolint "
+            "tox nox"
+        ),
+        compiler,
+    ),
+}

@@ -4,121 +4,36 @@ import re
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.reading import Call, Handler, unknown_program
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
 DANGEROUS = frozenset(
-    [
-        "kill",
-        "pkill",
-        "killall",
-        "killall5",
-        "skill",
-        "snice",
-        "mount",
-        "umount",
-        "iptables",
-        "ip6tables",
-        "nft",
-        "ufw",
-        "firewall-cmd",
-        "useradd",
-        "adduser",
-        "usermod",
-        "userdel",
-        "deluser",
-        "groupadd",
-        "addgroup",
-        "groupmod",
-        "groupdel",
-        "delgroup",
-        "passwd",
-        "chpasswd",
-        "vipw",
-        "vigr",
-        "visudo",
-        "gpasswd",
-        "newusers",
-        "mkfs",
-        "mke2fs",
-        "mkswap",
-        "fdisk",
-        "sfdisk",
-        "cfdisk",
-        "gdisk",
-        "sgdisk",
-        "parted",
-        "wipefs",
-        "blkdiscard",
-        "hdparm",
-        "cryptsetup",
-        "lvremove",
-        "vgremove",
-        "pvremove",
-        "lvreduce",
-        "zpool",
-        "zfs",
-        "mdadm",
-        "swapoff",
-        "swapon",
-        "insmod",
-        "rmmod",
-        "modprobe",
-        "sysctl",
-        "setenforce",
-        "shutdown",
-        "reboot",
-        "halt",
-        "poweroff",
-        "init",
-        "telinit",
-        "crontab",
-        "at",
-        "batch",
-        "chsh",
-        "setcap",
-        "losetup",
-        "fsck",
-        "debugfs",
-        "resize2fs",
-        "tune2fs",
-        "format",
-        "diskpart",
-        "reg",
-        "bcdedit",
-        "vssadmin",
-        "schtasks",
-        "ip",
-        "route",
-        "ifconfig",
-        "dpkg",
-        "rpm",
-        "update-grub",
-        "grub-install",
-        "efibootmgr",
-        "stop-computer",
-        "restart-computer",
-        "taskkill",
-        "stop-process",
-        "net",
-        "sc",
-        "diskutil",
-        "csrutil",
-        "spctl",
-        "nvram",
-        "dscl",
-        "launchctl",
-    ]
+    names(
+        "kill pkill killall killall5 skill snice mount umount iptables ip6tables nft ufw firewall-cmd "
+        "useradd adduser usermod userdel deluser groupadd addgroup groupmod groupdel delgroup passwd "
+        "chpasswd vipw vigr visudo gpasswd newusers mkfs mke2fs mkswap fdisk sfdisk cfdisk gdisk "
+        "sgdisk parted wipefs blkdiscard hdparm cryptsetup lvremove vgremove pvremove lvreduce zpool "
+        "zfs mdadm swapoff swapon insmod rmmod modprobe sysctl setenforce shutdown reboot halt "
+        "poweroff init telinit crontab at batch chsh setcap losetup fsck debugfs resize2fs tune2fs "
+        "format diskpart reg bcdedit vssadmin schtasks ip route ifconfig dpkg rpm update-grub "
+        "grub-install efibootmgr stop-computer restart-computer taskkill stop-process net sc diskutil "
+        "csrutil spctl nvram dscl launchctl"
+    )
 )
 
 _HARMLESS = {
     "ip": r"(-\S+ )*(a|addr|address|r|route|l|link|n|neigh|rule|maddr|-\S+)( (show|list|ls|get)\b.*)?",
     "zfs": r"(list|get|diff)\b.*", "zpool": r"(list|status|get|history|iostat)\b.*",
-    "crontab": r"(-u \S+ )?-l( -u \S+)?", "mount": r"(-l|-V)?", "ifconfig": r"(-a|\S+)?", "route": r"(-n|print)?",
+    "crontab": r"(-u \S+ )?-l( -u \S+)?", "mount": r"(-l|-V)?", "ifconfig": r"(-a|\S+)?",
+    "route": r"(-n|print)?",
     "dpkg": r"(-l|-L|-s|-S|-p|--list|--status|--search|--print-architecture|--version)\b.*",
-    "rpm": r"(-q\w*|--query|--version|-V)\b.*", "sysctl": r"(-a|-n \S+|[\w.]+)", "kill": r"-l.*", "ufw": r"status.*",
+    "rpm": r"(-q\w*|--query|--version|-V)\b.*", "sysctl": r"(-a|-n \S+|[\w.]+)", "kill": r"-l.*",
+    "ufw": r"status.*",
     "iptables": r"(-t \w+ )?(-L|-S|--list|-nL|-nvL|-vnL)\b.*", "nft": r"(-a )?list\b.*", "fdisk": r"-l.*",
-    "parted": r".*(-l|print)", "firewall-cmd": r"--(list|get|state|query)\S*.*", "fsck": r"-N.*", "passwd": r"-S.*",
-    "launchctl": r"(list|print|blame)\b.*", "net": r"(view|statistics)\b.*", "sc": r"query\b.*", "reg": r"query\b.*",
+    "parted": r".*(-l|print)", "firewall-cmd": r"--(list|get|state|query)\S*.*", "fsck": r"-N.*",
+    "passwd": r"-S.*",
+    "launchctl": r"(list|print|blame)\b.*", "net": r"(view|statistics)\b.*", "sc": r"query\b.*",
+    "reg": r"query\b.*",
     "schtasks": r"/query\b.*", "diskutil": r"(list|info)\b.*", "at": r"-l", "losetup": r"(-a|-l|--list)?",
     "swapon": r"(-s|--show).*", "mdadm": r"(--detail|-D|--query|-Q).*", "hdparm": r"-[iI].*",
 }  # fmt: skip
@@ -259,16 +174,40 @@ def is_harmless(name: str, arguments: str) -> bool:
 
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(["mkfs", "mke2fs", "mkswap", "wipefs", "blkdiscard", "shutdown", "reboot", "halt", "poweroff", "lvremove", "vgremove", "pvremove", "dropuser", "grub-install", "efibootmgr"], destructive),
-    "kill": signal_processes, "killall": kill_by_name, "killall5": kill_by_name, "taskkill": kill_by_name,
-    "pkill": lambda call: None, "skill": lambda call: None,
-    **dict.fromkeys(["iptables", "ip6tables", "nft", "ufw", "firewall-cmd", "pfctl", "ebtables"], firewall),
-    **dict.fromkeys(["useradd", "adduser", "usermod", "passwd", "chpasswd", "visudo", "vipw", "vigr", "gpasswd", "groupadd", "addgroup"], accounts),
+    **dict.fromkeys(
+        names(
+            "mkfs mke2fs mkswap wipefs blkdiscard shutdown reboot halt poweroff lvremove vgremove "
+            "pvremove dropuser grub-install efibootmgr"
+        ),
+        destructive,
+    ),
+    "kill": signal_processes,
+    "killall": kill_by_name,
+    "killall5": kill_by_name,
+    "taskkill": kill_by_name,
+    "pkill": lambda call: None,
+    "skill": lambda call: None,
+    **dict.fromkeys(names("iptables ip6tables nft ufw firewall-cmd pfctl ebtables"), firewall),
+    **dict.fromkeys(
+        names("useradd adduser usermod passwd chpasswd visudo vipw vigr gpasswd groupadd addgroup"), accounts
+    ),
     **dict.fromkeys(["userdel", "deluser", "groupdel", "delgroup"], remove_account),
-    "crontab": schedule, "at": run_later, "batch": run_later, "init": run_level, "telinit": run_level,
-    **dict.fromkeys(["fdisk", "sfdisk", "cfdisk", "gdisk", "sgdisk", "parted", "cryptsetup", "zpool", "zfs", "mdadm", "diskutil", "hdparm"], disks),
-    "mount": mount, "umount": mount, "systemctl": service_manager,
-    **dict.fromkeys(["service", "rc-service", "supervisorctl", "pm2", "svc", "sv", "brew-services", "launchctl", "nginx", "apachectl"], service),
+    "crontab": schedule,
+    "at": run_later,
+    "batch": run_later,
+    "init": run_level,
+    "telinit": run_level,
+    **dict.fromkeys(
+        names("fdisk sfdisk cfdisk gdisk sgdisk parted cryptsetup zpool zfs mdadm diskutil hdparm"), disks
+    ),
+    "mount": mount,
+    "umount": mount,
+    "systemctl": service_manager,
+    **dict.fromkeys(
+        names("service rc-service supervisorctl pm2 svc sv brew-services launchctl nginx apachectl"), service
+    ),
     "sysctl": kernel_settings,
-    **dict.fromkeys(["format", "diskpart", "vssadmin", "reg", "bcdedit", "stop-computer", "restart-computer"], windows_admin),
-}  # fmt: skip
+    **dict.fromkeys(
+        names("format diskpart vssadmin reg bcdedit stop-computer restart-computer"), windows_admin
+    ),
+}

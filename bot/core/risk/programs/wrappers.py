@@ -8,7 +8,8 @@ from bot.core.risk.options import Options
 from bot.core.risk.programs import cloud, packages
 from bot.core.risk.programs.interpreters import SHELLS
 from bot.core.risk.reading import Call, Handler, program_name
-from bot.core.risk.shell import Word
+from bot.core.risk.tables import names
+from bot.core.risk.words import Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +31,47 @@ _WRAPPERS = {
     "runuser": Wrapper("u g s", 0, privilege=True, shell="c command"),
     "gosu": Wrapper("", 1, privilege=True), "su-exec": Wrapper("", 1, privilege=True),
     "setpriv": Wrapper("reuid regid groups bounding-set inh-caps", privilege=True),
-    "nsenter": Wrapper("t target S G", privilege=True), "chroot": Wrapper("userspec groups", 1, privilege=True),
+    "nsenter": Wrapper("t target S G", privilege=True),
+    "chroot": Wrapper("userspec groups", 1, privilege=True),
     "unshare": Wrapper("S G R w"), "nohup": Wrapper(), "setsid": Wrapper(), "nice": Wrapper("n adjustment"),
     "ionice": Wrapper("c n p class classdata"), "chrt": Wrapper("T P D p", 1), "taskset": Wrapper("p c", 1),
-    "numactl": Wrapper("m N C i p"), "timeout": Wrapper("k s kill-after signal", 1), "stdbuf": Wrapper("i o e"),
+    "numactl": Wrapper("m N C i p"), "timeout": Wrapper("k s kill-after signal", 1),
+    "stdbuf": Wrapper("i o e"),
     "time": Wrapper("f o format output"), "gtime": Wrapper("f o"), "command": Wrapper(), "builtin": Wrapper(),
     "exec": Wrapper("a"), "coproc": Wrapper(), "!": Wrapper(), "{": Wrapper(), "catchsegv": Wrapper(),
     "strace": Wrapper("e o p s u P E a O S I"), "ltrace": Wrapper("e o p s u n l"), "valgrind": Wrapper(),
     "perf": Wrapper("e o p", 1), "caffeinate": Wrapper("t w"), "watch": Wrapper("n interval d"),
     "unbuffer": Wrapper(), "rlwrap": Wrapper("H f"), "script": Wrapper("", 0, shell="c command"),
-    "flock": Wrapper("w E timeout", 1, shell="c command"), "lockf": Wrapper("t", 1), "chpst": Wrapper("u U e m d / n"),
-    "dbus-run-session": Wrapper(), "xvfb-run": Wrapper("n s e f p w"), "systemd-run": Wrapper("p unit u E M H property slice"),
+    "flock": Wrapper("w E timeout", 1, shell="c command"), "lockf": Wrapper("t", 1),
+    "chpst": Wrapper("u U e m d / n"),
+    "dbus-run-session": Wrapper(), "xvfb-run": Wrapper("n s e f p w"),
+    "systemd-run": Wrapper("p unit u E M H property slice"),
     "firejail": Wrapper(), "proxychains": Wrapper("f"), "proxychains4": Wrapper("f"), "torsocks": Wrapper(),
-    "torify": Wrapper(), "busybox": Wrapper(), "toybox": Wrapper(), "cpulimit": Wrapper("l p e"), "faketime": Wrapper("", 1),
+    "torify": Wrapper(), "busybox": Wrapper(), "toybox": Wrapper(), "cpulimit": Wrapper("l p e"),
+    "faketime": Wrapper("", 1),
     "fakeroot": Wrapper(), "proot": Wrapper("r b w"), "prlimit": Wrapper("p"), "setarch": Wrapper("", 1),
-    "dotenv": Wrapper("e f c"), "dotenvx": Wrapper("f e", 1), "direnv": Wrapper("", 2), "op": Wrapper("env-file account", 1),
+    "dotenv": Wrapper("e f c"), "dotenvx": Wrapper("f e", 1), "direnv": Wrapper("", 2),
+    "op": Wrapper("env-file account", 1),
     "aws-vault": Wrapper("d duration region", 2), "envdir": Wrapper("", 1), "envchain": Wrapper("", 1),
-    "doppler": Wrapper("p c project config", 1), "chamber": Wrapper("", 2), "infisical": Wrapper("env path", 1),
+    "doppler": Wrapper("p c project config", 1), "chamber": Wrapper("", 2),
+    "infisical": Wrapper("env path", 1),
     "mise": Wrapper("C", 1), "asdf": Wrapper("", 1), "hyperfine": Wrapper("w r m M"),
     "ssh-agent": Wrapper("a t"), "winpty": Wrapper(), "start": Wrapper(), "wsl": Wrapper("d u e"), 
-    "entr": Wrapper(), "nodemon": Wrapper("w e x"), "cross-env": Wrapper(), "dumb-init": Wrapper(), "tini": Wrapper(),
+    "entr": Wrapper(), "nodemon": Wrapper("w e x"), "cross-env": Wrapper(), "dumb-init": Wrapper(),
+    "tini": Wrapper(),
     "noglob": Wrapper(), "nocorrect": Wrapper(), "sem": Wrapper("j"),
     "nix-shell": Wrapper("p I A", 0, shell="run command"), 
      "screen": Wrapper("S t c p X"), 
 }  # fmt: skip
 
 _RUNS_AFTER = {
-    "poetry": ("run",), "pipenv": ("run",), "uv": ("run",), "pdm": ("run",), "hatch": ("run",), "rye": ("run",),
-    "bundle": ("exec",), "npm": ("exec", "x"), "pnpm": ("exec", "dlx"), "yarn": ("exec", "dlx"), "conda": ("run",),
+    "poetry": ("run",), "pipenv": ("run",), "uv": ("run",), "pdm": ("run",), "hatch": ("run",),
+    "rye": ("run",),
+    "bundle": ("exec",), "npm": ("exec", "x"), "pnpm": ("exec", "dlx"), "yarn": ("exec", "dlx"),
+    "conda": ("run",),
     "mamba": ("run",), "bun": ("x",), "pipx": ("run",), "lxc": ("exec",), "multipass": ("exec",),
-    "apptainer": ("exec",), "singularity": ("exec",), "devcontainer": ("exec",), "crictl": ("exec",), "distrobox": ("enter",),
+    "apptainer": ("exec",), "singularity": ("exec",), "devcontainer": ("exec",), "crictl": ("exec",),
+    "distrobox": ("enter",),
     "heroku": ("run",), "flyctl": ("ssh",), "nix": ("develop", "shell", "run"),
 }  # fmt: skip
 
@@ -104,45 +116,10 @@ def _run(call: Call, spec: Wrapper, options: Options, rest: list[Word]) -> None:
 
 
 _PLAIN_FLAGS = frozenset(
-    [
-        "n",
-        "E",
-        "H",
-        "S",
-        "b",
-        "i",
-        "k",
-        "l",
-        "s",
-        "A",
-        "B",
-        "K",
-        "P",
-        "V",
-        "v",
-        "p",
-        "f",
-        "q",
-        "x",
-        "c",
-        "d",
-        "preserve-env",
-        "non-interactive",
-        "login",
-        "stdin",
-        "foreground",
-        "preserve-status",
-        "fork",
-        "wait",
-        "verbose",
-        "close",
-        "pty",
-        "scope",
-        "quiet",
-        "help",
-        "version",
-        "user",
-    ]
+    names(
+        "n E H S b i k l s A B K P V v p f q x c d preserve-env non-interactive login stdin "
+        "foreground preserve-status fork wait verbose close pty scope quiet help version user"
+    )
 )
 """Flags of wrappers that take no value."""
 
@@ -151,7 +128,7 @@ def _without_assignments(call: Call, words: list[Word]) -> list[Word]:
     at = 0
     while at < len(words) and re.match(r"[A-Za-z_]\w*=", words[at].text):
         name, _, value = words[at].text.partition("=")
-        call.reading._assign(name, Word(value, words[at].known), alone=False)
+        call.reading.assign(name, Word(value, words[at].known), alone=False)
         at += 1
     return words[at:]
 
@@ -214,7 +191,8 @@ def tool_runner(call: Call) -> None:
     verbs = _RUNS_AFTER[call.name]
     at = next((n for n, text in enumerate(texts) if text in verbs or not text.startswith("-")), None)
     if at is None or texts[at] not in verbs:
-        _BASE.get(call.name, lambda c: None)(call)
+        if own := _BASE.get(call.name):
+            own(call)
         return
     rest = list(call.args[at + 1 :])
     if call.name in ("lxc", "multipass", "apptainer", "singularity", "crictl"):
