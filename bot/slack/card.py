@@ -8,7 +8,7 @@ forge nothing. The longest fields together stay below Slack's limit of about 13,
 from datetime import datetime
 from typing import Any
 
-from bot.core.describe import Ceremony, action_line, ceremony, target
+from bot.core.describe import Ceremony, action_line, ceremony, target, visible
 from bot.core.models import ApprovalRequest, RiskFactor, Status, Urgency
 from bot.slack import ids, wording
 from bot.slack.exact import around_difference, differences, pretty, texts
@@ -191,7 +191,7 @@ def _change(request: ApprovalRequest) -> list[Block]:
 
 def _old_and_new(old: str | None, new: str | None) -> str:
     if old is not None and new is not None:
-        old, new = around_difference(old, new, width=100)
+        old, new = around_difference(visible(old), visible(new), width=100)
     before, after = ("(none)" if text is None else shortened(text, 120) for text in (old, new))
     return f"- {before}\n+ {after}"
 
