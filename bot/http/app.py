@@ -58,9 +58,16 @@ class KeyturnApp(FastAPI):
 
     face: Face
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call, without FastAPI's look for telemetry at each."""
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        await self.middleware_stack(scope, receive, send)
+
     def build_middleware_stack(self) -> ASGIApp:
         """The router behind the guard, and nothing else."""
-        return Guard(self.router, lambda: list(self.router.routes), self.face.services.metrics.answered)
+        return Guard(self.router.app, lambda: list(self.router.routes), self.face.services.metrics.answered)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

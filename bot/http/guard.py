@@ -19,6 +19,9 @@ from bot.http.errors import internal, problem
 Count = Callable[[str, str, int], None]
 """Method, route and status of one answer."""
 
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""Methods that are counted by name; a stranger may send any word."""
+
 HEADERS_ONLY = "keyturn.head"
 """Set in the scope of a HEAD call, which is routed as GET."""
 
@@ -59,7 +62,7 @@ class Guard:
         if response is not None and not started:
             await response(scope, receive, counted)
         if started:
-            self._count(method, _route_of(scope), started)
+            self._count(method if method in _METHODS else "other", _route_of(scope), started)
 
     def _answer_to(self, error: Exception, scope: Scope) -> Response:
         if isinstance(error, KeyturnError):

@@ -6,6 +6,7 @@ somebody asks.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -66,6 +67,9 @@ class Metrics:
         self._answers = Counter(
             "keyturn_http_answers", "Answers by status.", ["method", "route", "status"], registry=registry
         )
+        # Looking a label up costs more than counting; few labels are ever used.
+        self._event = cache(self._events.labels)
+        self._answer = cache(self._answers.labels)
         self._waiters = Gauge("keyturn_waiters", "Agents that wait or follow a stream.", registry=registry)
         self._write_queue = Gauge(
             "keyturn_write_queue", "Changes that wait to be committed.", registry=registry
@@ -78,14 +82,14 @@ class Metrics:
         if changes:
             self._batches.observe(len(changes))
         for change in changes:
-            self._events.labels(change.event).inc()
+            self._event(change.event).inc()
             status = _DECIDED.get(change.event)
             if status is not None and change.request_id is not None:
                 self._decisions.labels(status).observe(self._age(change.request_id))
 
     def answered(self, method: str, route: str, status: int) -> None:
         """Count one answer."""
-        self._answers.labels(method, route, str(status)).inc()
+        self._answer(method, route, status).inc()
 
     async def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -71,19 +72,18 @@ class PlainRoute(APIRoute):
             tags=[tag],
             include_in_schema=not hidden,
         )
-        self.app = _asgi(handler)
+        self._handler, self._method = handler, method
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call; every frame between the server and a held call is memory."""
+        if scope["method"] != self._method:
+            raise HTTPException(405)
+        response = await self._handler(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 async def _documented(request: Request) -> Response:
     raise AssertionError("a plain route runs its own handler")
-
-
-def _asgi(handler: Handler) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        response = await handler(Request(scope, receive, send))
-        await response(scope, receive, send)
-
-    return app
 
 
 async def body_of(request: Request) -> bytes:
