@@ -58,9 +58,9 @@ def rate_section(results: Results) -> Section:
     durable = ratio(rate[KEYTURN], rate[RELAXED])
     return Section(
         title="Accepted requests",
-        about=f"POST /v1/requests of 560 bytes over {CONNECTIONS} connections, each with a key of its own, one"
-        " server process on one core. After each round of Keyturn the 201s it counted equal the requests in"
-        " its database, and no call failed.",
+        about=f"POST /v1/requests of 560 bytes over {CONNECTIONS} connections, each with a key of its own,"
+        " one server process on one core. After each round of Keyturn the 201s it counted equal the"
+        " requests in its database, and no call failed.",
         head=(
             "server",
             "requests/s",
@@ -90,7 +90,7 @@ def idle_section(results: Results) -> Section:
     )
     return Section(
         title="Latency when idle",
-        about="One connection that posts one request after another: batching must not make a lone request wait.",
+        about="One connection that posts one request after another: batching may not make a lone one wait.",
         head=("server", "p50 ms", "p99 ms"),
         rows=[
             [name, _middle(result, "p50_ms"), _middle(result, "p99_ms")] for name, result in results.items()

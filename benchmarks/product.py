@@ -86,9 +86,13 @@ class Keyturn(Child):
 
     Args:
         synchronous: `FULL`, as everywhere, or `NORMAL`.
+        ready: False to go on as soon as it listens; `await_ready` is then the caller's.
     """
 
-    def __init__(self, template: Template, directory: Path, *, synchronous: str = "FULL") -> None:
+    def __init__(
+        self, template: Template, directory: Path, *, synchronous: str = "FULL", ready: bool = True
+    ) -> None:
+        self._want_ready = ready
         module = {"FULL": "bot.cli", "NORMAL": "benchmarks.relaxed"}[synchronous]
         self.token = template.token
         self.signing_secret = template.slack["SLACK_SIGNING_SECRET"]
@@ -105,22 +109,27 @@ class Keyturn(Child):
         began = time.perf_counter()
         super().__enter__()
         try:
-            self._await_ready(began)
+            self._await_listening(began)
+            if self._want_ready:
+                self.await_ready()
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
 
-    def _await_ready(self, began: float) -> None:
+    def _await_listening(self, began: float) -> None:
         found = re.search(rb"http://[0-9.:]+", self.output.readline())
         self.listening_at = time.perf_counter()
         if found is None:
             raise RuntimeError(f"Keyturn did not start:\n{self.log.read_text()[-3000:]}")
         self.url = found.group().decode()
-        while not _answers(f"{self.url}/readyz", deadline=began + 120):
+        self.open_ms = (self.listening_at - began) * 1000
+
+    def await_ready(self) -> None:
+        """Return once its readiness probe answers 200."""
+        while not _answers(f"{self.url}/readyz", deadline=self.listening_at + 120):
             self.alive()
             time.sleep(0.002)
-        self.open_ms = (self.listening_at - began) * 1000
         self.ready_ms = (time.perf_counter() - self.listening_at) * 1000
 
     def counted(self, status: int) -> int:

@@ -48,9 +48,11 @@ class Woken:
 
 def waiting(directory: Path, template: Template, *, waiters: int, samples: int) -> Section:
     """The whole case, on one server."""
-    with Keyturn(template, template.copy(directory / "waiting")) as server:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            woken = runner.run(_measure(server, waiters, samples))
+    with (
+        Keyturn(template, template.copy(directory / "waiting")) as server,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        woken = runner.run(_measure(server, waiters, samples))
     return section(woken)
 
 

@@ -29,7 +29,14 @@ class Connection:
     async def answer(self) -> tuple[int, bytes]:
         """Status and body of the answer to the call that was sent."""
         status, length = head(await self._reader.readuntil(b"\r\n\r\n"))
-        return status, await self._reader.readexactly(length)
+        if length is not None:
+            return status, await self._reader.readexactly(length)
+        parts = []
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            parts.append(await self._reader.readexactly(size))
+            await self._reader.readexactly(2)
+        await self._reader.readexactly(2)
+        return status, b"".join(parts)
 
     async def call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
@@ -43,14 +50,16 @@ class Connection:
         self._writer.close()
 
 
-def head(text: bytes) -> tuple[int, int]:
-    """Status and body length in the head of an answer."""
+def head(text: bytes) -> tuple[int, int | None]:
+    """Status and body length in the head of an answer; None when the body comes in chunks."""
     first, *lines = text.decode("latin-1").split("\r\n")
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.lower() == "content-length":
-            return int(first.split()[1]), int(value)
-    return int(first.split()[1]), 0
+    fields = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+    status = int(first.split()[1])
+    if fields.get("transfer-encoding", "").lower() == "chunked":
+        return status, None
+    return status, int(fields.get("content-length", 0))
 
 
 def json_of(answer: tuple[int, bytes], expected: int = 200) -> Any:
