@@ -12,13 +12,14 @@ from typing import Any
 
 from bot.core.errors import IdempotencyConflict, Unauthorized
 from bot.core.models import (
+    Charge,
     Event,
     Outgoing,
     RequestId,
     Transition,
     Via,
 )
-from bot.store import rows
+from bot.store import budgets, rows
 from bot.store.cards import CardFailed, CardPainted, CardPosted, CreateCard
 from bot.store.codec import duration_micros, micros
 from bot.store.mail import enqueue, want_cards_painted
@@ -85,10 +86,12 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What `CreateRequest` did: `created` is False when the key was known."""
+    """What `CreateRequest` did: `created` is False when the key was known or a limit is used up."""
 
     request_id: RequestId
     created: bool
+    over_limit: bool = False
+    """Nothing was written, since a limit has no room left; the request must be judged again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class CreateRequest:
     Args:
         credential: Hash of the token that authenticated the call, checked again at this moment;
             None to leave that out.
+        charges: What the approval in `transition` uses up of limits.
 
     Raises:
         IdempotencyConflict: the key came with another body before.
@@ -108,9 +112,15 @@ class CreateRequest:
     transition: Transition
     idempotency: Idempotency | None = None
     credential: str | None = None
+    charges: tuple[Charge, ...] = ()
 
     def apply(self, tx: Tx) -> Created:
         request = self.transition.request
+        if self.charges:
+            if self.idempotency is not None and (earlier := _known_key(tx, self.idempotency)) is not None:
+                return Created(earlier["request_id"], False)
+            if not budgets.fits(tx, self.charges, self.transition.now):
+                return Created(request.id, False, over_limit=True)
         if self.idempotency is not None:
             known = _claim_key(tx, self.idempotency, request.id, self.transition.now, None)
             if known is not None:
@@ -119,6 +129,8 @@ class CreateRequest:
             _check_credential(tx, self.credential)
         _join_session(tx, self.transition)
         tx.execute(_INSERT_REQUEST, rows.request_columns(request))
+        if self.charges:
+            budgets.spend(tx, request, self.charges, self.transition.now)
         if request.reviews:
             tx.execute_many(_INSERT_REVIEW, rows.review_rows(request))
         _emit_all(tx, self.transition)

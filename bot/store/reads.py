@@ -17,13 +17,15 @@ from bot.core.models import (
     ActorType,
     Agent,
     ApprovalRequest,
+    Charge,
     JsonObject,
     RequestId,
     Session,
     Status,
+    Used,
     Via,
 )
-from bot.store import rows
+from bot.store import budgets, rows
 from bot.store.codec import micros, moment, optional_moment
 from bot.store.dialect import Row
 from bot.store.pool import Readers
@@ -158,6 +160,17 @@ class Reads:
         if row is None:
             return None
         return Kept(row["body_digest"], row["request_id"], row["answer"], moment(row["created_at"]))
+
+    async def used(self, charge: Charge, now: datetime) -> Used:
+        """What is used of the limit that `charge` is for, in its window that ends at `now`."""
+        sql, params = budgets.query(charge, now)
+        return budgets.used_of(await self._one(sql, params))
+
+    async def rejections(self, agent: str, digest: str, since: datetime) -> int:
+        """Rejections by people after `since`: of the agent's requests or, if more, of this very action."""
+        params = {"agent": agent, "digest": digest, "since": micros(since)}
+        row = (await self._all(_REJECTIONS, params))[0]
+        return max(int(row["of_agent"]), int(row["of_action"]))
 
     async def agent(self, name: str) -> Agent | None:
         """An agent by name, revoked or not."""
@@ -339,6 +352,15 @@ REQUEST = """
 _KEY = """
     SELECT body_digest, request_id, answer, created_at FROM idempotency
     WHERE agent = :agent AND scope = :scope AND key = :key
+"""
+_REJECTIONS = """
+    SELECT
+        (SELECT COUNT(*) FROM request
+            WHERE agent = :agent AND decided_at > :since AND status = 'rejected' AND cause = 'human')
+            AS of_agent,
+        (SELECT COUNT(*) FROM request
+            WHERE digest = :digest AND decided_at > :since AND status = 'rejected' AND cause = 'human')
+            AS of_action
 """
 _SESSION = """
     SELECT s.*, r.status, COUNT(r.id) AS count FROM session s

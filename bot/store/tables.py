@@ -40,6 +40,7 @@ metadata = MetaData(
 
 _STATUSES = "'pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled'"
 _RUN = "'claimed', 'succeeded', 'failed', 'rolled_back'"
+_REJECTED = "status = 'rejected' AND cause = 'human'"
 _UNSENT = "done_at IS NULL AND failed_at IS NULL"
 
 
@@ -121,6 +122,20 @@ request = _table(
     ),
     Index("ix_request_agent", "agent", "created_at", "id"),
     Index("ix_request_created", "created_at", "id"),
+    Index(
+        "ix_request_rejected_agent",
+        "agent",
+        "decided_at",
+        sqlite_where=text(_REJECTED),
+        postgresql_where=text(_REJECTED),
+    ),
+    Index(
+        "ix_request_rejected_digest",
+        "digest",
+        "decided_at",
+        sqlite_where=text(_REJECTED),
+        postgresql_where=text(_REJECTED),
+    ),
     Index(
         "ix_request_session",
         "agent",
@@ -347,6 +362,30 @@ idempotency = _table(
     _integer("created_at"),
     PrimaryKeyConstraint("agent", "scope", "key"),
     Index("ix_idempotency_created", "created_at"),
+    keyed=True,
+)
+
+budget = _table(
+    "budget",
+    _text("name"),
+    _integer("spent_at"),
+    PrimaryKeyConstraint("name"),
+    keyed=True,
+)
+
+spend = _table(
+    "spend",
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    _text("budget"),
+    _text("agent"),
+    _integer("at"),
+    # In the base currency of the policy, rounded up to a millionth.
+    _integer("whole"),
+    _integer("millionths"),
+    PrimaryKeyConstraint("request_id", "budget"),
+    CheckConstraint("whole >= 0 AND millionths >= 0 AND millionths < 1000000", "amount"),
+    Index("ix_spend_budget", "budget", "at"),
+    Index("ix_spend_agent", "budget", "agent", "at"),
     keyed=True,
 )
 

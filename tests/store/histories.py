@@ -35,6 +35,11 @@ def decided_at_once(
     return _submit(make_judged(effect=Effect.APPROVE), number, agent, now, submission)
 
 
+def blocked_at_once(number: int = 1, *, agent: str = "builder", now: datetime = NOON) -> Transition:
+    """The submission of a request that the policy rejects."""
+    return _submit(make_judged(effect=Effect.REJECT), number, agent, now, {})
+
+
 def approved(request: ApprovalRequest, now: datetime | None = None, who: SlackId = ANA) -> Transition:
     return reviewing.approve(request, make_given(request, who), now=now or _later(request))
 

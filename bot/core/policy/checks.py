@@ -1,8 +1,8 @@
 """What is wrong with policies that are each well-formed: contradictions and things undefined."""
 
 import difflib
+import inspect
 import re
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -10,7 +10,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from bot.core.models import RiskLevel
-from bot.core.policy.format import Approvers, People, PolicyFile, RequireRule, Rule, WorkspaceFile
+from bot.core.policy.format import Approvers, People, PolicyFile, Rule, WorkspaceFile
 from bot.core.policy.problems import Location
 from bot.core.risk.actions import KNOWN_TYPES
 
@@ -21,7 +21,7 @@ RESERVED = frozenset({"auto_approve_threshold", "auto_reject_threshold", "paused
 """Rule names that Keyturn itself gives."""
 
 LONGEST_WINDOW = timedelta(days=366)
-"""How far back limits may look."""
+"""How far back limits and rejections may look."""
 
 _WITH_PATHS = frozenset({"file_write", "file_delete", "command_execute", "network_request"})
 
@@ -69,11 +69,7 @@ def keys_at(model: type[BaseModel], location: Location) -> list[str]:
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
-    if (
-        isinstance(annotation, type)
-        and not isinstance(annotation, types.GenericAlias)
-        and issubclass(annotation, BaseModel)
-    ):
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return annotation
     return next((m for part in typing.get_args(annotation) if (m := _model_in(part)) is not None), None)
 
@@ -235,7 +231,7 @@ def _limits(file: str, policy: PolicyFile) -> Iterator[Found]:
             yield (
                 file,
                 (*where, "per"),
-                "is longer than what is kept",
+                "is longer than a year",
                 f"write at most {LONGEST_WINDOW.days}d",
             )
         yield from _rule(file, where, limit, policy)
@@ -243,7 +239,7 @@ def _limits(file: str, policy: PolicyFile) -> Iterator[Found]:
         repeated = rule.trigger.repeated_rejections
         if repeated is not None and repeated.within > LONGEST_WINDOW:
             yield (file, ("escalation_rules", at, "trigger", "repeated_rejections", "within"),
-                   "is longer than what is kept", f"write at most {LONGEST_WINDOW.days}d")  # fmt: skip
+                   "is longer than a year", f"write at most {LONGEST_WINDOW.days}d")  # fmt: skip
 
 
 def _impossible(file: str, where: Location, rule: Rule) -> Iterator[Found]:
@@ -272,7 +268,7 @@ def _allow(file: str, where: Location, rule: Rule, policy: PolicyFile) -> Iterat
 def _all_approvers(policy: PolicyFile) -> Iterator[tuple[Location, Approvers]]:
     yield ("approvers",), policy.approvers
     for at, rule in enumerate(policy.require):
-        if isinstance(rule, RequireRule) and rule.approvers is not None:
+        if rule.approvers is not None:
             yield ("require", at, "approvers"), rule.approvers
     for at, limit in enumerate(policy.limits):
         if limit.approvers is not None:

@@ -221,6 +221,26 @@ TABLES = (
     ) {keyed}
     """,
     """
+    CREATE TABLE budget (
+        name TEXT NOT NULL,
+        spent_at {big} NOT NULL,
+        CONSTRAINT pk_budget PRIMARY KEY (name)
+    ) {keyed}
+    """,
+    """
+    CREATE TABLE spend (
+        request_id TEXT NOT NULL,
+        budget TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        at {big} NOT NULL,
+        whole {big} NOT NULL,
+        millionths {big} NOT NULL,
+        CONSTRAINT pk_spend PRIMARY KEY (request_id, budget),
+        CONSTRAINT ck_spend_amount CHECK (whole >= 0 AND millionths >= 0 AND millionths < 1000000),
+        CONSTRAINT fk_spend_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    ) {keyed}
+    """,
+    """
     CREATE TABLE meta (
         name TEXT NOT NULL,
         value TEXT NOT NULL,
@@ -234,6 +254,12 @@ INDEXES = (
     "CREATE INDEX ix_request_created ON request (created_at, id)",
     "CREATE INDEX ix_request_due ON request (due_at) WHERE status = 'pending'",
     "CREATE INDEX ix_request_pending ON request (created_at, id) WHERE status = 'pending'",
+    "CREATE INDEX ix_request_rejected_agent ON request (agent, decided_at)"
+    " WHERE status = 'rejected' AND cause = 'human'",
+    "CREATE INDEX ix_request_rejected_digest ON request (digest, decided_at)"
+    " WHERE status = 'rejected' AND cause = 'human'",
+    "CREATE INDEX ix_spend_agent ON spend (budget, agent, at)",
+    "CREATE INDEX ix_spend_budget ON spend (budget, at)",
     "CREATE INDEX ix_request_session ON request (agent, session_id, created_at, id)"
     " WHERE session_id IS NOT NULL",
     "CREATE UNIQUE INDEX uq_review_live ON review (request_id, reviewer_id, digest) WHERE voided = 0",
@@ -282,6 +308,7 @@ def _refuse(name: str, when: str, table: str, condition: str, why: str) -> str:
 SQLITE_TRIGGERS = (
     _refuse("audit_no_update", "UPDATE", "audit", "", "audit rows are never changed"),
     _refuse("audit_no_delete", "DELETE", "audit", "", "audit rows are never deleted"),
+    _refuse("spend_no_update", "UPDATE", "spend", "", "what was spent is never changed"),
     _refuse("chain_head_no_delete", "DELETE", "chain_head", "", "the chain head is never deleted"),
     _refuse(
         "chain_head_forward",
