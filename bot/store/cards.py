@@ -21,11 +21,10 @@ class CreateCard:
     target: str
     kind: str
     level: int
-    version: int
     now: datetime
 
     def apply(self, tx: Tx) -> int:
-        return insert_card(tx, self.request_id, self.target, self.kind, self.level, self.version, self.now)
+        return insert_card(tx, self.request_id, self.target, self.kind, self.level, self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.core.errors import IdempotencyConflict, Unauthorized
 from bot.core.models import (
+    ApprovalRequest,
     Charge,
     Event,
     Outgoing,
@@ -134,7 +135,7 @@ class CreateRequest:
         if request.reviews:
             tx.execute_many(_INSERT_REVIEW, rows.review_rows(request))
         _emit_all(tx, self.transition)
-        enqueue(tx, self.transition.outbox, self.transition.now, version=request.version)
+        enqueue(tx, self.transition.outbox, self.transition.now)
         return Created(request.id, True)
 
 
@@ -235,11 +236,17 @@ def _save(tx: Tx, transition: Transition) -> bool:
         tx.execute(_DELETE_REVIEWS, {"request_id": request.id})
         tx.execute_many(_INSERT_REVIEW, rows.review_rows(request))
     if request.messages:
-        tx.execute_many(_INSERT_MESSAGE, rows.message_rows(request))
+        _append_messages(tx, request)
     _emit_all(tx, transition)
-    enqueue(tx, transition.outbox, transition.now, version=request.version)
+    enqueue(tx, transition.outbox, transition.now)
     want_cards_painted(tx, request.id, request.version, transition.now)
     return True
+
+
+def _append_messages(tx: Tx, request: ApprovalRequest) -> None:
+    known = tx.fetch_one(_COUNT_MESSAGES, {"request_id": request.id})
+    fresh = rows.message_rows(request, after=0 if known is None else known["count"])
+    tx.execute_many(_INSERT_MESSAGE, fresh)
 
 
 def _emit_all(tx: Tx, transition: Transition) -> None:
@@ -338,10 +345,8 @@ _INSERT_REVIEW = _insert(
     "review", ("request_id", "position", "reviewer_id", "verdict", "digest", "voided", "at", "body")
 )
 _DELETE_REVIEWS = "DELETE FROM review WHERE request_id = :request_id"
-_INSERT_MESSAGE = (
-    _insert("message", ("request_id", "position", "at", "body"))
-    + " ON CONFLICT (request_id, position) DO NOTHING"
-)
+_COUNT_MESSAGES = "SELECT COUNT(*) AS count FROM message WHERE request_id = :request_id"
+_INSERT_MESSAGE = _insert("message", ("request_id", "position", "at", "body"))
 _INSERT_KEY = (
     _insert("idempotency", ("agent", "scope", "key", "body_digest", "request_id", "answer", "created_at"))
     + " ON CONFLICT (agent, scope, key) DO NOTHING"

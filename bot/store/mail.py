@@ -15,13 +15,13 @@ from bot.store.codec import encode, micros
 from bot.store.transaction import Tx
 
 
-def enqueue(tx: Tx, outgoing: Sequence[Outgoing], now: datetime, *, version: int = 1) -> None:
-    """Put work into the outbox; a `slack.post` gets its card row first, drawn at `version`."""
+def enqueue(tx: Tx, outgoing: Sequence[Outgoing], now: datetime) -> None:
+    """Put work into the outbox; a `slack.post` gets its card row first."""
     for work in outgoing:
         payload = work.payload
         if work.kind == "slack.post":
             target, kind, level = payload["channel"], payload["kind"], payload["level"]
-            card_id = insert_card(tx, work.request_id, target, kind, level, version, now)
+            card_id = insert_card(tx, work.request_id, target, kind, level, now)
             payload = {**payload, "card_id": card_id}
         _put(tx, work, encode(payload), micros(now))
 
@@ -46,10 +46,8 @@ def enqueue_paint(tx: Tx, card_id: int, request_id: str, now: datetime) -> None:
     enqueue(tx, (work,), now)
 
 
-def insert_card(
-    tx: Tx, request_id: str | None, target: str, kind: str, level: int, version: int, now: datetime
-) -> int:
-    """A wanted card's row; its id."""
+def insert_card(tx: Tx, request_id: str | None, target: str, kind: str, level: int, now: datetime) -> int:
+    """The row of a card that is wanted and should show the request's present version; its id."""
     row = tx.fetch_one(
         _INSERT_CARD,
         {
@@ -57,7 +55,6 @@ def insert_card(
             "channel_target": target,
             "kind": kind,
             "level": level,
-            "request_version": version,
             "created_at": micros(now),
         },
     )
@@ -82,7 +79,8 @@ def _put(tx: Tx, work: Outgoing, payload: str, now: int) -> None:
 
 _INSERT_CARD = """
     INSERT INTO card (request_id, channel_target, kind, level, request_version, state, created_at)
-    VALUES (:request_id, :channel_target, :kind, :level, :request_version, 'wanted', :created_at)
+    VALUES (:request_id, :channel_target, :kind, :level,
+        (SELECT version FROM request WHERE id = :request_id), 'wanted', :created_at)
     RETURNING id
 """
 _WANT_VERSION = """

@@ -102,11 +102,11 @@ def review_rows(request: ApprovalRequest) -> list[Columns]:
     ]
 
 
-def message_rows(request: ApprovalRequest) -> list[Columns]:
-    """The `message` rows of a request."""
+def message_rows(request: ApprovalRequest, *, after: int) -> list[Columns]:
+    """The `message` rows of a request beyond the first `after`."""
     return [
         {"request_id": request.id, "position": position, "at": micros(said.at), "body": encode(said)}
-        for position, said in enumerate(request.messages)
+        for position, said in enumerate(request.messages[after:], start=after)
     ]
 
 

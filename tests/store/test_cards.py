@@ -47,7 +47,7 @@ async def test_an_automatic_decision_has_no_card(store):
 async def test_a_change_after_the_post_paints_each_posted_card_once(store):
     request, item = await asked(store)
     card_id = item.payload["card_id"]
-    second = await store.write(CreateCard(request.id, "D0ANA", "dm", 1, 1, NOON))
+    second = await store.write(CreateCard(request.id, "D0ANA", "dm", 1, NOON))
     await store.write(CompleteOutbox(item.id, 1, NOON, card=CardPosted(card_id, "C1", "1.1", 1, NOON)))
     await store.write(CardPosted(second, "D1", "2.2", 1, NOON))
     assert await lease(store) == []
@@ -103,6 +103,15 @@ async def test_a_change_during_a_paint_paints_again(store):
     )
     [again] = await lease(store, second.now)
     assert again.payload["card_id"] == card_id
+
+
+async def test_a_card_wanted_later_should_show_the_version_of_that_moment(store):
+    request, _ = await asked(store)
+    await store.write(SaveTransition(step := said(request)))
+    card_id = await store.write(CreateCard(request.id, "D0ANA", "dm", 1, NOON))
+    assert (await store.reads.card(card_id)).request_version == step.request.version == 2
+    await store.write(CardPosted(card_id, "D1", "2.2", 1, step.now))
+    assert [item.payload for item in await lease(store, step.now)] == [{"card_id": card_id}]
 
 
 async def test_a_paint_that_arrives_late_does_not_set_the_card_back(store):
