@@ -236,7 +236,7 @@ def _connect(
         return Callback(await agents.webhook_secret(request.agent), data)
 
     senders = (
-        SlackSender(client, store, directory, clock),
+        SlackSender(client, store, directory, clock, posted=reviews.check_fillable),
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
     )
     outbox = Outbox(store, clock, senders)
@@ -337,6 +337,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=5,
             )
         )

@@ -233,7 +233,8 @@ def callback(request: ApprovalRequest, name: str) -> Outgoing:
     return Outgoing(
         kind="callback",
         payload={"url": request.submission.callback_url, "type": name},
-        order=f"callback:{request.id}",
+        # An order of its own: a call that is tried for days must not hold back the decision's.
+        order=f"callback:{request.id}:{name}",
         request_id=request.id,
     )
 

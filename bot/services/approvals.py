@@ -7,6 +7,7 @@ it says is on disk.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -42,7 +43,9 @@ from bot.core.models import (
     Transition,
     Via,
 )
+from bot.core.policy import PolicySet
 from bot.core.times import rfc3339
+from bot.services import judging
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.waiting import Waiters
@@ -111,14 +114,13 @@ class Approvals:
         """The workspace's groups by name, by the policies in force."""
         return self._policies.current.workspace.groups
 
-    def judge(self, action: Action, agent: str) -> Judged:
-        """Risk and ruling of an action, by the policies in force."""
-        judgement = self._policies.current.judge(action, agent=agent)
-        return Judged(action, judgement.risk, judgement.ruling)
+    async def judge(self, action: Action, agent: str) -> Judged:
+        """Risk and ruling of an action, by the policies in force and what happened before."""
+        return await self._judge(self._policies.current, action, agent)
 
-    def evaluate(self, agent: Agent, submission: Submission) -> Evaluation:
+    async def evaluate(self, agent: Agent, submission: Submission) -> Evaluation:
         """What would happen to this submission; nothing is stored."""
-        judged = self.judge(submission.action, agent.name)
+        judged = await self.judge(submission.action, agent.name)
         _check_escalation(submission, judged.ruling)
         ruling = judged.ruling
         return Evaluation(
@@ -140,17 +142,22 @@ class Approvals:
         Raises:
             UnknownEscalationTarget, IdempotencyConflict, SessionEnded, Unavailable.
         """
-        judged = self.judge(submission.action, agent.name)
-        _check_escalation(submission, judged.ruling)
-        step = lifecycle.submit(
-            submission,
-            judged,
-            id=RequestId(self._new_id("req")),
-            agent=agent,
-            now=self._clock.now(),
-        )
         idempotency = None if key is None else Idempotency(agent.name, "request", key, sha256(body))
-        created = await self._store.write(CreateRequest(step, idempotency))
+        policies = self._policies.current
+        while True:
+            judged = await self._judge(policies, submission.action, agent.name)
+            _check_escalation(submission, judged.ruling)
+            step = lifecycle.submit(
+                submission,
+                judged,
+                id=RequestId(self._new_id("req")),
+                agent=agent,
+                now=self._clock.now(),
+            )
+            charges = judged.ruling.charges
+            created = await self._store.write(CreateRequest(step, idempotency, charges=charges))
+            if not created.over_limit:  # else another approval took the room that was left
+                break
         if not created.created:
             return await self._present(RequestId(created.request_id)), False
         self._note_deadline(step.request.next_deadline_at)
@@ -195,16 +202,21 @@ class Approvals:
     async def wait(self, request_id: RequestId, *, seconds: float) -> ApprovalRequest:
         """The request as soon as it is decided, or as it stands after `seconds`."""
         with self._waiters.waiting(request_id) as changed:
-            request = await self._present(request_id)
-            try:
+            # Ten thousand may wait here: nothing of the request is kept while they do.
+            if (decided := await self._decided(request_id)) is not None:
+                return decided
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    while request.status is Status.PENDING:
+                    while True:
                         await changed.wait()
                         changed.clear()
-                        request = await self._present(request_id)
-            except TimeoutError:
-                request = await self._present(request_id)
-        return request
+                        if (decided := await self._decided(request_id)) is not None:
+                            return decided
+        return await self._present(request_id)
+
+    async def _decided(self, request_id: RequestId) -> ApprovalRequest | None:
+        request = await self._present(request_id)
+        return None if request.status is Status.PENDING else request
 
     async def events(self, agent: Agent, request_id: str, *, after: int | None) -> AsyncIterator[Change]:
         """Every change, until execution is final; from `after` on, or first the present state.
@@ -313,6 +325,9 @@ class Approvals:
             return lifecycle.say(request, Message(agent.name, text, now), in_reply_to=in_reply_to, now=now)
 
         return await self._change(agent, request_id, step)
+
+    async def _judge(self, policies: PolicySet, action: Action, agent: str) -> Judged:
+        return await judging.judge(policies, action, agent, reads=self._store.reads, now=self._clock.now())
 
     async def _change(
         self,

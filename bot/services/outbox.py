@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.core.clock import Clock
@@ -31,9 +31,13 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=30)
 """How long a row is one sender's; longer than any single call to the outside."""
 
-_BATCH = 20
+_AT_ONCE = 20
+"""Rows that are being sent at the same time."""
+
 _FIRST_WAIT = 1.0  # seconds
 _LONGEST_WAIT = 60.0  # seconds
+_SHORTEST_SLEEP = 0.02  # seconds; what is due but leased or paced does not spin
+_LONGEST_SLEEP = 5.0  # seconds; what another process stored is seen by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Outbox:
         self._clock = clock
         self._senders = {kind: sender for sender in senders for kind in sender.kinds}
         self._woken = asyncio.Event()
+        self._under_way = 0
         store.on_commit(lambda _changes: self._woken.set())
 
     async def tell(
@@ -107,36 +112,56 @@ class Outbox:
         await self._store.write(EnqueueOutbox(outgoing, self._clock.now()))
 
     async def run(self, stop: asyncio.Event, beat: "Beat") -> None:
-        """Send until `stop`; sleep until a commit or the next due time."""
-        while not stop.is_set():
-            self._woken.clear()
-            try:
-                sent = await self.run_once()
-                beat("outbox")
-            except Unavailable as trouble:
-                log.warning("outbox pass failed: %s", trouble.message, extra={"event": "outbox_failed"})
-                sent = 0
-            if not sent:
-                await self._sleep(stop)
+        """Send until `stop`, then let what is under way end. One slow receiver holds up nobody else."""
+        async with asyncio.TaskGroup() as tasks:
+            while not stop.is_set():
+                self._woken.clear()
+                try:
+                    items = await self._lease()
+                    beat("outbox")
+                    for item in items:
+                        tasks.create_task(self._deliver(item))
+                    if not items:
+                        await self._sleep(stop, await self._store.reads.next_outbox_at())
+                except Unavailable as trouble:
+                    log.warning("outbox pass failed: %s", trouble.message, extra={"event": "outbox_failed"})
+                    await self._sleep(stop, None)
 
     async def run_once(self) -> int:
-        """Send what is due now; how many rows were tried."""
-        now = self._clock.now()
-        items = await self._store.write(LeaseOutbox(now, _BATCH, LEASE, frozenset(self._senders)))
+        """Send what is due now and wait for all of it; how many rows were tried."""
+        items = await self._lease()
         async with asyncio.TaskGroup() as tasks:
             for item in items:
                 tasks.create_task(self._deliver(item))
         return len(items)
 
+    async def _lease(self) -> Sequence[OutboxItem]:
+        """Take what is due, as far as there is room for it."""
+        room = _AT_ONCE - self._under_way
+        if room <= 0:
+            return ()
+        items = await self._store.write(LeaseOutbox(self._clock.now(), room, LEASE, frozenset(self._senders)))
+        self._under_way += len(items)
+        return items
+
     async def _deliver(self, item: OutboxItem) -> None:
         try:
-            delivery = await self._senders[item.kind].send(item)
+            await self._settle(item, await self._tried(item))
         except Unavailable as trouble:
-            delivery = Later(trouble.message)
+            # The lease runs out, and the next claimant looks before it sends again.
+            log.warning("%s not settled: %s", item.kind, trouble.message, extra={"event": "outbox_failed"})
+        finally:
+            self._under_way -= 1
+            self._woken.set()
+
+    async def _tried(self, item: OutboxItem) -> Delivery:
+        try:
+            return await self._senders[item.kind].send(item)
+        except Unavailable as trouble:
+            return Later(trouble.message)
         except Exception as trouble:
             log.exception("sender of %s broke", item.kind, extra={"event": "sender_broke"})
-            delivery = Unclear(type(trouble).__name__)
-        await self._settle(item, delivery)
+            return Unclear(type(trouble).__name__)
 
     async def _settle(self, item: OutboxItem, delivery: Delivery) -> None:
         now = self._clock.now()
@@ -154,12 +179,11 @@ class Outbox:
                 wait = _backoff(item.attempts)
                 await self._store.write(RetryOutbox(item.id, now, now + wait, error, unclear=True))
 
-    async def _sleep(self, stop: asyncio.Event) -> None:
-        """Until something is committed, the next row is due, or five seconds have passed."""
-        next_at = await self._store.reads.next_outbox_at()
-        longest = 5.0
-        if next_at is not None:
-            longest = min(longest, max((next_at - self._clock.now()).total_seconds(), 0.02))
+    async def _sleep(self, stop: asyncio.Event, until: datetime | None) -> None:
+        """Until something is committed or sent, `until`, or five seconds have passed."""
+        longest = _LONGEST_SLEEP
+        if until is not None:
+            longest = min(longest, max((until - self._clock.now()).total_seconds(), _SHORTEST_SLEEP))
         waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(stop.wait())]
         try:
             await asyncio.wait(waits, timeout=longest, return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core.errors import InvalidFields, OtherWorkspace, ReviewRefused, Unavailable, UnknownRequest
+from bot.core.errors import (
+    EditRefused,
+    InvalidFields,
+    OtherWorkspace,
+    ReviewRefused,
+    Unavailable,
+    UnknownRequest,
+)
 from bot.core.models import ApprovalRequest, JsonObject, Status, Verdict
 from bot.services.directory import Directory
 from bot.services.reviews import Click, Reviews
@@ -160,6 +167,10 @@ class Clicks:
             await self._reviews.review(click)
         except InvalidFields as faults:
             return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
+        except EditRefused as refused:
+            # In the form, so that the edit can be mended instead of typed again.
+            where = min((b for b in by.view_blocks if b.startswith("param:")), default=ids.REASON)
+            return Answer(errors={where: refused.message}, request_id=click.request_id)
         except (ReviewRefused, Unavailable) as refused:
             return _refused(refused, by)
         return DONE

@@ -40,6 +40,7 @@ require:
   - name: deployments
     action_type: deployment
     approvers: {quorum: 2, groups: [release, sre], one_from_each: true}
+  - {name: secured, action_type: "secured:*", approvers: {quorum: 1, groups: [security]}}
   - {name: crowded, action_type: "crowd:*", approvers: {quorum: 1, groups: [crowd]}}
 escalation_rules:
   - name: tell-security

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.models import ExecutionState, Status
+from bot.core.models import Cause, ExecutionState, Status
 from tests.integration.slack_desk import (
     ALEX,
     CROWD,
@@ -438,3 +438,22 @@ async def test_a_fault_deep_in_a_param_stands_at_its_field(socket_desk: Desk) ->
     form = await desk.modal(RAFAEL, "request.modify")
     answer = await desk.sandbox.people.submit(RAFAEL, form.id, {"param:/size": text('{"max": 10}')})
     assert answer["errors"].keys() == {"param:/size"}
+
+
+async def test_an_edit_that_the_policy_blocks_is_refused_in_the_form(desk: Desk) -> None:
+    request = await desk.ask("file_write", {"path": "/srv/menu.txt", "content": "soup"})
+    await desk.click(RAFAEL, request, "request.modify")
+    form = await desk.modal(RAFAEL, "request.modify")
+    values = {"param:/path": text("/boot/menu.txt"), "param:/content": text("soup")}
+    refused = await desk.sandbox.people.submit(RAFAEL, form.id, values)
+    assert "does not allow" in " ".join(refused["errors"].values())
+    assert (await desk.now(request)).status is Status.PENDING
+
+
+async def test_a_group_that_turns_out_empty_moves_the_request_on_at_once(desk: Desk) -> None:
+    desk.sandbox.workspace.usergroups["S0614TZR7"].users.clear()
+    request = await desk.ask("secured:thing", {"x": 1})
+    (ended,) = await desk.until_audited(request, "action_timed_out")
+    assert ended["after"]["cause"] == Cause.NO_APPROVER
+    assert await desk.audited(request, "escalation_unreachable")
+    await desk.painted(request, "Timed out")

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from bot.core.errors import Unavailable
 from bot.core.models import ApprovalRequest, SlackId, Status, Verdict
 from bot.sandbox import running_sandbox
 from bot.sandbox.model import Message
 from bot.services.reviews import Click
 from bot.slack.directory import SlackDirectory
+from bot.store.commands import CompleteOutbox
 from tests.integration.slack_desk import (
     DANA,
     PRIYA,
@@ -236,3 +238,21 @@ async def test_trouble_after_a_card_was_posted_does_not_post_it_again(
     assert len(await desk.until_audited(request, "notification_sent")) == 1
     assert len(desk.cards(request)) == 1
     assert "could not look ahead" in caplog.text
+
+
+async def test_storage_trouble_between_sending_and_recording_ends_no_loop(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failures = desk.bot.store.write, iter([Unavailable()])
+
+    async def failing(command: Any) -> Any:
+        if isinstance(command, CompleteOutbox) and (failure := next(failures, None)) is not None:
+            raise failure
+        return await write(command)
+
+    monkeypatch.setattr(desk.bot.store, "write", failing)
+    first = await desk.ask()
+    await desk.card(first)
+    second = await desk.ask()
+    await desk.card(second)
+    assert next(failures, None) is None, "the fault was not played"
