@@ -121,6 +121,39 @@ def test_no_text_makes_the_sql_reader_fail(text: str) -> None:  # fmt: skip
     assess(Action("database_modify", {"query": text}))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 5000 + "ls" + ")" * 5000, "$(" * 3000 + "ls" + ")" * 3000, "sudo " * 10_000 + "ls",
+        "sh -c " * 5000 + "x", "'" * 60_000,
+        "$" * 60_000, "`" * 50_000, "curl " + "{a," * 20_000, "rm " + "{a,b}" * 30, "eval " * 5000 + "ls",
+        "xargs " * 10_000, "ls;" * 20_000,
+        "for a in 1 2 3 4 5 6 7 8; do " * 9 + "ls;" + " done;" * 9, "find . " + "-exec ls {} + " * 4000,
+        "ls " + ">a " * 10_000, "{" * 9999,
+    ],
+    ids=lambda text: text[:12],
+)  # fmt: skip
+def test_a_hostile_command_is_unreadable_rather_than_fatal(text: str) -> None:
+    assert assess(Action("command_execute", {"command": text})).factors
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT " + "(" * 5000 + "1" + ")" * 5000, "DELETE FROM t WHERE " + " OR ".join(["a=1"] * 1500),
+    "CASE WHEN " * 900, "(" * 19_000],
+    ids=lambda text: text[:12],
+)  # fmt: skip
+def test_a_hostile_statement_is_unreadable_rather_than_fatal(query: str) -> None:
+    assert assess(Action("database_modify", {"query": query})).score >= 20
+
+
+@pytest.mark.parametrize(
+    "path", ["../" * 60_000, "%25" * 40_000, "%" + "25" * 60_000 + "2e", "a" * 100_000, "/" * 100_000]
+)
+def test_a_hostile_path_is_unreadable_rather_than_fatal(path: str) -> None:
+    assert not resolve(path).readable
+
+
 @settings(deadline=None)
 @given(PATHS | TEXTS)
 def test_normalising_twice_changes_nothing(path: str) -> None:

@@ -59,10 +59,11 @@ _MOUNTED_DRIVE = re.compile(
 )
 _HOME = re.compile(r"\A(?:\$HOME|\$\{HOME\}|%USERPROFILE%|%HOMEPATH%)(?=[/\\]|$)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$[\w{(@*#?!-]|`|%\w+%")
+_NESTED_PERCENT = re.compile(r"%(?:25)+")
 _PROCESS_ROOT = re.compile(r"/proc/[^/]+/(?:root|cwd)(?=/|$)")
 _MAGIC = re.compile(r"[*?\[]")
-_LONGEST = 4096
-"""PATH_MAX of Linux: what is longer is not a path."""
+LONGEST = 4096
+"""PATH_MAX of Linux: what is longer is no path, and only its start is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,11 @@ def normalise(text: str) -> str:
 
 def resolve(text: str, cwd: str | None = None) -> Place:
     """Read a path relative to `cwd` (None: nobody told)."""
-    base = normalise(cwd) if cwd else None
+    too_long = len(text) > LONGEST
+    text = text[:LONGEST]
+    base = normalise(cwd[:LONGEST]) if cwd else None
     path = normalise(_joined(text, base))
-    readable = len(text) <= _LONGEST and not _VARIABLE.search(_decoded(text))
+    readable = not too_long and not _VARIABLE.search(_decoded(text))
     readable = readable and (base is None or is_anchored(path) or not _VARIABLE.search(base))
     if _climbs(path):
         readable = False
@@ -159,6 +162,7 @@ def _joined(text: str, base: str | None) -> str:
 def _decoded(text: str) -> str:
     if text.lower().startswith("file://"):
         text = text[7:].removeprefix("localhost")
+    text = _NESTED_PERCENT.sub("%", text)
     while "%" in text and (plain := unquote(text, errors="replace")) != text:
         text = plain
     return _HOME.sub("~", text.replace("\\", "/"), count=1)

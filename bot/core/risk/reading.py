@@ -21,10 +21,10 @@ from bot.core.risk.words import Redirect, Simple, Word
 Handler = Callable[["Call"], None]
 """Reads one program's arguments into the facts."""
 
-_DEEPEST = 8
-"""Shells within shells that are followed."""
+_DEEPEST = 16
+"""Programs run through one another that are followed: `sudo env sh -c …`."""
 
-_MOST_CALLS = 2_000
+_MOST_CALLS = 500
 """Programs that are read of one action."""
 
 _NAMING_FLAGS = frozenset(
@@ -150,7 +150,8 @@ class Reading:
     file_tools: frozenset[str]
     is_dangerous: Callable[[str, str], bool]
     cwd: str | None = None
-    depth: int = 0
+    nested: int = 0
+    """How many programs run through one another at this point."""
     calls: int = 0
     bulk: int = 0
     """Above 0 while reading a program that is run on whatever turns up."""
@@ -159,20 +160,15 @@ class Reading:
 
     def shell(self, text: str, within: Simple | None = None) -> None:
         """Read shell text."""
-        if self.depth >= _DEEPEST:
-            self._unreadable("shells are nested too deeply")
-            return
         script = shell.parse(text)
         for fault in script.faults:
             self._unreadable(f"the command cannot be read: {fault}")
         if script.fork_bomb:
             self.facts.signal(Signal.DESTRUCTIVE, "a function that starts itself over and over")
-        self.depth += 1
         for command in script.commands:
             if within is not None:
                 self._inherit(command, within)
             self.simple(command)
-        self.depth -= 1
 
     def simple(self, command: Simple) -> None:
         """Read a simple command with its redirections and assignments."""
@@ -187,11 +183,17 @@ class Reading:
 
     def run(self, words: Sequence[Word], command: Simple) -> None:
         """Read one program with its arguments."""
-        self.calls += 1
-        if not words or self.calls > _MOST_CALLS:
-            if words:
-                self._unreadable("it runs too many programs")
+        if not words:
             return
+        self.calls += 1
+        if self.calls > _MOST_CALLS or self.nested >= _DEEPEST:
+            self._unreadable("it runs too many programs, or too many through one another")
+            return
+        self.nested += 1
+        self._program(words, command)
+        self.nested -= 1
+
+    def _program(self, words: Sequence[Word], command: Simple) -> None:
         self._line(words, command)
         name = program_name(words[0].text)
         if not words[0].known or words[0].glob or words[0].substituted:

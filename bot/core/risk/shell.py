@@ -29,8 +29,11 @@ from bot.core.risk.words import (
 LONGEST = 65_536
 """Bytes of shell text that are read; more is unreadable."""
 
-MOST_COMMANDS = 1_000
+MOST_COMMANDS = 500
 """Simple commands that are read of one text; more is unreadable."""
+
+MOST_WORDS = 5_000
+"""Words that are read of one text; more is unreadable."""
 
 _DEEPEST = 60
 """Nested statements and substitutions that are followed."""
@@ -112,6 +115,7 @@ class _Reader:
         self.cwd: str | None = None
         self.cwd_known = True
         self.loops = 0
+        self.count = 0
 
     # -- statements ---------------------------------------------------------------------
 
@@ -308,6 +312,10 @@ class _Reader:
 
     def words(self, node: Node, depth: int) -> Iterator[Word]:
         """The words an argument expands to: quoted characters literal, braces expanded, `$IFS` splitting."""
+        self.count += 1
+        if self.count > MOST_WORDS:
+            self._fault("it has too many words")
+            return
         piece = Piece()
         self._evaluate(node, piece, depth)
         for template in braces(piece.template):

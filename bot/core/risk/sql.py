@@ -22,12 +22,15 @@ logging.getLogger("sqlglot").disabled = True
 LONGEST = 20_000
 """Characters that are parsed; a longer batch is unreadable."""
 
+_LONG = 4_000
+"""Characters from which on only the commonest dialects are tried; each takes its time."""
+
 DIALECTS = ("postgres", "mysql", "tsql", "sqlite", "oracle", "snowflake", "bigquery")
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What a batch does. `unbounded` says why it has no bound, or is None; `privilege`: it hands out rights."""
+    """What a batch does. `unbounded` says why it has no bound; `privilege`: it hands out rights."""
 
     worst: SqlWorst
     unbounded: str | None
@@ -80,10 +83,11 @@ def assess_text(text: str, dialect: str | None = None) -> Statements:
         return Statements(
             SqlWorst.DESTRUCTIVE, None, "it writes a file on the database server", privilege=False
         )
-    parsed = _parsed(plain, dialect)
-    if parsed is None:
+    try:
+        parsed = _parsed(plain, dialect)
+        return _UNREADABLE if parsed is None else _worst([_statement(tree) for tree in parsed if tree])
+    except RecursionError:
         return _UNREADABLE
-    return _worst([_statement(tree) for tree in parsed if tree is not None])
 
 
 def note(facts: Facts, found: Statements) -> None:
@@ -99,11 +103,12 @@ def note(facts: Facts, found: Statements) -> None:
 def _parsed(text: str, dialect: str | None) -> list[exp.Expr | None] | None:
     """The statements by the first dialect that understands all of them, else by the first that reads any."""
     fallback = None
-    for name in dict.fromkeys((dialect or DIALECTS[0], *DIALECTS)):
+    names = tuple(dict.fromkeys((dialect or DIALECTS[0], *DIALECTS)))
+    for name in names if len(text) < _LONG else names[:3]:
         try:
             trees: list[exp.Expr | None] = list(sqlglot.parse(text, dialect=name))
-        except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, IndexError, KeyError):
-            # The last five are what a hand-written parser throws at garbage.
+        except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError):
+            # All but the first are what a hand-written parser throws at garbage.
             continue
         if any(isinstance(tree, exp.Condition | exp.Alias | exp.Identifier) for tree in trees):
             continue  # the words happen to make an expression, such as `EXEC procedure` read as an alias
@@ -170,9 +175,10 @@ def _always(node: exp.Expr) -> bool:
     """Whether a condition holds for every row as far as its constants tell."""
     node = node.unnest()
     if isinstance(node, exp.Or):
-        return _always(node.left) or _always(node.right) or _complements(node.left, node.right)
+        choices = list(node.flatten())
+        return any(map(_always, choices)) or any(map(_complements, choices, choices[1:]))
     if isinstance(node, exp.And):
-        return _always(node.left) and _always(node.right)
+        return all(map(_always, node.flatten()))
     if isinstance(node, exp.Not):
         return _never(node.this)
     if isinstance(node, exp.Boolean):

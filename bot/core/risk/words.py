@@ -19,6 +19,9 @@ _ANSI_LETTERS = {
     "t": "\t",
     "v": "\v",
 }
+_MOST_BRACES = 16
+"""Braces in one word that are expanded; the library recurses into them."""
+
 SPLIT = "\ue000"
 """Stands for a space of a variable's value until words are split; shells give it no meaning."""
 
@@ -83,7 +86,7 @@ class Piece:
 
     def unknown(self, source: str) -> None:
         """Something decided at run time, shown as it is written."""
-        self.quoted(source)
+        self.quoted(source[:100])
         self.known = False
 
 
@@ -91,6 +94,8 @@ def braces(template: str) -> list[str]:
     """The words that braces make of a template; a pattern for everything when they are too many."""
     if "{" not in template:
         return [template]
+    if template.count("{") > _MOST_BRACES:
+        return [template.replace("{", "\\{"), "*"]
     try:
         return list(bracex.iexpand(template, keep_escapes=True, limit=200))
     except (bracex.ExpansionLimitException, ValueError):

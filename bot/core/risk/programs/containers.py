@@ -14,8 +14,7 @@ def kubernetes(call: Call) -> None:
     """`kubectl VERB …` and its kin."""
     options = call.options(
         "n namespace context cluster kubeconfig user s server f filename k kustomize l selector c container "
-        "o output as token v field-selector p patch type replicas timeout since tail image grace-period subresource",
-        stop=False,
+        "o output as token v field-selector p patch type replicas timeout since tail image grace-period"
     )
     named(call, options, "n", "namespace", "context", "cluster", "s", "server", "kubeconfig")
     words = options.texts

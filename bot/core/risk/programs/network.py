@@ -131,10 +131,11 @@ def _url(call: Call, word: Word) -> None:
 
 def _braced(url: str) -> list[str]:
     """curl expands `{a,b}` in URLs itself."""
-    found = re.match(r"(.*?)\{([^}]*)\}(.*)", url, re.DOTALL)
-    if not found:
+    before, opened, rest = url.partition("{")
+    choices, closed, after = rest.partition("}")
+    if not (opened and closed):
         return [url]
-    return [found[1] + choice + found[3] for choice in found[2].split(",")[:20]]
+    return [before + choice + after for choice in choices.split(",")[:20]]
 
 
 def _sent(call: Call, word: Word) -> None:
