@@ -92,19 +92,16 @@ def test_a_fault_names_its_key_and_what_to_write(body: str, location: str, said:
     "body",
     [
         "remind: {every: 10m, times: 3}", "ack_for: 10m",
-        "rollback_until: 24h",
         "escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, during: office}]",
-        "escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, notify: [{email: a@b.example}]}]",
-        "escalation_rules: [{name: e, trigger: {after: 5m}, escalate_to: sre, notify: [{webhook: 'https://x.example'}]}]",
     ],
 )  # fmt: skip
 def test_what_does_not_exist_is_refused_by_name_instead_of_ignored(body: str) -> None:
     assert any("is not available" in fault for fault in faults(HEAD + body))
 
 
-@pytest.mark.parametrize("line", ["schedules: {p: {layers: []}}", "business_hours: {office: {}}"])
-def test_the_same_holds_for_the_workspace(line: str) -> None:
-    assert any("is not available" in fault for fault in faults(HEAD, workspace=WORKSPACE + line))
+def test_the_same_holds_for_the_workspace() -> None:
+    found = faults(HEAD, workspace=WORKSPACE + "business_hours: {office: {}}")
+    assert any("is not available" in fault for fault in found)
 
 
 def test_a_group_is_one_kind_of_people() -> None:

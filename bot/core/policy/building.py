@@ -4,7 +4,7 @@ Files are checked one by one and then as a whole: undefined groups, thresholds t
 quorum that nobody can fill and rules that can never match are faults, not surprises later.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,17 +14,15 @@ from pydantic_core import ErrorDetails
 
 from bot.core.digest import canonical, sha256
 from bot.core.models import ApproverSet, LadderRule, Requirement, RiskLevel, Target
-from bot.core.policy import checks, patterns
+from bot.core.policy import checks, patterns, scheduling
 from bot.core.policy.format import (
     NOT_AVAILABLE,
     Approvers,
     EscalationRule,
     LimitRule,
-    People,
     PolicyFile,
     RequireRule,
     Rule,
-    WorkspaceFile,
 )
 from bot.core.policy.globs import compile_path
 from bot.core.policy.judging import (
@@ -42,6 +40,7 @@ from bot.core.policy.patterns import Condition, Pattern, Test
 from bot.core.policy.problems import Location
 from bot.core.policy.subject import Match
 from bot.core.policy.where import compile_where
+from bot.core.policy.workspace import People, WorkspaceFile
 from bot.core.risk.weights import POINTS, TIERS, Money, Weights
 
 WORKSPACE = "workspace.yaml"
@@ -60,20 +59,21 @@ class Fault:
     instead: str
 
 
-def build(files: Mapping[str, Any]) -> PolicySet | list[Fault]:
+def build(files: Mapping[str, Any], kinds: Collection[str] = ()) -> PolicySet | list[Fault]:
     """Compile parsed files.
 
     Args:
         files: What each file holds, by file name, in the order in which policies are tried.
+        kinds: Of targets, beside those that Keyturn brings.
     """
     faults: list[Fault] = []
     models: dict[str, BaseModel] = {}
     for name, content in files.items():
         kind: type[BaseModel] = WorkspaceFile if name == WORKSPACE else PolicyFile
         try:
-            models[name] = kind.model_validate(content)
+            models[name] = kind.model_validate(content, context={"kinds": kinds})
         except ValidationError as error:
-            faults.extend(_fault(name, detail, kind) for detail in error.errors())
+            faults.extend(_fault(name, detail, kind) for detail in _telling(error.errors()))
     workspace = models.pop(WORKSPACE, WorkspaceFile())
     assert isinstance(workspace, WorkspaceFile)
     policies = {name: model for name, model in models.items() if isinstance(model, PolicyFile)}
@@ -83,6 +83,15 @@ def build(files: Mapping[str, Any]) -> PolicySet | list[Fault]:
         return faults
     version = sha256(canonical({name: _plain(content) for name, content in files.items()}))
     return _compiled(workspace, policies, version)
+
+
+def _telling(details: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without the complaint that a list is too short once its faulty items are left out."""
+    for detail in details:
+        where = detail["loc"]
+        inside = (other["loc"] for other in details if len(other["loc"]) > len(where))
+        if detail["type"] != "too_short" or all(loc[: len(where)] != where for loc in inside):
+            yield detail
 
 
 def _plain(value: Any) -> Any:
@@ -135,6 +144,7 @@ def _compiled(shared: WorkspaceFile, policies: Mapping[str, PolicyFile], version
         _people(shared.operators, "operators"),
         _people(shared.auditors, "auditors"),
         groups,
+        {name: scheduling.compiled(name, file) for name, file in shared.schedules.items()},
     )
     compiled = [_policy(file, model, workspace) for file, model in policies.items()]
     compiled.sort(key=lambda policy: policy.is_default)
@@ -144,6 +154,8 @@ def _compiled(shared: WorkspaceFile, policies: Mapping[str, PolicyFile], version
 def _people(people: People | None, name: str, *, seat: bool = True) -> ApproverSet:
     if people is None:
         return ApproverSet(name, "users", (), seat)
+    if people.schedule is not None:
+        return ApproverSet(name, f"schedule:{people.schedule}", None, seat)
     if people.slack_usergroup is not None:
         return ApproverSet(name, f"slack_usergroup:{people.slack_usergroup}", None, seat)
     return ApproverSet(name, "users", people.users or (), seat)

@@ -10,12 +10,16 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from bot.core.models import RiskLevel
-from bot.core.policy.format import Approvers, People, PolicyFile, Rule, WorkspaceFile
+from bot.core.policy import scheduling
+from bot.core.policy.format import Approvers, PolicyFile, Rule
 from bot.core.policy.problems import Location
+from bot.core.policy.workspace import WorkspaceFile
 from bot.core.risk.actions import KNOWN_TYPES
 
 Found = tuple[str, Location, str, str]
 """File, location, what is wrong, what to write instead."""
+
+_WORKSPACE = "workspace.yaml"
 
 RESERVED = frozenset({"auto_approve_threshold", "auto_reject_threshold", "paused", "no_policy", "default"})
 """Rule names that Keyturn itself gives."""
@@ -33,6 +37,8 @@ _EXAMPLES = {
     "admin_channel": "a channel id such as C0123456, or \"#name\"",
     "users": "Slack ids (U…) or e-mail addresses",
     "slack_usergroup": "the id of a Slack user group, S…", "quorum": "a whole number from 1 on",
+    "rotation": "rotation: weekly", "handover": 'handover: "Mon 09:00"', "zone": "zone: Europe/Berlin",
+    "layers": "a list of rotations", "schedule": "the name of a schedule",
     "base": "a currency in capitals such as USD", "block": "a list of rules", "require": "a list of rules",
     "allow": "a list of rules",
     "groups": "a list of group names, or in workspace.yaml a mapping of names to people",
@@ -65,7 +71,7 @@ def keys_at(model: type[BaseModel], location: Location) -> list[str]:
             continue
         info = here.model_fields.get(str(step))
         here = _model_in(info.annotation) if info is not None else here
-    return list(here.model_fields) if here is not None else []
+    return [info.alias or name for name, info in here.model_fields.items()] if here is not None else []
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
@@ -94,15 +100,12 @@ def faults(workspace: WorkspaceFile, policies: Mapping[str, PolicyFile], *, whol
 
 
 def _workspace(workspace: WorkspaceFile) -> Iterator[Found]:
-    sets: list[tuple[Location, People | None]] = [
-        (("operators",), workspace.operators),
-        (("auditors",), workspace.auditors),
-    ]
-    sets.extend((("groups", name), people) for name, people in workspace.groups.items())
-    for location, people in sets:
-        if people is not None and (people.users is None) == (people.slack_usergroup is None):
-            yield ("workspace.yaml", location, "names people in no way or in two",
-                   "write either users: [U…, name@example.com] or slack_usergroup: S…")  # fmt: skip
+    for location, people in workspace.people().items():
+        if people.named != 1:
+            yield (_WORKSPACE, tuple(location), "names people in no way or in several",
+                   "write one of users: [U…, e-mail], slack_usergroup: S… and schedule: NAME")  # fmt: skip
+    for where, wrong, instead in scheduling.faults(workspace):
+        yield _WORKSPACE, where, wrong, instead
 
 
 def _defaults(policies: Mapping[str, PolicyFile]) -> Iterator[Found]:
@@ -311,14 +314,17 @@ def _undefined(name: str, workspace: WorkspaceFile) -> tuple[str, str]:
 
 
 def _most(approvers: Approvers, workspace: WorkspaceFile) -> int | None:
-    """How many people can approve at most; None when Slack knows."""
-    people = set(approvers.users or ())
+    """How many people can approve at most; None when Slack knows. Of a rotation it is one at a time."""
+    people, on_duty = set(approvers.users or ()), set[str]()
     for name in approvers.groups or ():
-        members = workspace.groups[name].users
-        if members is None:
+        group = workspace.groups[name]
+        schedule = workspace.schedules.get(group.schedule or "")
+        if schedule is not None and schedule.layers:
+            on_duty.add(str(group.schedule))
+        elif group.users is None:
             return None
-        people.update(members)
-    return len({person.lower() for person in people})
+        people.update(group.users or ())
+    return len({person.lower() for person in people}) + len(on_duty)
 
 
 def _escalations(file: str, policy: PolicyFile, workspace: WorkspaceFile, *, whole: bool) -> Iterator[Found]:
@@ -335,6 +341,10 @@ def _escalations(file: str, policy: PolicyFile, workspace: WorkspaceFile, *, who
         if rule.escalate_to not in workspace.groups:
             yield file, ("escalation_rules", at, "escalate_to"), *_undefined(rule.escalate_to, workspace)
         for place, target in enumerate(rule.notify):
+            schedule = target.get("oncall")
+            if schedule is not None and schedule not in workspace.schedules:
+                where = ("escalation_rules", at, "notify", place)
+                yield file, where, *scheduling.undefined(schedule, workspace)
             address = target.get("slack_dm", "")
             if (
                 address

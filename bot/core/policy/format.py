@@ -16,15 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from bot.core.models import RiskLevel
 from bot.core.policy.globs import BadPattern, compile_path
 from bot.core.policy.patterns import command_regex
+from bot.core.policy.targets import EMAIL, SLACK_CHANNEL, SLACK_USER, notify_target
 from bot.core.policy.where import OPERATORS
 from bot.core.risk.facts import Access
 from bot.core.risk.money import amount_of
 from bot.core.risk.weights import POINTS
-
-SLACK_USER = r"[UW][A-Z0-9]{2,20}"
-SLACK_CHANNEL = r"[CG][A-Z0-9]{2,20}"
-SLACK_USERGROUP = r"S[A-Z0-9]{2,20}"
-EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -86,25 +82,6 @@ def _number(value: object) -> Decimal:
     if number is None:
         raise ValueError(f"takes a number, not {_kind(value)}; write it without quotes")
     return number
-
-
-def _notify(value: object) -> dict[str, str]:
-    if not isinstance(value, Mapping) or len(value) != 1:
-        raise ValueError(
-            "is a target with one kind and one address; write {slack: C0123456} or {slack_dm: GROUP}"
-        )
-    kind, address = next(iter(value.items()))
-    if kind in ("slack_usergroup", "oncall", "email", "webhook", "log"):
-        raise ValueError(
-            f"{kind} is not available; write {{slack: CHANNEL}} or {{slack_dm: GROUP or person}}"
-        )
-    if kind not in ("slack", "slack_dm"):
-        raise ValueError(f"{kind!r} is not a kind of target; write slack or slack_dm")
-    if not isinstance(address, str) or not address.strip():
-        raise ValueError(f"{kind} takes an address as text")
-    if kind == "slack" and not re.fullmatch(rf"{SLACK_CHANNEL}|#[a-z0-9_-]+", address):
-        raise ValueError(f'{address!r} is not a channel; write its id (C…) or "#name"')
-    return {kind: address}
 
 
 def _where(value: object) -> dict[str, dict[str, Any]]:
@@ -186,9 +163,9 @@ Where = Annotated[
 ]  # fmt: skip
 Notify = Annotated[
     dict[str, str],
-    BeforeValidator(_notify),
-    WithJsonSchema({"type": "object", "propertyNames": {"enum": ["slack", "slack_dm"]}, "minProperties": 1,
-                    "maxProperties": 1, "additionalProperties": {"type": "string"}}),
+    BeforeValidator(notify_target),
+    WithJsonSchema({"type": "object", "minProperties": 1, "maxProperties": 1,
+                    "additionalProperties": {"type": "string"}}),
 ]  # fmt: skip
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Person = Annotated[str, Field(pattern=rf"^(?:{SLACK_USER}|{EMAIL})$")]
@@ -196,27 +173,13 @@ Channel = Annotated[str, Field(pattern=rf"^(?:{SLACK_CHANNEL}|#[a-z0-9_-]+)$")]
 Level = Literal[RiskLevel.NONE, RiskLevel.LOW, RiskLevel.MEDIUM, RiskLevel.HIGH, RiskLevel.CRITICAL]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """What all parts of the files have in common: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
 
 
-class People(_Strict):
-    """A set of people: named ones, or the members of a Slack user group."""
-
-    users: Annotated[tuple[Person, ...], Field(min_length=1)] | None = None
-    slack_usergroup: Annotated[str, Field(pattern=rf"^{SLACK_USERGROUP}$")] | None = None
-
-
-class WorkspaceFile(_Strict):
-    """`policies/workspace.yaml`: what all policies share."""
-
-    admin_channel: Channel | None = None
-    operators: People | None = None
-    auditors: People | None = None
-    groups: dict[Name, People] = Field(default_factory=dict)
-
-
-class Approvers(_Strict):
+class Approvers(Strict):
     """Who may approve, and how many must."""
 
     quorum: Annotated[int, Field(ge=1, le=50)] = 1
@@ -225,7 +188,7 @@ class Approvers(_Strict):
     one_from_each: bool = False
 
 
-class Rule(_Strict):
+class Rule(Strict):
     """What all rules have: a name and conditions, all of which must hold."""
 
     name: Name
@@ -257,14 +220,14 @@ class LimitRule(Rule):
     approvers: Approvers | None = None
 
 
-class RepeatedRejections(_Strict):
+class RepeatedRejections(Strict):
     """So many rejections by people, of the agent's requests or of this very action, within a time."""
 
     count: Annotated[int, Field(ge=1, le=1000)]
     within: Duration
 
 
-class Trigger(_Strict):
+class Trigger(Strict):
     """When an escalation rule acts: some time after the request, and only if the rest holds too."""
 
     after: Duration
@@ -274,7 +237,7 @@ class Trigger(_Strict):
     repeated_rejections: RepeatedRejections | None = None
 
 
-class EscalationRule(_Strict):
+class EscalationRule(Strict):
     """A further level: when it opens, whom it asks, how long it lasts."""
 
     name: Name
@@ -286,14 +249,14 @@ class EscalationRule(_Strict):
     notify: tuple[Notify, ...] = ()
 
 
-class AppliesTo(_Strict):
+class AppliesTo(Strict):
     """Which agents and action types a policy is for; both must match."""
 
     agents: Texts | None = None
     action_types: Texts | None = None
 
 
-class MoneyFile(_Strict):
+class MoneyFile(Strict):
     """The base currency, what others are worth in it, and where amounts become large."""
 
     base: Annotated[str, Field(pattern=r"^[A-Z]{3,10}$")] = "USD"
@@ -303,7 +266,7 @@ class MoneyFile(_Strict):
     tiers: Annotated[tuple[tuple[Number, Number], ...], Field(min_length=1)] | None = None
 
 
-class PolicyFile(_Strict):
+class PolicyFile(Strict):
     """One policy."""
 
     name: Name | None = None
@@ -327,8 +290,6 @@ class PolicyFile(_Strict):
 
 
 NOT_AVAILABLE = {
-    "schedules": "on-call schedules; use a Slack user group that your on-call tool keeps current",
-    "schedule": "on-call schedules; use slack_usergroup or users",
     "business_hours": "business hours",
     "during": "business hours",
     "outside": "business hours",

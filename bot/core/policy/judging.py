@@ -24,6 +24,7 @@ from bot.core.models import (
     Ruling,
     Used,
 )
+from bot.core.oncall import Schedule
 from bot.core.policy import explaining
 from bot.core.policy.explaining import Why
 from bot.core.policy.limits import NO_HISTORY, NOTHING, History, Limit, Wants
@@ -264,6 +265,7 @@ class Workspace:
     operators: ApproverSet
     auditors: ApproverSet
     groups: Mapping[str, ApproverSet]
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
