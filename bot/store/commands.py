@@ -1,6 +1,6 @@
 """What each change writes: one frozen command for each.
 
-A command is applied inside one savepoint of one group commit (`transaction.run`). All of them
+A command is applied within one group commit (`transaction.run`), whole or not at all. All of them
 are safe beside other processes that write the same database: changes of a request compare and
 set its version, keys are claimed by INSERT … ON CONFLICT, work is taken under leases.
 """
@@ -118,12 +118,12 @@ class CreateRequest:
     def apply(self, tx: Tx) -> Created:
         request = self.transition.request
         if self.charges:
-            if self.idempotency is not None and (earlier := _known_key(tx, self.idempotency)) is not None:
+            if self.idempotency is not None and (earlier := known_key(tx, self.idempotency)) is not None:
                 return Created(earlier["request_id"], False)
             if not budgets.fits(tx, self.charges, self.transition.now):
                 return Created(request.id, False, over_limit=True)
         if self.idempotency is not None:
-            known = _claim_key(tx, self.idempotency, request.id, self.transition.now, None)
+            known = claim_key(tx, self.idempotency, request.id, self.transition.now, None)
             if known is not None:
                 return Created(known["request_id"], False)
         if self.credential is not None:
@@ -167,7 +167,7 @@ class ClaimRequest:
     def apply(self, tx: Tx) -> bytes | None:
         key = self.idempotency
         if key is not None:
-            known = _known_key(tx, key)
+            known = known_key(tx, key)
             if known is not None:
                 answer: bytes = known["answer"]
                 return answer
@@ -175,7 +175,7 @@ class ClaimRequest:
             return None
         if key is not None:
             # The request's row is ours by now, so nobody else can claim this key for it.
-            _claim_key(tx, key, self.transition.request.id, self.transition.now, self.answer)
+            claim_key(tx, key, self.transition.request.id, self.transition.now, self.answer)
         return self.answer
 
 
@@ -255,7 +255,7 @@ def _emit_all(tx: Tx, transition: Transition) -> None:
         tx.emit(event, transition.now, about)
 
 
-def _claim_key(tx: Tx, key: Idempotency, request_id: str, now: datetime, answer: bytes | None) -> Any | None:
+def claim_key(tx: Tx, key: Idempotency, request_id: str, now: datetime, answer: bytes | None) -> Any | None:
     """The row that holds `key` already; None when it is ours from this moment."""
     row = _key_params(key) | {
         "body_digest": key.body_digest,
@@ -263,10 +263,10 @@ def _claim_key(tx: Tx, key: Idempotency, request_id: str, now: datetime, answer:
         "answer": answer,
         "created_at": micros(now),
     }
-    return None if tx.execute(_INSERT_KEY, row) == 1 else _known_key(tx, key)
+    return None if tx.execute(_INSERT_KEY, row) == 1 else known_key(tx, key)
 
 
-def _known_key(tx: Tx, key: Idempotency) -> Any | None:
+def known_key(tx: Tx, key: Idempotency) -> Any | None:
     known = tx.fetch_one(_KNOWN_KEY, _key_params(key))
     if known is not None and known["body_digest"] != key.body_digest:
         raise IdempotencyConflict(first=known["body_digest"], request_id=known["request_id"])

@@ -89,7 +89,7 @@ class Tx:
         Raises:
             ValueError: the event has no canonical form.
         """
-        # Serialised here, inside the command's savepoint: what has no canonical form harms no other command.
+        # Serialised here, where it is this command's fault: what has no canonical form harms no other.
         self._emitted.append(_Emitted(event, micros(at), about, _parts(event)))
 
     def marked(self) -> int:

@@ -4,12 +4,14 @@ import hashlib
 import json
 from contextlib import closing
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
+import rfc8785
 
 from bot.core.chain import verify
 from bot.core.digest import canonical
-from bot.core.models import Actor, Event, Via
+from bot.core.models import Actor, ActorType, Event, Via
 from bot.store import dialect
 from bot.store.commands import CreateRequest, RecordEvents, SaveTransition
 from tests.factories import ANA, NOON
@@ -101,6 +103,37 @@ async def test_an_event_is_read_from_the_bytes_that_the_chain_covers(filled, url
         "body": event.body,
     }
     assert event.at == "2026-11-22T12:01:01.000000Z"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Event(
+            "e",
+            Actor(ActorType.HUMAN, "U1", 'Zoë "\\" \u2028 😀'),
+            Via.SLACK,
+            {"ü": 1, "a": "é", "\U00010000": 2},
+        ),
+        Event(
+            "e", Actor.system("x"), Via.CLI, {"seq": 0, "at": "", "session_id": None}, session_id='"seq":9,'
+        ),
+        Event(
+            "e",
+            Actor.system("x"),
+            Via.CLI,
+            {"n": Decimal("2500.00"), "deep": [{"b": [], "a": {}}]},
+            agent="ä",
+        ),
+    ],
+)
+async def test_odd_events_are_canonical_too(store, url, odd):
+    await store.write(RecordEvents((odd,), NOON))
+    with closing(dialect.of(url).connect_reader()) as raw:
+        stored = raw.execute("SELECT canonical FROM audit").fetchone()["canonical"]
+    assert stored == rfc8785.dumps(json.loads(stored))
+    [event] = await store.reads.audit_page()
+    assert (event.actor, event.agent, event.session_id) == (odd.actor, odd.agent, odd.session_id)
+    assert event.body == odd.body
 
 
 async def test_the_head_is_the_last_row_and_the_chain_is_whole(filled):
