@@ -133,7 +133,7 @@ class Requests:
         """What would happen to a request, without making one."""
         agent = await self._face.gate.admit_counted(call)
         submission = parse_submission(await json_of(call), agent)
-        return json_response(wire.evaluation(self._approvals.evaluate(agent, submission)))
+        return json_response(wire.evaluation(await self._approvals.evaluate(agent, submission)))
 
     async def _decided(self, call: Request, agent: Agent, id: RequestId, seconds: int) -> ApprovalRequest:
         """The request once it is decided, or as it stands after `seconds`."""

@@ -166,7 +166,7 @@ class Reviews:
         faults = check_params(edited.type, edited.params, present.submission.params_schema)
         if faults:
             raise InvalidFields({f"param:{_top(pointer)}": text for pointer, text in faults})
-        judged = self._approvals.judge(edited, present.agent)
+        judged = await self._approvals.judge(edited, present.agent)
         return reviewing.modify(present, given, judged, now=now)
 
     async def _given(self, request: ApprovalRequest | None, click: Click) -> Given:

@@ -106,16 +106,16 @@ allow:
 WORKSPACE = "groups: {manager: {users: [U0MGR0001]}}"
 
 
-def _policies(directory: Path) -> Policies:
+def _policies(directory: Path, policy: str) -> Policies:
     directory.mkdir()
-    (directory / "by-type.yaml").write_text(POLICY)
+    (directory / "by-type.yaml").write_text(policy)
     (directory / "workspace.yaml").write_text(WORKSPACE)
     return Policies(directory)
 
 
 @asynccontextmanager
 async def served(
-    directory: Path, *, slack: ASGIApp | None = None, queue_limit: int = 1024
+    directory: Path, *, slack: ASGIApp | None = None, queue_limit: int = 1024, policy: str = POLICY
 ) -> AsyncIterator[World]:
     """The face on a free port of this machine, with a client whose token is that of the agent `builder`."""
     clock = MovableClock()
@@ -126,7 +126,7 @@ async def served(
         waiters = Waiters(store)
         receipts = Receipts.open(directory / "keys", PUBLIC_URL)
         agents = Agents(store, clock, new_token, b"k" * 32)
-        policies = _policies(directory / "policies")
+        policies = _policies(directory / "policies", policy)
         approvals = Approvals(store, policies, waiters, receipts, clock, new_id, lambda _at: None)
         health = Health(clock, {"outbox": timedelta(seconds=60)})
         metrics = Metrics(clock, lambda: _standing(store, waiters))

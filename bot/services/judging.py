@@ -1,0 +1,35 @@
+"""Judging with what happened before: the policy says what it depends on, the store knows it.
+
+Nothing is read unless the policy that applies has a limit or a trigger on repeated rejections.
+"""
+
+from datetime import datetime
+
+from bot.core.digest import digest_of
+from bot.core.lifecycle import Judged
+from bot.core.models import Action
+from bot.core.policy import NO_HISTORY, History, PolicySet, Wants
+from bot.store.reads import Reads
+
+
+async def judge(policies: PolicySet, action: Action, agent: str, *, reads: Reads, now: datetime) -> Judged:
+    """Risk and ruling of an action that `agent` asks for at `now`.
+
+    Raises:
+        Unavailable: what happened before cannot be read.
+    """
+    history = NO_HISTORY
+    while True:
+        found = policies.judge(action, agent=agent, history=history)
+        if not found.wants:
+            return Judged(action, found.risk, found.ruling)
+        history = await _learned(history, found.wants, action, agent, reads, now)
+
+
+async def _learned(
+    known: History, wants: Wants, action: Action, agent: str, reads: Reads, now: datetime
+) -> History:
+    used = {charge.limit: await reads.used(charge, now) for charge in wants.charges}
+    digest = digest_of(action) if wants.rejections else ""
+    rejections = {within: await reads.rejections(agent, digest, now - within) for within in wants.rejections}
+    return History({**known.used, **used}, {**known.rejections, **rejections})
