@@ -1,0 +1,76 @@
+"""Deadlines fire with no traffic, after downtime, and waiters hear what other processes changed."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bot.core import lifecycle
+from bot.core.models import Cause, RequestId, Status
+from bot.sandbox import Sandbox, running_sandbox
+from bot.services.waiting import Waiters
+from bot.store import Store
+from bot.store.commands import CreateRequest, SaveTransition
+from bot.system import SystemClock
+from tests.factories import make_agent, make_judged, make_submission
+from tests.integration.slack_desk import ShiftedClock, crowded_workspace, running_bot, running_desk
+
+
+async def test_a_deadline_fires_without_traffic(tmp_path: Path) -> None:
+    async with running_desk(tmp_path) as desk:
+        request = await desk.ask(timeout=timedelta(milliseconds=200))
+        events = await desk.until_audited(request, "escalation_triggered")
+    assert events[0]["after"]["level"] == 1
+
+
+class Deaf:
+    """A store whose commits are another process's: nobody here is told of them."""
+
+    def __init__(self, store: Store) -> None:
+        self.reads = store.reads
+
+    def on_commit(self, listener: Callable[..., None]) -> None:
+        """Tell nobody."""
+
+
+async def stored(store: Store, now: datetime) -> RequestId:
+    step = lifecycle.submit(
+        make_submission(), make_judged(), id=RequestId("req_" + "1" * 32), agent=make_agent(), now=now
+    )
+    await store.write(CreateRequest(step))
+    return step.request.id
+
+
+async def test_a_sweep_wakes_those_whose_request_another_process_changed(tmp_path: Path) -> None:
+    clock = SystemClock()
+    async with Store.open(f"sqlite:///{tmp_path}/k.db", clock=clock) as store:
+        waiters = Waiters(Deaf(store))  # type: ignore[arg-type]  # the two methods that waiters use
+        request_id = await stored(store, clock.now())
+        with waiters.waiting(request_id) as changed:
+            await waiters.sweep()
+            await waiters.sweep()
+            assert not changed.is_set(), "nothing has changed yet"
+            request = await store.reads.request(request_id)
+            assert request is not None
+            step = lifecycle.time_out(request, cause=Cause.TIMEOUT, reason="late", now=clock.now())
+            assert await store.write(SaveTransition(step))
+            await waiters.sweep()
+            assert changed.is_set()
+        assert len(waiters) == 0
+
+
+async def test_what_fell_due_while_nobody_looked_happens_once_at_the_next_start(tmp_path: Path) -> None:
+    clock = ShiftedClock()
+    async with running_sandbox(workspace=crowded_workspace()) as slack:
+        async with running_bot(slack, tmp_path, clock=clock) as desk:
+            request = await desk.ask()
+        clock.shift(timedelta(hours=3))
+        await happened_once(slack, tmp_path, clock, request.id)
+
+
+async def happened_once(slack: Sandbox, directory: Path, clock: ShiftedClock, request_id: RequestId) -> None:
+    async with running_bot(slack, directory, clock=clock) as desk:
+        ended = await desk.bot.approvals.wait(request_id, seconds=50)
+        assert (ended.status, ended.cause) == (Status.TIMED_OUT, Cause.TIMEOUT)
+        events = [event.event for event in await desk.bot.store.reads.events(request_id)]
+        assert events.count("escalation_triggered") == 1
+        assert events.count("action_timed_out") == 1
