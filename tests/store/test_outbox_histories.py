@@ -30,6 +30,7 @@ class Model:
         self.waiting = {lane: [] for lane in LANES}  # texts or coalesce keys, oldest first
         self.held = {}  # lane -> (item, end of its lease)
         self.shut = dict.fromkeys(LANES, NOON)
+        self.put_off = {}  # name -> when it may be tried again
         self.count = 0
 
     def put(self):
@@ -39,6 +40,7 @@ class Model:
         name = key or f"{lane}#{self.count}"
         if name not in self.waiting[lane]:
             self.waiting[lane].append(name)
+        self.put_off.pop(name, None)
         kind = "slack.post.test" if lane == "a" else "note"
         work = Outgoing(kind, {"name": name, "turn": self.count}, order=lane, coalesce=key)
         return EnqueueOutbox((work,), self.now)
@@ -58,6 +60,7 @@ class Model:
         assert item.payload["name"] == self.waiting[lane][0], "the oldest of its lane"
         assert lane not in self.held or self.held[lane][1] <= self.now, "nobody else holds the lane"
         assert self.now >= self.shut[lane], "the lane is open"
+        assert self.now >= self.put_off.get(item.payload["name"], self.now), "it is not put off"
         assert item.unclear or lane not in self.held, "a lease that ran out leaves a doubt"
         self.held[lane] = (item, self.now + LEASE)
         if lane == "a":
@@ -69,6 +72,7 @@ class Model:
         ending = self.chance.choice(("done", "done", "retry", "fail"))
         if ending == "retry":
             wait = timedelta(seconds=self.chance.randrange(20))
+            self.put_off[item.payload["name"]] = self.now + wait
             return item, RetryOutbox(item.id, self.now, self.now + wait, "no", self.chance.random() < 0.3)
         if ending == "fail":
             self.waiting[lane].pop(0)
