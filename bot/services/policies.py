@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bot.core.policy import Fault, PolicyError, PolicySet, Problem, build, dotted
+from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicySet, Problem, build, dotted
 from bot.core.policy.problems import Location
 
 LARGEST = 1 << 20
@@ -25,6 +25,15 @@ _MOST_NODES = 50_000
 _DEEPEST = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: its value, and where each part of it stands (line and column from 1)."""
+
+    name: str
+    value: Any
+    marks: dict[Location, tuple[int, int]]
+
+
 def load(directory: Path) -> PolicySet:
     """Read every policy directly in a directory.
 
@@ -34,6 +43,26 @@ def load(directory: Path) -> PolicySet:
     documents, problems = _read(directory)
     if problems:
         raise PolicyError(problems)
+    return _built(documents)
+
+
+def load_one(directory: Path, name: str) -> PolicySet:
+    """Read one policy of a directory, an example for instance, with the workspace it is made for.
+
+    Raises:
+        PolicyError: with every problem that was found.
+    """
+    path = directory / name
+    if not path.is_file():
+        raise PolicyError([Problem(name, 1, 1, "", "is not there", f"name a file below {directory}")])
+    workspace = directory / WORKSPACE
+    documents = {path.name: parse(path.name, path.read_bytes())}
+    if workspace.is_file():
+        documents[WORKSPACE] = parse(WORKSPACE, workspace.read_bytes())
+    return _built(documents)
+
+
+def _built(documents: dict[str, Document]) -> PolicySet:
     built = build({name: document.value for name, document in documents.items()})
     if isinstance(built, PolicySet):
         return built
@@ -41,11 +70,10 @@ def load(directory: Path) -> PolicySet:
 
 
 @dataclass(frozen=True, slots=True)
-class Reload:
-    """How a reload went. `problems` is empty when the set was taken over."""
+class Reading:
+    """What a look at the directory found: a good set, or all that is wrong."""
 
-    policies: PolicySet
-    changed: bool
+    policies: PolicySet | None
     problems: tuple[Problem, ...] = ()
 
 
@@ -60,6 +88,7 @@ class Policies:
         """
         self._directory = directory
         self._current = load(directory)
+        self._stale = False
 
     @property
     def current(self) -> PolicySet:
@@ -71,24 +100,25 @@ class Policies:
         """Where the files are."""
         return self._directory
 
-    def reload(self) -> Reload:
-        """Read the directory again; a broken set changes nothing."""
+    @property
+    def stale(self) -> bool:
+        """Whether the files have become unusable since, so that an older set is in force."""
+        return self._stale
+
+    def read(self) -> Reading:
+        """Look at the files as they are; nothing changes. It may take a second: call it in a thread."""
         try:
-            fresh = load(self._directory)
+            return Reading(load(self._directory))
         except PolicyError as error:
-            return Reload(self._current, changed=False, problems=error.problems)
-        changed = fresh.version != self._current.version
-        self._current = fresh
-        return Reload(fresh, changed=changed)
+            return Reading(None, error.problems)
 
+    def adopt(self, fresh: PolicySet) -> None:
+        """Judge by this set from here on; what is being judged keeps the one it began with."""
+        self._current, self._stale = fresh, False
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A parsed file: its value, and where each part of it stands (line and column from 1)."""
-
-    name: str
-    value: Any
-    marks: dict[Location, tuple[int, int]]
+    def refuse(self) -> None:
+        """Note that the files are unusable; the set in force stays."""
+        self._stale = True
 
 
 def _read(directory: Path) -> tuple[dict[str, Document], list[Problem]]:
@@ -106,7 +136,7 @@ def _read(directory: Path) -> tuple[dict[str, Document], list[Problem]]:
             problems.append(
                 Problem(path.name, 1, 1, "", f"cannot be read: {error.strerror}", "mend its permissions")
             )
-    if not problems and not documents.keys() - {"workspace.yaml"}:
+    if not problems and not documents.keys() - {WORKSPACE}:
         problems.append(
             Problem(
                 str(directory), 1, 1, "", "holds no policy", "add one; policies/default.yaml is a safe start"
@@ -115,8 +145,8 @@ def _read(directory: Path) -> tuple[dict[str, Document], list[Problem]]:
     return documents, problems
 
 
-def parse(name: str, content: bytes) -> Document:
-    """Parse one YAML file.
+def parse(name: str, content: bytes, *, top: tuple[type, ...] = (dict,)) -> Document:
+    """Parse one YAML file; `top` is what it may hold at its top.
 
     Raises:
         PolicyError: not YAML, or YAML that readers disagree about.
@@ -127,7 +157,7 @@ def parse(name: str, content: bytes) -> Document:
         node = YAML(typ="safe", pure=True).compose(content.decode("utf-8-sig"))
         reader = _Reader()
         value = {} if node is None else reader.value(node, (), 0)
-        if not isinstance(value, dict):
+        if not isinstance(value, top):
             raise _Refused(1, 1, "is not a mapping of keys", "start it with name: …")
     except UnicodeDecodeError:
         raise PolicyError([Problem(name, 1, 1, "", "is not UTF-8 text", "save it as UTF-8")]) from None

@@ -140,6 +140,8 @@ def test_access_narrows_a_path_pattern() -> None:
     assert verdict(command(body, "rm /srv/x"))[1] == "r"
     assert verdict(command(body, "echo x > /srv/x"))[1] == "r"
     assert verdict(command(body, "sometool /srv/x"))[1] == "r"
+    assert verdict(command(body, "cat $X"))[1] != "r"
+    assert verdict(command(body, "rm $X")) == ("review", "r")
     reads = body.replace("[write, delete]", "read")
     assert verdict(command(reads, "cat /srv/x"))[1] == "r"
     assert verdict(judge(reads, "file_write", path="/srv/x", content=""))[1] != "r"

@@ -35,7 +35,6 @@ def _path(facts: Facts, access: Access, *, recursive: bool = False) -> None:
         return
     cwd = facts.params.get("cwd")
     place = paths.resolve(value, cwd if isinstance(cwd, str) else None)
-    facts.unreadable_paths |= not place.readable
     for form in place.forms:
         facts.paths.append(Touched(form, access, recursive, paths.is_glob(form), place.readable))
 

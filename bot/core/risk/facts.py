@@ -84,7 +84,7 @@ class Facts:
     """Why a SQL statement has no bound, or None."""
     file_tools_only: bool = True
     unreadable_paths: bool = False
-    """Paths are touched that could not be told."""
+    """It may touch paths beside the ones above, and nobody can tell which."""
 
     def signal(self, signal: Signal, detail: str) -> None:
         """Note what the action does; the first detail is kept."""

@@ -216,7 +216,6 @@ class Reading:
         cwd, cwd_known = self._directory(command, base)
         place = paths.resolve(word.text, cwd)
         readable = word.known and place.readable and (cwd_known or paths.is_anchored(place.path))
-        self.facts.unreadable_paths |= not readable
         for form in place.forms:
             self.facts.paths.append(
                 Touched(form, access, recursive, word.glob and paths.is_glob(form), readable)

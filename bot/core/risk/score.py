@@ -201,7 +201,7 @@ def _temporary(facts: Facts) -> bool:
         "file_"
     ):
         return False
-    return all(paths.is_temporary(touched.path) for touched in facts.paths)
+    return all(touched.readable and paths.is_temporary(touched.path) for touched in facts.paths)
 
 
 def _done(touched: Touched) -> str:
