@@ -139,4 +139,6 @@ def _execution(request: ApprovalRequest) -> dict[str, Any]:
         "success": execution.success,
         "error": execution.error,
         "rollback_id": execution.rollback_id,
+        "rollback_until": optional_rfc3339(execution.rollback_until),
+        "rollback": None if execution.undo is None else execution.undo.state.value,
     }

@@ -19,11 +19,13 @@
     │   ├── IdempotencyConflict, SessionEnded, AlreadyDecided
     │   ├── AlreadyClaimed, NotApproved, DigestMismatch, Paused,
     │   │   ApprovalExpired, OutsideWindow, PreviewChanged       (claim, in this order)
-    │   └── NotClaimed, OutcomeConflict                          (outcome)
+    │   ├── NotClaimed, OutcomeConflict                          (outcome)
+    │   └── NotRollbackable                                      (rollback)
     └── ReviewRefused                a click that is not counted; answered privately, audited
         ├── UnknownRequest, AlreadySettled, AlreadyReviewed, StaleReview, HeldByPause
         ├── NotAnApprover, OwnRequest, ActsForYou, NotAPerson, OtherWorkspace, CannotVerify
-        └── EditRefused              the edited action is blocked or too dangerous
+        ├── EditRefused              the edited action is blocked or too dangerous
+        └── UndoRefused              the rollback cannot be confirmed: blocked, or no longer open
 
 A class has a `code`; its docstring is the sentence for people unless one is given; facts are
 attributes. Each face maps codes in one table, and a test proves the table complete.
@@ -238,6 +240,12 @@ class OutcomeConflict(Conflict):
     code = "outcome_conflict"
 
 
+class NotRollbackable(Conflict):
+    """This action cannot be rolled back."""
+
+    code = "not_rollbackable"
+
+
 class ReviewRefused(KeyturnError):
     """This click was not counted."""
 
@@ -314,3 +322,9 @@ class EditRefused(ReviewRefused):
     """The policy does not allow the action as edited."""
 
     code = "edit_refused"
+
+
+class UndoRefused(ReviewRefused):
+    """This rollback can no longer be confirmed."""
+
+    code = "undo_refused"

@@ -30,10 +30,12 @@ from bot.core.models import (
     Execution,
     ExecutionState,
     JsonObject,
+    PolicyDecision,
     Transition,
     Via,
 )
 from bot.core.times import rfc3339
+from bot.core.undo import undo_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,13 @@ def report(request: ApprovalRequest, outcome: Outcome, *, now: datetime) -> Tran
         error=outcome.error,
         outcome=told,
     )
+    data = outcome.rollback if outcome.rollback is not None else request.submission.rollback
+    if outcome.success and data is not None:
+        execution = replace(
+            execution,
+            rollback_until=now + _policy_of(request).rollback_until,
+            rollback_digest=undo_digest(data),
+        )
     after = bumped(request, now, execution=execution)
     name = "action_executed" if outcome.success else "action_failed"
     event = changed(
@@ -127,6 +136,11 @@ def report(request: ApprovalRequest, outcome: Outcome, *, now: datetime) -> Tran
         Via.HTTP,
         message=outcome.message,
         duration_ms=None if outcome.duration_ms is None else str(outcome.duration_ms),
-        reversible=outcome.rollback is not None,
+        reversible=execution.rollback_until is not None,
     )
     return Transition(after, (event,), now)
+
+
+def _policy_of(request: ApprovalRequest) -> PolicyDecision:
+    """What the policy said of the action that ran: of the edit, if there was one."""
+    return request.policy if request.proposal is None else request.proposal.policy

@@ -35,6 +35,7 @@ STATUS: Mapping[str, int] = {
     "preview_changed": 409,
     "not_claimed": 409,
     "outcome_conflict": 409,
+    "not_rollbackable": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "invalid_request": 422,
@@ -62,6 +63,7 @@ OTHER_FACES = frozenset(
         "other_workspace",
         "cannot_verify",
         "edit_refused",
+        "undo_refused",
     }
 )
 """Codes that only answer a click in Slack; here they would be a fault of ours."""

@@ -24,6 +24,7 @@ TITLES: Final = {
     "other_workspace": "Another workspace",
     "cannot_verify": "Please try again",
     "edit_refused": "Edit refused",
+    "undo_refused": "Not rolled back",
     "review_refused": "Not counted",
     "unavailable": "Please try again",
 }

@@ -267,6 +267,11 @@ def claim_key(tx: Tx, key: Idempotency, request_id: str, now: datetime, answer: 
 
 
 def known_key(tx: Tx, key: Idempotency) -> Any | None:
+    """The row of a key that was used before with the same body.
+
+    Raises:
+        IdempotencyConflict: it came with another body.
+    """
     known = tx.fetch_one(_KNOWN_KEY, _key_params(key))
     if known is not None and known["body_digest"] != key.body_digest:
         raise IdempotencyConflict(first=known["body_digest"], request_id=known["request_id"])

@@ -25,10 +25,12 @@ from bot.core.models import (
     Used,
     Via,
 )
+from bot.core.rollback import Rollback
 from bot.store import budgets, rows
 from bot.store.codec import micros, moment, optional_moment
 from bot.store.dialect import Row
 from bot.store.pool import Readers
+from bot.store.rollback_rows import SELECT_ROLLBACK, rollback_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,41 @@ class Reads:
         counts = {row["status"]: row["count"] for row in found if row["status"] is not None}
         return rows.session_of(found[0], counts)
 
+    async def sessions_named(self, id: str) -> list[str]:
+        """Names of the agents that have a session of this id."""
+        found = await self._all("SELECT agent FROM session WHERE id = :id ORDER BY agent", {"id": id})
+        return [row["agent"] for row in found]
+
+    async def session_requests(self, agent: str, id: str) -> list[ApprovalRequest]:
+        """Every request of a session that has run, in no order."""
+        sql = (
+            f"{REQUEST} WHERE r.agent = :agent AND r.session_id = :id AND r.execution_state <> 'not_started'"
+        )
+        return [rows.request_of(row) for row in await self._all(sql, {"agent": agent, "id": id})]
+
+    async def rollback(self, id: str) -> Rollback | None:
+        """A rollback by its own id, or by that of one of its steps."""
+        sql = f"{SELECT_ROLLBACK} WHERE b.id = COALESCE({_ROLLBACK_OF_ITEM}, :id)"
+        row = await self._one(sql, {"id": id})
+        return None if row is None else rollback_of(row)
+
+    async def rollback_of_request(self, request_id: str) -> Rollback | None:
+        """The rollback of a request that is under way or has succeeded."""
+        sql = f"{SELECT_ROLLBACK} WHERE b.id = {_LIVE_ROLLBACK_OF_REQUEST}"
+        row = await self._one(sql, {"request_id": request_id})
+        return None if row is None else rollback_of(row)
+
+    async def open_rollbacks(self, agent: str) -> list[Rollback]:
+        """Every rollback of an agent that has not ended, oldest first."""
+        sql = f"{SELECT_ROLLBACK} WHERE b.due_at IS NOT NULL AND b.agent = :agent ORDER BY b.created_at, b.id"
+        return [rollback_of(row) for row in await self._all(sql, {"agent": agent})]
+
+    async def due_rollbacks(self, now: datetime, *, limit: int = 200) -> list[Rollback]:
+        """Rollbacks whose next step is overdue."""
+        sql = f"{SELECT_ROLLBACK} WHERE b.due_at <= :now ORDER BY b.due_at LIMIT :limit"
+        found = await self._all(sql, {"now": micros(now), "limit": limit})
+        return [rollback_of(row) for row in found]
+
     async def cards(self, request_id: str) -> list[Card]:
         """Every copy of a request's card, oldest first."""
         found = await self._all(
@@ -343,6 +380,10 @@ def _audit_event(row: Row) -> AuditEvent:
     )
 
 
+_ROLLBACK_OF_ITEM = "(SELECT rollback_id FROM rollback_item WHERE id = :id)"
+_LIVE_ROLLBACK_OF_REQUEST = """(
+    SELECT rollback_id FROM rollback_item
+    WHERE request_id = :request_id AND state IN ('requested', 'previewed', 'claimed', 'succeeded'))"""
 REQUEST = """
     SELECT r.*,
         (SELECT string_agg(body, ',' ORDER BY position) FROM review WHERE request_id = r.id) AS reviews,

@@ -132,10 +132,10 @@ def request_of(row: Row) -> ApprovalRequest:
         plan=_plan(jsontext.reread(row["plan"])),
         approval_valid_for=duration(row["approval_valid_for"]),
         channel=row["channel"],
-        reviews=_list(Review, row["reviews"]),
+        reviews=list_of(Review, row["reviews"]),
         proposal=_optional(Proposal, row["proposal"]),
         execution=_optional(Execution, row["execution"]) or _UNTOUCHED,
-        messages=_list(Message, row["messages"]),
+        messages=list_of(Message, row["messages"]),
     )
 
 
@@ -200,7 +200,7 @@ def _optional(kind: type[T], text: str | None) -> T | None:
     return None if text is None else decode(kind, text)
 
 
-def _list(kind: type[T], bodies: str | None) -> tuple[T, ...]:
+def list_of(kind: type[T], bodies: str | None) -> tuple[T, ...]:
     """Values of JSON texts that the database strung together with commas."""
     if bodies is None:
         return ()

@@ -41,6 +41,8 @@ metadata = MetaData(
 _STATUSES = "'pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled'"
 _RUN = "'claimed', 'succeeded', 'failed', 'rolled_back'"
 _REJECTED = "status = 'rejected' AND cause = 'human'"
+_UNDOING = "'requested', 'previewed', 'claimed'"
+_UNDONE = "'succeeded', 'failed', 'conflict', 'expired'"
 _UNSENT = "done_at IS NULL AND failed_at IS NULL"
 
 
@@ -349,6 +351,51 @@ agent = _table(
     PrimaryKeyConstraint("name"),
     UniqueConstraint("token_hash"),
     CheckConstraint("rate >= 0", "rate"),
+)
+
+rollback = _table(
+    "rollback",
+    _text("id"),
+    _text("agent"),
+    _text("session_id", null=True),
+    _text("state"),
+    _integer("version"),
+    # When its next step is overdue; NULL once it has ended.
+    _integer("due_at", null=True),
+    _text("body"),
+    _integer("created_at"),
+    _integer("updated_at"),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("version >= 1", "version"),
+    CheckConstraint(f"state IN ({_UNDOING}, {_UNDONE})", "state"),
+    CheckConstraint(f"(state IN ({_UNDOING})) = (due_at IS NOT NULL)", "due_while_open"),
+    Index(
+        "ix_rollback_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+rollback_item = _table(
+    "rollback_item",
+    _text("id"),
+    Column("rollback_id", Text, ForeignKey("rollback.id"), nullable=False),
+    _integer("position"),
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    _text("state"),
+    _text("body"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("rollback_id", "position"),
+    CheckConstraint(f"state IN ({_UNDOING}, {_UNDONE})", "state"),
+    # One undo at a time, and one that succeeded, for each request.
+    Index(
+        "uq_rollback_item_live",
+        "request_id",
+        unique=True,
+        sqlite_where=text(f"state IN ({_UNDOING}, 'succeeded')"),
+        postgresql_where=text(f"state IN ({_UNDOING}, 'succeeded')"),
+    ),
 )
 
 idempotency = _table(

@@ -209,6 +209,41 @@ TABLES = (
     ) {strict}
     """,
     """
+    CREATE TABLE rollback (
+        id TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        session_id TEXT,
+        state TEXT NOT NULL,
+        version {big} NOT NULL,
+        due_at {big},
+        body TEXT NOT NULL,
+        created_at {big} NOT NULL,
+        updated_at {big} NOT NULL,
+        CONSTRAINT pk_rollback PRIMARY KEY (id),
+        CONSTRAINT ck_rollback_version CHECK (version >= 1),
+        CONSTRAINT ck_rollback_state CHECK (state IN ('requested', 'previewed', 'claimed',
+            'succeeded', 'failed', 'conflict', 'expired')),
+        CONSTRAINT ck_rollback_due_while_open
+            CHECK ((state IN ('requested', 'previewed', 'claimed')) = (due_at IS NOT NULL))
+    ) {strict}
+    """,
+    """
+    CREATE TABLE rollback_item (
+        id TEXT NOT NULL,
+        rollback_id TEXT NOT NULL,
+        position {big} NOT NULL,
+        request_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        body TEXT NOT NULL,
+        CONSTRAINT pk_rollback_item PRIMARY KEY (id),
+        CONSTRAINT uq_rollback_item_rollback_id_position UNIQUE (rollback_id, position),
+        CONSTRAINT ck_rollback_item_state CHECK (state IN ('requested', 'previewed', 'claimed',
+            'succeeded', 'failed', 'conflict', 'expired')),
+        CONSTRAINT fk_rollback_item_rollback_id FOREIGN KEY (rollback_id) REFERENCES rollback (id),
+        CONSTRAINT fk_rollback_item_request_id FOREIGN KEY (request_id) REFERENCES request (id)
+    ) {strict}
+    """,
+    """
     CREATE TABLE idempotency (
         agent TEXT NOT NULL,
         scope TEXT NOT NULL,
@@ -278,6 +313,9 @@ INDEXES = (
     "CREATE UNIQUE INDEX uq_outbox_coalesce ON outbox (coalesce_key)"
     " WHERE coalesce_key IS NOT NULL AND done_at IS NULL AND failed_at IS NULL",
     "CREATE INDEX ix_pace_ready ON pace (ready_at) WHERE ready_at IS NOT NULL",
+    "CREATE INDEX ix_rollback_due ON rollback (due_at) WHERE due_at IS NOT NULL",
+    "CREATE UNIQUE INDEX uq_rollback_item_live ON rollback_item (request_id)"
+    " WHERE state IN ('requested', 'previewed', 'claimed', 'succeeded')",
     "CREATE INDEX ix_idempotency_created ON idempotency (created_at)",
 )
 
@@ -330,6 +368,20 @@ SQLITE_TRIGGERS = (
         "request",
         "OLD.status <> 'pending' AND NEW.status <> OLD.status",
         "a decided request keeps its status",
+    ),
+    _refuse(
+        "rollback_version",
+        "UPDATE",
+        "rollback",
+        "NEW.version <> OLD.version + 1",
+        "a change must raise the version by one",
+    ),
+    _refuse(
+        "rollback_item_done_once",
+        "UPDATE OF state",
+        "rollback_item",
+        "OLD.state = 'succeeded' AND NEW.state <> 'succeeded'",
+        "what was undone stays undone",
     ),
     _refuse(
         "request_as_submitted",

@@ -1,0 +1,692 @@
+"""The life of a rollback, as pure functions.
+
+A rollback is asked for, previewed by the agent, confirmed by people, claimed and applied by the agent.
+It undoes one action, or those of a session, newest first, one after the other, and stops at the first
+that fails. Nothing is undone twice: an action that was rolled back cannot be again. Nothing here reads
+a clock or a database: each function takes `now` and the requests concerned, and returns a Step, which
+names the version that it was made from.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NewType
+
+from bot.core import undo
+from bot.core.audited import changed
+from bot.core.digest import canonical, sha256
+from bot.core.errors import (
+    AlreadyClaimed,
+    AlreadyReviewed,
+    InvalidFields,
+    NotApproved,
+    NotClaimed,
+    NotRollbackable,
+    OutcomeConflict,
+    StaleReview,
+    UndoRefused,
+)
+from bot.core.lifecycle import Judged, bumped, callback
+from bot.core.models import (
+    Action,
+    Actor,
+    ApprovalRequest,
+    Digest,
+    Effect,
+    Event,
+    ExecutionState,
+    JsonObject,
+    Outgoing,
+    PolicyDecision,
+    RequestId,
+    Requirement,
+    Review,
+    Reviewer,
+    RiskAssessment,
+    RollbackState,
+    Undo,
+    Verdict,
+    Via,
+)
+from bot.core.quorum import Missing, missing, stricter
+from bot.core.times import rfc3339
+
+RollbackId = NewType("RollbackId", str)
+"""`rbk_` and a time-ordered id; a step of a session's rollback adds a dot and its place."""
+
+Judge = Callable[[Action], Judged]
+"""Risk and ruling of an action of the agent, by the policies in force."""
+
+Requests = Mapping[RequestId, ApprovalRequest]
+
+UNCLAIMED = timedelta(minutes=15)
+"""How long a rollback waits for its next step: the preview, the confirmation, the claim."""
+
+UNREPORTED = timedelta(hours=1)
+"""How long a claimed step may take; then it counts as failed until its agent says otherwise."""
+
+_ENDS = (RollbackState.SUCCEEDED, RollbackState.FAILED, RollbackState.CONFLICT)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the agent said of a step: its preview, or what came of it."""
+
+    state: RollbackState
+    summary: str
+    diff: str | None = None
+    affected: tuple[str, ...] = ()
+    message: str | None = None
+
+    def as_json(self) -> JsonObject:
+        """As the audit keeps it; the diff may hold secrets and is kept by its digest."""
+        return {
+            "state": self.state.value,
+            "summary": self.summary,
+            "diff": None if self.diff is None else sha256(self.diff.encode()),
+            "affected": list(self.affected),
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One action to undo."""
+
+    id: RollbackId
+    request_id: RequestId
+    data: JsonObject | list[JsonObject]
+    digest: Digest
+    state: RollbackState = RollbackState.REQUESTED
+    beyond: str | None = None
+    """Why it needs its own full approval; None when it stays within what was approved."""
+    preview: Report | None = None
+    result: Report | None = None
+    unreported: bool = False
+    """True while a claimed step counts as failed only because nothing was heard of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An action of a session that cannot be undone, and why."""
+
+    request_id: RequestId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """One person's yes; the review holds who, when, why and to which digest."""
+
+    review: Review
+    force_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """One undo: of one request, or with `session_id` of a session."""
+
+    id: RollbackId
+    agent: str
+    session_id: str | None
+    items: tuple[Item, ...]
+    """In the order in which they are undone: newest first."""
+    digest: Digest
+    reason: str
+    force: bool
+    started_by: Actor
+    via: Via
+    state: RollbackState
+    risk: RiskAssessment
+    policy: PolicyDecision
+    requirement: Requirement
+    created_at: datetime
+    updated_at: datetime
+    due_at: datetime | None
+    version: int
+    confirmations: tuple[Confirmation, ...] = ()
+    confirmed_at: datetime | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    message: str | None = None
+
+    @property
+    def reviews(self) -> tuple[Review, ...]:
+        """The confirmations as reviews of the digest."""
+        return tuple(given.review for given in self.confirmations)
+
+    @property
+    def missing(self) -> Missing:
+        """What the requirement still lacks."""
+        return missing(self.requirement, self.reviews, self.digest)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of it was undone, and some was not."""
+        done = [item.state is RollbackState.SUCCEEDED for item in self.items]
+        return any(done) and (not all(done) or bool(self.left_out))
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """Why it needs its own full approval, for each step that does."""
+        return tuple(item.beyond for item in self.items if item.beyond is not None)
+
+    def item(self, id: str) -> Item:
+        """One step, by its own id."""
+        return next(item for item in self.items if item.id == id)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change: the rollback and the requests as they now stand, what happened, what must be told."""
+
+    rollback: Rollback
+    requests: tuple[ApprovalRequest, ...]
+    events: tuple[Event, ...]
+    now: datetime
+    outbox: tuple[Outgoing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who wants an undo, why and how."""
+
+    reason: str
+    actor: Actor
+    via: Via
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A confirmation as it was given; its author is known to be entitled."""
+
+    reviewer: Reviewer
+    digest: str
+    reason: str | None
+    force_reason: str | None = None
+    groups: tuple[str, ...] = ()
+
+
+def why_not(request: ApprovalRequest, *, now: datetime) -> str | None:
+    """Why the action cannot be rolled back at the moment; None when it can."""
+    run = request.execution
+    match run.state:
+        case ExecutionState.ROLLED_BACK:
+            return "It was rolled back before; an action is rolled back once."
+        case ExecutionState.NOT_STARTED | ExecutionState.CLAIMED:
+            return "It has not run to its end, so there is nothing to undo."
+        case ExecutionState.FAILED:
+            return "It failed; only an action that succeeded can be rolled back."
+        case _:
+            pass
+    if undo.data_of(request) is None or run.rollback_until is None:
+        return "The agent reported nothing that could undo it."
+    if run.undo is not None and run.undo.state.open:
+        return f"Its rollback {run.rollback_id} is under way."
+    if now >= run.rollback_until:
+        return f"It could be rolled back until {rfc3339(run.rollback_until)}."
+    return None
+
+
+def start(
+    requests: Sequence[ApprovalRequest],
+    asked: Asked,
+    *,
+    id: str,
+    session_id: str | None = None,
+    judge: Judge,
+    now: datetime,
+) -> Step:
+    """Ask for an undo. Nothing is changed but the records: the agent is asked for a preview.
+
+    Args:
+        requests: The one request; of a session every request, in any order. Those of a session that
+            cannot be undone are left out, by name and reason.
+
+    Raises:
+        NotRollbackable: nothing can be undone; the sentence says why.
+        InvalidFields: no reason was given.
+    """
+    if not asked.reason.strip():
+        raise InvalidFields({"reason": "Say why, for the people who confirm it and for the audit."})
+    chosen, left_out = _chosen(requests, judge, now)
+    if not chosen:
+        raise NotRollbackable(_nothing(left_out, session_id))
+    items = tuple(_item(id, place, request, session_id) for place, request in enumerate(chosen, start=1))
+    judged = [_judged(request, judge) for request in chosen]
+    worst = max(judged, key=lambda found: found.risk.score)
+    fresh = Rollback(
+        id=RollbackId(id),
+        agent=chosen[0].agent,
+        session_id=session_id,
+        items=items,
+        digest=items[0].digest if session_id is None else _session_digest(items),
+        reason=asked.reason,
+        force=asked.force,
+        started_by=asked.actor,
+        via=asked.via,
+        state=RollbackState.REQUESTED,
+        risk=worst.risk,
+        policy=worst.ruling.policy,
+        requirement=_required(chosen, items, judge),
+        created_at=now,
+        updated_at=now,
+        due_at=now + UNCLAIMED,
+        version=1,
+        left_out=left_out,
+    )
+    facts = {
+        "reason": asked.reason,
+        "force": asked.force,
+        "digest": fresh.digest,
+        "risk": worst.risk.level.value,
+        "policy": worst.ruling.policy.name,
+        "rule": worst.ruling.policy.rule,
+        "left_out": {entry.request_id: entry.why for entry in left_out},
+    }
+    step = _step(
+        fresh, {r.id: r for r in chosen}, items, "rollback_requested", asked.actor, asked.via, now, facts
+    )
+    told = tuple(callback(r, "rollback.requested") for r in chosen if r.submission.callback_url is not None)
+    return replace(step, outbox=told)
+
+
+def outcome(
+    rollback: Rollback, requests: Requests, item_id: str, told: Report, *, now: datetime
+) -> Step | None:
+    """Take what the agent says of a step: its preview, or what came of it; None when it said so before.
+
+    Raises:
+        NotClaimed, OutcomeConflict.
+    """
+    item = rollback.item(item_id)
+    unseen = item.state is RollbackState.REQUESTED and told.state is not RollbackState.SUCCEEDED
+    if told.state is RollbackState.PREVIEWED or item.preview == told or unseen:
+        return preview(rollback, requests, item_id, told, now=now)
+    return report(rollback, requests, item_id, told, now=now)
+
+
+def preview(
+    rollback: Rollback, requests: Requests, item_id: str, report: Report, *, now: datetime
+) -> Step | None:
+    """Take the agent's preview of a step; None when it was reported just so before.
+
+    A conflict in a preview ends the rollback before anything was changed, unless a newer step of the
+    same session will change that very thing first.
+
+    Raises:
+        OutcomeConflict: another preview was reported, or nothing is asked for any more.
+    """
+    item = rollback.item(item_id)
+    if item.preview == report:
+        return None
+    if item.state is not RollbackState.REQUESTED or rollback.state is not RollbackState.REQUESTED:
+        raise OutcomeConflict()
+    tolerated = report.state is RollbackState.CONFLICT and (rollback.force or _changed_first(rollback, item))
+    seen = replace(item, state=RollbackState.PREVIEWED if tolerated else report.state, preview=report)
+    if seen.state is not RollbackState.PREVIEWED:
+        return _ended(rollback, requests, replace(seen, result=report), report, now)
+    after = _with_item(rollback, seen, now)
+    if all(other.state is RollbackState.PREVIEWED for other in after.items):
+        after = replace(after, state=RollbackState.PREVIEWED)
+    after = replace(after, due_at=now + UNCLAIMED)
+    agent = Actor.agent(rollback.agent)
+    return _step(after, requests, (seen,), "rollback_previewed", agent, Via.HTTP, now, report.as_json())
+
+
+def confirm(rollback: Rollback, requests: Requests, given: Given, *, judge: Judge, now: datetime) -> Step:
+    """Count one person's confirmation; with the last one the agent may apply the undo.
+
+    Risk and policy are asked again: what is blocked by now stays undone.
+
+    Raises:
+        UndoRefused: it is not open for confirmation, or the policy forbids it by now.
+        StaleReview, AlreadyReviewed: the confirmation cannot count.
+        InvalidFields: a reason is missing.
+    """
+    check_confirmable(rollback, given.digest, now=now)
+    if any(review.reviewer.id == given.reviewer.id for review in rollback.reviews):
+        raise AlreadyReviewed()
+    _check_reasons(rollback, given)
+    for item in rollback.items:
+        if (blocked := _blocked(requests[item.request_id], judge)) is not None:
+            raise UndoRefused(blocked)
+    review = Review(given.reviewer, Verdict.APPROVE, rollback.digest, now, given.reason, groups=given.groups)
+    after = replace(
+        _bumped(rollback, now),
+        requirement=tightened(rollback, requests, judge=judge),
+        confirmations=(*rollback.confirmations, Confirmation(review, given.force_reason)),
+        due_at=now + UNCLAIMED,
+    )
+    if not after.missing.count:
+        after = replace(after, confirmed_at=now)
+    facts = {"digest": after.digest, "reason": given.reason, "force_reason": given.force_reason,
+             "missing": after.missing.count}  # fmt: skip
+    actor = Actor.human(given.reviewer)
+    return _step(after, requests, after.items, "rollback_confirmed", actor, Via.SLACK, now, facts)
+
+
+def tightened(rollback: Rollback, requests: Requests, *, judge: Judge) -> Requirement:
+    """Who must confirm by the policies in force, never less than when the rollback was asked for."""
+    chosen = [requests[item.request_id] for item in rollback.items]
+    return stricter(rollback.requirement, _required(chosen, rollback.items, judge))
+
+
+def supersede(rollback: Rollback, requests: Requests, *, now: datetime) -> Step:
+    """End an open rollback of an action that an earlier one turned out to have undone."""
+    first = next(item for item in rollback.items if item.state.open)
+    said = Report(RollbackState.FAILED, "An earlier rollback of this action turned out to have been applied.")
+    stopped = replace(first, state=RollbackState.FAILED, result=said)
+    return _ended(rollback, requests, stopped, said, now, via=Via.SCHEDULER)
+
+
+def check_confirmable(rollback: Rollback, digest: str, *, now: datetime) -> None:
+    """Refuse a confirmation of anything but the undo that was shown, while it waits for one.
+
+    Raises:
+        UndoRefused, StaleReview.
+    """
+    if rollback.state is RollbackState.REQUESTED:
+        raise UndoRefused("The agent has not shown yet what this would change; wait for its preview.")
+    if rollback.state is not RollbackState.PREVIEWED or rollback.confirmed_at is not None:
+        raise UndoRefused(f"This rollback is {described(rollback)}; your confirmation changed nothing.")
+    if rollback.due_at is not None and now >= rollback.due_at:
+        raise UndoRefused("This rollback has expired; start it again.")
+    if digest != rollback.digest:
+        raise StaleReview("This is not the undo that would be applied now; look at it again.")
+
+
+def claim(rollback: Rollback, requests: Requests, item_id: str, *, now: datetime) -> Step:
+    """Let the agent apply a step, once.
+
+    Raises:
+        AlreadyClaimed, NotApproved, NotRollbackable.
+    """
+    item = rollback.item(item_id)
+    if item.state is RollbackState.CLAIMED or item.result is not None:
+        raise AlreadyClaimed("This rollback was claimed before; it is applied once.")
+    if not rollback.state.open:
+        raise NotRollbackable(f"This rollback is {described(rollback)}.")
+    if next_item(rollback) is not item:
+        raise NotApproved("Nobody has confirmed this rollback, or an earlier step comes first.")
+    if rollback.due_at is not None and now >= rollback.due_at:
+        raise NotRollbackable("This rollback has expired; nothing may be undone any more.")
+    taken = replace(item, state=RollbackState.CLAIMED)
+    after = replace(_with_item(rollback, taken, now), state=RollbackState.CLAIMED, due_at=now + UNREPORTED)
+    agent = Actor.agent(rollback.agent)
+    facts = {"digest": item.digest, "force": rollback.force}
+    return _step(after, requests, (taken,), "rollback_claimed", agent, Via.HTTP, now, facts)
+
+
+def report(
+    rollback: Rollback, requests: Requests, item_id: str, told: Report, *, now: datetime
+) -> Step | None:
+    """Record what came of a claimed step; None when it was reported just so before.
+
+    Raises:
+        NotClaimed: nothing was claimed, so nothing can have been applied.
+        OutcomeConflict: something else was reported before.
+    """
+    item = rollback.item(item_id)
+    if item.result == told and not item.unreported:
+        return None
+    if item.state is not RollbackState.CLAIMED and not item.unreported:
+        raise NotClaimed() if item.result is None else OutcomeConflict()
+    done = replace(item, state=told.state, result=told, unreported=False)
+    if told.state is not RollbackState.SUCCEEDED:
+        return _ended(rollback, requests, done, told, now)
+    after = _with_item(rollback, done, now)
+    if rollback.state is RollbackState.CLAIMED:
+        left = next((i for i in after.items if i.state is RollbackState.PREVIEWED), None)
+        after = replace(
+            after,
+            state=RollbackState.SUCCEEDED if left is None else RollbackState.PREVIEWED,
+            due_at=None if left is None else now + UNCLAIMED,
+        )
+    elif len(after.items) == 1:
+        after = replace(after, state=RollbackState.SUCCEEDED)
+    after = replace(after, message=_sum(after, None))
+    agent = Actor.agent(rollback.agent)
+    return _step(after, requests, (done,), "action_rolled_back", agent, Via.HTTP, now, told.as_json())
+
+
+def expire(rollback: Rollback, requests: Requests, *, now: datetime) -> Step | None:
+    """What time does to a rollback; None when nothing is due.
+
+    Work that nobody took expires. A step that was taken and never reported counts as failed.
+    """
+    if rollback.due_at is None or now < rollback.due_at or not rollback.state.open:
+        return None
+    silent = next((item for item in rollback.items if item.state is RollbackState.CLAIMED), None)
+    if silent is not None:
+        said = Report(RollbackState.FAILED, _UNREPORTED, message=_BY_HAND)
+        unreported = replace(silent, state=RollbackState.FAILED, result=said, unreported=True)
+        return _ended(rollback, requests, unreported, said, now, via=Via.SCHEDULER)
+    waiting = tuple(
+        replace(item, state=RollbackState.EXPIRED, result=_EXPIRED)
+        for item in rollback.items
+        if item.state.open
+    )
+    after = rollback
+    for item in waiting:
+        after = _replaced(after, item)
+    after = replace(_bumped(after, now), state=RollbackState.EXPIRED, due_at=None)
+    after = replace(after, message=_sum(after, _EXPIRED.summary))
+    clock = Actor.system("rollbacks")
+    facts = {"why": "unclaimed"}
+    return _step(after, requests, waiting, "rollback_expired", clock, Via.SCHEDULER, now, facts)
+
+
+def next_item(rollback: Rollback) -> Item | None:
+    """The step that may be applied now: the first that is not undone, once all is confirmed."""
+    if rollback.state is not RollbackState.PREVIEWED or rollback.confirmed_at is None:
+        return None
+    return next((item for item in rollback.items if item.state is RollbackState.PREVIEWED), None)
+
+
+def work(rollback: Rollback) -> tuple[tuple[str, Item], ...]:
+    """What the agent is to do now: (`preview`, step) for each that is not shown yet, or (`apply`, step)."""
+    if rollback.state is RollbackState.REQUESTED:
+        return tuple(("preview", item) for item in rollback.items if item.state is RollbackState.REQUESTED)
+    item = next_item(rollback)
+    return () if item is None else (("apply", item),)
+
+
+def described(rollback: Rollback) -> str:
+    """Its state for people; a rollback of which only a part was undone is called partial everywhere."""
+    if rollback.state is RollbackState.PREVIEWED and rollback.confirmed_at is not None:
+        return "confirmed"
+    return f"partial ({rollback.state.value})" if rollback.partial else rollback.state.value
+
+
+_UNREPORTED = "The agent took this rollback and never said what came of it."
+_BY_HAND = "Look at what it changes, and put right by hand what is missing."
+_EXPIRED = Report(RollbackState.EXPIRED, "It was not taken in time; nothing was changed by this step.")
+
+
+def _chosen(
+    requests: Sequence[ApprovalRequest], judge: Judge, now: datetime
+) -> tuple[list[ApprovalRequest], tuple[LeftOut, ...]]:
+    """What can be undone, newest first, and what ran and cannot be."""
+    chosen, left_out = [], []
+    for request in sorted(requests, key=_ran_at, reverse=True):
+        if len(requests) > 1 and request.execution.state is not ExecutionState.SUCCEEDED:
+            continue  # it changed nothing that is still there
+        refused = why_not(request, now=now) or _blocked(request, judge)
+        if refused is None:
+            chosen.append(request)
+        else:
+            left_out.append(LeftOut(request.id, refused))
+    return chosen, tuple(left_out)
+
+
+def _ran_at(request: ApprovalRequest) -> tuple[datetime, str]:
+    return (request.execution.finished_at or request.created_at, request.id)
+
+
+def _nothing(left_out: Sequence[LeftOut], session_id: str | None) -> str:
+    if session_id is None and left_out:
+        return left_out[0].why
+    whys = "; ".join(f"{entry.request_id}: {entry.why}" for entry in left_out[:5])
+    return f"Nothing of this session can be rolled back. {whys}".strip()
+
+
+def _item(id: str, place: int, request: ApprovalRequest, session_id: str | None) -> Item:
+    data = undo.data_of(request)
+    return Item(
+        id=RollbackId(id if session_id is None else f"{id}.{place}"),
+        request_id=request.id,
+        data=data,
+        digest=undo.undo_digest(data),
+        beyond=undo.beyond_approval(request, data),
+    )
+
+
+def _session_digest(items: Sequence[Item]) -> Digest:
+    return Digest(sha256(canonical([[item.request_id, item.digest] for item in items])))
+
+
+def _judged_steps(request: ApprovalRequest, judge: Judge) -> list[Judged]:
+    return [judge(undo.as_action(step)) for step in undo.steps(undo.data_of(request))]
+
+
+def _judged(request: ApprovalRequest, judge: Judge) -> Judged:
+    """The most dangerous step of one undo."""
+    return max(_judged_steps(request, judge), key=lambda found: found.risk.score)
+
+
+def _blocked(request: ApprovalRequest, judge: Judge) -> str | None:
+    for judged in _judged_steps(request, judge):
+        if judged.ruling.policy.effect is Effect.REJECT:
+            return f"The policy does not allow the undo: {judged.ruling.policy.explanation}"
+    return None
+
+
+def _required(requests: Sequence[ApprovalRequest], items: Sequence[Item], judge: Judge) -> Requirement:
+    """Who must confirm: by every step's own policy, and never fewer than approved the actions."""
+    needed: Requirement | None = None
+    for request, item in zip(requests, items, strict=True):
+        own = _own(request, item, judge)
+        needed = own if needed is None else stricter(needed, own)
+    if needed is None:
+        raise NotRollbackable("There is nothing to undo.")
+    return needed
+
+
+def _own(request: ApprovalRequest, item: Item, judge: Judge) -> Requirement:
+    action = request.current_requirement
+    needed: Requirement | None = None
+    for judged in _judged_steps(request, judge):
+        wanted = judged.ruling.requirement if judged.ruling.effect_is_review else None
+        if wanted is None and item.beyond is not None:
+            wanted = judged.ruling.standing
+        if wanted is not None:
+            needed = wanted if needed is None else stricter(needed, wanted)
+    if needed is None:
+        # Nobody would be asked for such an action: one confirmation, by people the policy trusts.
+        standing = next((j.ruling.standing for j in _judged_steps(request, judge) if j.ruling.standing), None)
+        needed = action if action is not None else None if standing is None else replace(standing, quorum=1)
+    if needed is None:
+        raise NotRollbackable("The policy names nobody who could confirm the undo.")
+    return needed if action is None or action.needed <= needed.needed else stricter(needed, action)
+
+
+def _changed_first(rollback: Rollback, item: Item) -> bool:
+    """Whether a newer step of the same rollback changes what this one found changed."""
+    mine = {undo.target_of(step) for step in undo.steps(item.data)}
+    newer = rollback.items[: rollback.items.index(item)]
+    return any(undo.target_of(step) in mine for other in newer for step in undo.steps(other.data))
+
+
+def _check_reasons(rollback: Rollback, given: Given) -> None:
+    faults = {}
+    if not (given.reason or "").strip():
+        faults["reason"] = "Say why, for the audit."
+    if rollback.force and not (given.force_reason or "").strip():
+        faults["force_reason"] = "Say why what has changed since may be lost."
+    if faults:
+        raise InvalidFields(faults)
+
+
+def _ended(
+    rollback: Rollback, requests: Requests, item: Item, said: Report, now: datetime, *, via: Via = Via.HTTP
+) -> Step:
+    """The rollback stops at `item`; what comes after it is not attempted."""
+    after = _with_item(rollback, item, now)
+    spared = Report(RollbackState.EXPIRED, "Not attempted: the rollback stopped before it.")
+    rest = tuple(replace(i, state=RollbackState.EXPIRED, result=spared) for i in after.items if i.state.open)
+    for other in rest:
+        after = _replaced(after, other)
+    after = replace(after, state=said.state, due_at=None)
+    after = replace(after, message=_sum(after, said.message or said.summary))
+    agent = Actor.agent(rollback.agent) if via is Via.HTTP else Actor.system("rollbacks")
+    step = _step(after, requests, (item,), "rollback_failed", agent, via, now, said.as_json())
+    if not rest:
+        return step
+    facts = {"why": "stopped", "stopped_at": item.request_id}
+    others = _step(after, requests, rest, "rollback_expired", agent, via, now, facts)
+    return replace(step, requests=(*step.requests, *others.requests), events=(*step.events, *others.events))
+
+
+def _sum(rollback: Rollback, said: str | None) -> str | None:
+    """What became of it in one sentence; of a session with counts."""
+    if rollback.session_id is None:
+        return said
+    done = sum(1 for item in rollback.items if item.state is RollbackState.SUCCEEDED)
+    parts = [f"{done} of {len(rollback.items)} actions undone"]
+    if rollback.left_out:
+        parts.append(f"{len(rollback.left_out)} more could not be included")
+    return ". ".join([", ".join(parts), *([said] if said else [])])
+
+
+def _bumped(rollback: Rollback, now: datetime) -> Rollback:
+    return replace(rollback, version=rollback.version + 1, updated_at=now)
+
+
+def _replaced(rollback: Rollback, item: Item) -> Rollback:
+    items = tuple(item if other.id == item.id else other for other in rollback.items)
+    return replace(rollback, items=items)
+
+
+def _with_item(rollback: Rollback, item: Item, now: datetime) -> Rollback:
+    return _bumped(_replaced(rollback, item), now)
+
+
+def _step(
+    after: Rollback,
+    requests: Requests,
+    items: Sequence[Item],
+    event: str,
+    actor: Actor,
+    via: Via,
+    now: datetime,
+    facts: Mapping[str, object],
+) -> Step:
+    """The change written on each request that it concerns, in one event each."""
+    moved, events = [], []
+    for item in items:
+        before = requests[item.request_id]
+        request = _marked(before, after, item, now)
+        moved.append(request)
+        about = {"rollback_id": item.id, "whole": after.id, **facts}
+        events.append(changed(event, before, request, actor, via, **about))
+    return Step(after, tuple(moved), tuple(events), now)
+
+
+def _marked(request: ApprovalRequest, after: Rollback, item: Item, now: datetime) -> ApprovalRequest:
+    said = item.result
+    mark = Undo(
+        state=item.state,
+        at=now,
+        digest=after.digest,
+        confirmed=after.confirmed_at is not None,
+        missing=after.missing.count,
+        message=None if said is None else said.message or said.summary,
+        session=after.session_id is not None,
+    )
+    state = request.execution.state
+    if item.state is RollbackState.SUCCEEDED:
+        state = ExecutionState.ROLLED_BACK
+    return bumped(
+        request, now, execution=replace(request.execution, state=state, rollback_id=item.id, undo=mark)
+    )

@@ -1,0 +1,516 @@
+"""Undoing what agents did: started by people, previewed and applied by the agent, confirmed in Slack.
+
+Starting one changes nothing but the records and asks the agent for a preview. Only a signed
+confirmation by people whom the undo's own policy names lets the agent apply it. Each call reads, asks
+the rule in `core.rollback`, and commits the step it returns; when somebody moved first, it asks again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from bot.core import jsontext, rollback
+from bot.core.authority import authorise
+from bot.core.clock import Clock
+from bot.core.digest import sha256
+from bot.core.errors import (
+    CannotVerify,
+    IdempotencyConflict,
+    InvalidRequest,
+    NotAnApprover,
+    NotAPerson,
+    NotFound,
+    NotRollbackable,
+    OtherWorkspace,
+    ReviewRefused,
+    StaleReview,
+    UnknownRequest,
+)
+from bot.core.lifecycle import Judged
+from bot.core.models import (
+    Action,
+    Actor,
+    ActorType,
+    Agent,
+    ApprovalRequest,
+    ApproverSet,
+    Event,
+    ExecutionState,
+    Person,
+    RequestId,
+    Requirement,
+    Reviewer,
+    RollbackState,
+    SlackId,
+    Via,
+)
+from bot.core.rollback import Asked, Given, Item, Report, Requests, Rollback
+from bot.services.directory import Directory
+from bot.services.policies import Policies
+from bot.store import Committed, Store
+from bot.store.commands import Idempotency, RecordEvents
+from bot.store.rollbacks import ClaimRollback, SaveRollback, StartRollback
+
+_OURS = frozenset(
+    {
+        "rollback_requested",
+        "rollback_previewed",
+        "rollback_confirmed",
+        "rollback_claimed",
+        "rollback_expired",
+        "rollback_failed",
+        "action_rolled_back",
+    }
+)
+"""Events after which somebody who waits should look."""
+
+_LOOK_AGAIN = 5.0
+"""Seconds after which a waiting agent looks again, for what another process stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something for an agent to do: preview or apply one step."""
+
+    kind: str
+    rollback: Rollback
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """A person as a signed payload named them."""
+
+    user_id: SlackId
+    team_id: str
+
+
+class Rollbacks:
+    """Undos, from the ask to the end.
+
+    An undo is judged by the policies alone: limits and grants approve nothing here, people always confirm.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policies: Policies,
+        directory: Directory,
+        clock: Clock,
+        new_id: Callable[[str], str],
+    ) -> None:
+        self._store = store
+        self._policies = policies
+        self._directory = directory
+        self._clock = clock
+        self._new_id = new_id
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        store.on_commit(self._committed)
+
+    # Starting
+
+    async def start(self, request_id: str, asked: Asked) -> Rollback:
+        """Ask for the undo of one action.
+
+        Raises:
+            NotFound, NotRollbackable, InvalidFields.
+        """
+        while True:
+            request = await self._store.reads.request(RequestId(request_id))
+            if request is None:
+                raise NotFound(f"There is no request {request_id}.")
+            refused = rollback.why_not(request, now=self._clock.now())
+            if refused is not None:
+                raise NotRollbackable(refused)
+            if (begun := await self._begin([request], asked, None)) is not None:
+                return begun
+
+    async def start_session(self, session_id: str, asked: Asked, *, agent: str | None = None) -> Rollback:
+        """Ask for the undo of everything that a session did, newest first.
+
+        Args:
+            agent: Whose session; needed only where several agents used the same id.
+
+        Raises:
+            NotFound, NotRollbackable, InvalidFields, InvalidRequest.
+        """
+        owner = await self._session_owner(session_id, agent)
+        while True:
+            requests = await self._store.reads.session_requests(owner, session_id)
+            if (begun := await self._begin(requests, asked, session_id)) is not None:
+                return begun
+
+    async def start_by_hand(self, hand: Hand, request_id: str, *, digest: str, reason: str) -> Rollback:
+        """What the card's button does: the rollback under way, or a new one; forced after a conflict.
+
+        Raises:
+            ReviewRefused: this person may not, or the card is out of date; audited.
+            NotRollbackable.
+        """
+        request = await self._store.reads.request(RequestId(request_id))
+        try:
+            if request is None:
+                raise UnknownRequest()
+            person = await self._person(hand)
+            if digest != request.execution.rollback_digest:
+                raise StaleReview(request=request)
+            await self._may_start(person, request)
+        except ReviewRefused as refusal:
+            await self._record_refusal(request, hand, refusal, digest)
+            raise
+        under_way = await self._store.reads.rollback_of_request(request.id)
+        if under_way is not None and under_way.state.open:
+            return under_way
+        latest = request.execution.undo
+        force = latest is not None and latest.state is RollbackState.CONFLICT
+        asked = Asked(reason, Actor.human(person), Via.SLACK, force)
+        return await self.start(request_id, asked)
+
+    async def operator(self, hand: Hand) -> Person:
+        """The person behind a slash command, if they may start any rollback.
+
+        Raises:
+            ReviewRefused: they are no operator, or Slack cannot tell.
+        """
+        person = await self._person(hand)
+        if not await self._is_operator(person):
+            raise NotAnApprover("Only operators of this workspace start rollbacks by command.")
+        return person
+
+    # The agent's side
+
+    async def get(self, agent: Agent, id: str) -> Rollback:
+        """A rollback of this agent, by its id or that of one of its steps; auditors and operators see all.
+
+        Raises:
+            NotFound.
+        """
+        found = await self._store.reads.rollback(id)
+        if found is None or not (found.agent == agent.name or agent.reads_all):
+            raise NotFound(f"There is no rollback {id}, or it is not yours.")
+        return found
+
+    async def queue(self, agent: Agent, *, seconds: float) -> Sequence[Work]:
+        """What the agent is to do now, oldest first; held until there is something, at most `seconds`."""
+        with self._woken(agent.name) as woken:
+            found = await self._work(agent.name)
+            try:
+                async with asyncio.timeout(seconds):
+                    while not found:
+                        await _set_within(woken, _LOOK_AGAIN)
+                        woken.clear()
+                        found = await self._work(agent.name)
+            except TimeoutError:
+                found = await self._work(agent.name)
+        return found
+
+    async def claim(self, agent: Agent, id: str, *, key: str | None, body: bytes) -> bytes:
+        """Take a confirmed step, once; the answer's JSON `{id, request_id, kind, rollback, force, digest}`.
+
+        Raises:
+            NotFound, AlreadyClaimed, NotApproved, NotRollbackable, IdempotencyConflict.
+        """
+        idempotency = None if key is None else Idempotency(agent.name, f"rollback:{id}", key, sha256(body))
+        while True:
+            present = await self._own(agent, id)
+            if idempotency is not None and (earlier := await self._answered(idempotency)) is not None:
+                return earlier
+            item = _item(present, id)
+            step = rollback.claim(present, await self._requests(present), item.id, now=self._clock.now())
+            answer = jsontext.dumps(as_work(Work("apply", present, item)))
+            stored = await self._store.write(ClaimRollback(step, idempotency, answer))
+            if stored is not None:
+                return stored
+
+    async def report(self, agent: Agent, id: str, told: Report) -> Rollback:
+        """Take a preview, or what came of a claimed step.
+
+        Raises:
+            NotFound, NotClaimed, OutcomeConflict.
+        """
+        while True:
+            present = await self._own(agent, id)
+            item = _item(present, id)
+            requests = await self._requests(present)
+            step = rollback.outcome(present, requests, item.id, told, now=self._clock.now())
+            if step is None:
+                return present
+            if item.unreported and told.state is RollbackState.SUCCEEDED:
+                await self._end_later_ones(present, item)
+                step = rollback.outcome(
+                    present, await self._requests(present), item.id, told, now=self._clock.now()
+                )
+                assert step is not None, "it was not reported a moment ago"
+            if await self._store.write(SaveRollback(step)):
+                return step.rollback
+
+    # The people's side
+
+    async def confirm(
+        self, hand: Hand, id: str, *, digest: str, reason: str | None, force_reason: str | None
+    ) -> Rollback:
+        """Count one person's confirmation.
+
+        Raises:
+            ReviewRefused: it does not count; audited.
+            InvalidFields: a reason is missing; nothing was recorded.
+        """
+        while True:
+            present = await self._store.reads.rollback(id)
+            try:
+                if present is None:
+                    raise UnknownRequest("Keyturn does not know this rollback; nothing was done.")
+                requests = await self._requests(present)
+                person, groups = await self._entitled(present, requests, hand)
+                given = Given(Reviewer(person.id, person.name), digest, reason, force_reason, groups)
+                judge = self._judge(present.agent)
+                step = rollback.confirm(present, requests, given, judge=judge, now=self._clock.now())
+            except ReviewRefused as refusal:
+                about = (
+                    None if present is None else (await self._requests(present))[present.items[0].request_id]
+                )
+                await self._record_refusal(about, hand, refusal, digest)
+                raise
+            if await self._store.write(SaveRollback(step)):
+                return step.rollback
+
+    async def may_confirm(self, hand: Hand, present: Rollback) -> None:
+        """Ask whether this person may confirm, before a form opens for them.
+
+        Raises:
+            ReviewRefused: audited.
+        """
+        requests = await self._requests(present)
+        try:
+            await self._entitled(present, requests, hand)
+        except ReviewRefused as refusal:
+            await self._record_refusal(requests[present.items[0].request_id], hand, refusal, present.digest)
+            raise
+
+    async def shown(self, id: str, *, seconds: float) -> Rollback:
+        """The rollback once its preview is complete or it has ended, or as it stands after `seconds`."""
+        present = await self._present(id)
+        with self._woken(present.agent) as woken:
+            try:
+                async with asyncio.timeout(seconds):
+                    while (present := await self._present(id)).state is RollbackState.REQUESTED:
+                        await _set_within(woken, _LOOK_AGAIN)
+                        woken.clear()
+            except TimeoutError:
+                return await self._present(id)
+        return present
+
+    # Time
+
+    async def run_once(self) -> int:
+        """Let what nobody took expire; how many rollbacks moved."""
+        moved = 0
+        for overdue in await self._store.reads.due_rollbacks(self._clock.now()):
+            step = rollback.expire(overdue, await self._requests(overdue), now=self._clock.now())
+            if step is not None:
+                moved += await self._store.write(SaveRollback(step))
+        return moved
+
+    # Within
+
+    async def _begin(
+        self, requests: Sequence[ApprovalRequest], asked: Asked, session_id: str | None
+    ) -> Rollback | None:
+        """A new rollback on disk; None when a request moved meanwhile."""
+        if not requests:
+            raise NotRollbackable("Nothing of this session has run, so there is nothing to undo.")
+        step = rollback.start(
+            requests,
+            asked,
+            id=self._new_id("rbk"),
+            session_id=session_id,
+            judge=self._judge(requests[0].agent),
+            now=self._clock.now(),
+        )
+        return step.rollback if await self._store.write(StartRollback(step)) else None
+
+    async def _session_owner(self, session_id: str, agent: str | None) -> str:
+        owners = await self._store.reads.sessions_named(session_id)
+        if agent is not None:
+            owners = [owner for owner in owners if owner == agent]
+        if not owners:
+            raise NotFound(f"There is no session {session_id}.")
+        if len(owners) > 1:
+            names = ", ".join(owners)
+            fault = f"several agents have a session of this id: {names}; say which one is meant"
+            raise InvalidRequest(errors=[("/agent", fault)])
+        return owners[0]
+
+    def _judge(self, agent: str) -> Callable[[Action], Judged]:
+        policies = self._policies.current
+
+        def judge(action: Action) -> Judged:
+            judgement = policies.judge(action, agent=agent)
+            return Judged(action, judgement.risk, judgement.ruling)
+
+        return judge
+
+    async def _end_later_ones(self, present: Rollback, item: Item) -> None:
+        """A step that was believed lost has succeeded: no other undo of that action may go on."""
+        other = await self._store.reads.rollback_of_request(item.request_id)
+        while other is not None and other.id != present.id and other.state.open:
+            step = rollback.supersede(other, await self._requests(other), now=self._clock.now())
+            await self._store.write(SaveRollback(step))
+            other = await self._store.reads.rollback_of_request(item.request_id)
+
+    async def _own(self, agent: Agent, id: str) -> Rollback:
+        found = await self.get(agent, id)
+        if found.agent != agent.name:
+            raise NotFound(f"There is no rollback {id}, or it is not yours.")
+        return found
+
+    async def _present(self, id: str) -> Rollback:
+        found = await self._store.reads.rollback(id)
+        if found is None:
+            raise NotFound(f"There is no rollback {id}.")
+        return found
+
+    async def _requests(self, present: Rollback) -> Requests:
+        found = {}
+        for item in present.items:
+            request = await self._store.reads.request(item.request_id)
+            assert request is not None, "a rollback's requests are kept with it"
+            found[request.id] = request
+        return found
+
+    async def _work(self, agent: str) -> list[Work]:
+        found = await self._store.reads.open_rollbacks(agent)
+        now = self._clock.now()
+        live = [present for present in found if present.due_at is None or now < present.due_at]
+        return [Work(kind, present, item) for present in live for kind, item in rollback.work(present)]
+
+    async def _answered(self, idempotency: Idempotency) -> bytes | None:
+        earlier = await self._store.reads.idempotent(idempotency.agent, idempotency.scope, idempotency.key)
+        if earlier is None:
+            return None
+        if earlier.body_digest != idempotency.body_digest:
+            raise IdempotencyConflict()
+        return earlier.answer
+
+    async def _person(self, hand: Hand) -> Person:
+        if hand.team_id != await self._directory.home_team():
+            raise OtherWorkspace()
+        person = await self._directory.person(hand.user_id)
+        if person is None or person.is_bot or person.is_guest or person.is_deleted:
+            raise NotAPerson()
+        return person
+
+    async def _entitled(
+        self, present: Rollback, requests: Requests, hand: Hand
+    ) -> tuple[Person, tuple[str, ...]]:
+        """The person and the groups they stand for, if they may confirm this undo of every request."""
+        person = await self._person(hand)
+        needed = rollback.tightened(present, requests, judge=self._judge(present.agent))
+        groups: tuple[str, ...] = ()
+        for request in requests.values():
+            groups = await self._authorised(request, person, needed.approvers)
+        return person, groups
+
+    async def _authorised(
+        self, request: ApprovalRequest, person: Person, approvers: tuple[ApproverSet, ...]
+    ) -> tuple[str, ...]:
+        """As for the request itself, its owner and its human shut out, but by the undo's approvers."""
+        home = await self._directory.home_team()
+        members = {
+            entry.source: await self._directory.members(entry.source)
+            for entry in approvers
+            if entry.users is None
+        }
+        asked = replace(
+            request, requirement=Requirement(1, False, approvers), proposal=None, plan=(), level=0
+        )
+        return authorise(asked, person, home_team=home, members=members)
+
+    async def _may_start(self, person: Person, request: ApprovalRequest) -> None:
+        """Operators, and whoever could have approved the action or may confirm its undo.
+
+        Raises:
+            NotAnApprover.
+        """
+        if request.execution.state is not ExecutionState.SUCCEEDED or await self._is_operator(person):
+            return
+        under_way = await self._store.reads.rollback_of_request(request.id)
+        if under_way is not None:
+            needed = under_way.requirement
+        else:
+            asked = Asked("asked", Actor.human(person), Via.SLACK)
+            judge = self._judge(request.agent)
+            fresh = rollback.start([request], asked, id="rbk_", judge=judge, now=self._clock.now())
+            needed = fresh.rollback.requirement
+        await self._authorised(request, person, needed.approvers)
+
+    async def _is_operator(self, person: Person) -> bool:
+        operators = self._policies.current.workspace.operators
+        if operators.users is None:
+            try:
+                return person.id in await self._directory.members(operators.source)
+            except CannotVerify:
+                return False
+        return person.id in operators.users or (person.email or "") in operators.users
+
+    async def _record_refusal(
+        self, request: ApprovalRequest | None, hand: Hand, refusal: ReviewRefused, digest: str
+    ) -> None:
+        event = Event(
+            name="review_refused",
+            actor=Actor(ActorType.HUMAN, hand.user_id, hand.user_id),
+            via=Via.SLACK,
+            body={"code": refusal.code, "verdict": "rollback", "digest": digest},
+            agent=None if request is None else request.agent,
+            request_id=None if request is None else request.id,
+            session_id=None if request is None else request.submission.session_id,
+        )
+        await self._store.write(RecordEvents((event,), self._clock.now()))
+
+    @contextmanager
+    def _woken(self, agent: str) -> Iterator[asyncio.Event]:
+        event = asyncio.Event()
+        self._waiting.setdefault(agent, set()).add(event)
+        try:
+            yield event
+        finally:
+            others = self._waiting[agent]
+            others.discard(event)
+            if not others:
+                del self._waiting[agent]
+
+    def _committed(self, changes: Sequence[Committed]) -> None:
+        for change in changes:
+            if change.agent is not None and change.event in _OURS:
+                for event in self._waiting.get(change.agent, ()):
+                    event.set()
+
+
+def as_work(work: Work) -> Mapping[str, object]:
+    """A piece of work as the agent gets it."""
+    return {
+        "id": work.item.id,
+        "request_id": work.item.request_id,
+        "kind": work.kind,
+        "rollback": work.item.data,
+        "force": work.rollback.force,
+        "digest": work.item.digest,
+    }
+
+
+def _item(present: Rollback, id: str) -> Item:
+    """The step that an id names: its own, or the only one of the rollback."""
+    found = next((item for item in present.items if item.id == id), None)
+    if found is None:
+        raise NotFound(f"{id} has several steps; name one of them: {id}.1 and so on.")
+    return found
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Until the event is set, or `seconds` have passed."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
