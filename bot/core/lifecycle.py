@@ -6,7 +6,7 @@ version it was made from. Verdicts are in `reviewing`, what follows a decision i
 `executing`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -31,16 +31,12 @@ from bot.core.models import (
     Reviewer,
     RiskAssessment,
     Ruling,
-    SlackId,
     Status,
     Submission,
-    Target,
     Transition,
     Via,
 )
-
-Members = Mapping[str, Sequence[SlackId]]
-"""Who stands behind a group's name, or behind a person's id or address."""
+from bot.core.notifying import Members, card, knocks, misses
 
 DECIDED_EVENTS = {
     Status.APPROVED: "action_approved",
@@ -131,7 +127,7 @@ def advance(request: ApprovalRequest, *, members: Members, now: datetime) -> Tra
     None when nothing is due. One level at a time: the caller asks again until None.
 
     Args:
-        members: Slack ids behind each group that the next level pings.
+        members: Slack ids behind each name that the next level pings (`notifying.looked_up`).
     """
     due = request.next_deadline_at
     if due is None or now < due:
@@ -286,16 +282,7 @@ def _cards(request: ApprovalRequest) -> tuple[Outgoing, ...]:
     """The card that asks. Without a channel nobody is asked, and the ladder still runs."""
     if request.channel is None:
         return ()
-    return (_card(request, request.channel, "channel", 0),)
-
-
-def _card(request: ApprovalRequest, channel: str, kind: str, level: int) -> Outgoing:
-    return Outgoing(
-        kind="slack.post",
-        payload={"channel": channel, "kind": kind, "level": level},
-        order=f"channel:{channel}",
-        request_id=request.id,
-    )
+    return (card(request, request.channel, "channel", 0),)
 
 
 def _open_next_level(request: ApprovalRequest, members: Members, now: datetime, *, why: str) -> Transition:
@@ -315,21 +302,10 @@ def _open_next_level(request: ApprovalRequest, members: Members, now: datetime, 
         targets=[f"{target.kind}:{target.address}" for target in level.notify],
         why=why,
     )
-    outgoing = [
-        _card(after, address, kind, after.level) for kind, address in _addresses(level.notify, members)
-    ]
+    outgoing = list(knocks(after, level.notify, members))
     if request.submission.callback_url is not None:
         outgoing.append(callback(after, "request.escalated"))
-    return Transition(after, (event,), now, tuple(outgoing))
-
-
-def _addresses(targets: Sequence[Target], members: Members) -> Iterator[tuple[str, str]]:
-    """Where cards go: channels as they stand, groups as one direct message to each person."""
-    for target in targets:
-        if target.kind == "slack":
-            yield "channel", target.address
-        elif target.kind == "slack_dm":
-            yield from (("dm", person) for person in members.get(target.address, ()))
+    return Transition(after, (event, *misses(after, level.notify, members)), now, tuple(outgoing))
 
 
 def _expiry(request: ApprovalRequest, conditions: Conditions | None, now: datetime) -> datetime:

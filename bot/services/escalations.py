@@ -12,6 +12,7 @@ from bot.core import lifecycle
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify
 from bot.core.models import ApprovalRequest, RequestId, Status
+from bot.core.notifying import Members, looked_up
 from bot.services.reviews import Reviews
 from bot.store import Store
 from bot.store.commands import LeaseDue, SaveTransition
@@ -52,13 +53,13 @@ class Escalations:
             if await self._store.write(SaveTransition(step)):
                 steps += 1
 
-    async def _members(self, request: ApprovalRequest) -> lifecycle.Members:
+    async def _members(self, request: ApprovalRequest) -> Members:
         """Who the next level pings. Trouble in looking them up never holds the ladder up."""
         if request.level + 1 >= len(request.plan):
             return {}
         targets = request.plan[request.level + 1].notify
         try:
-            return await self._reviews.resolve(t.address for t in targets if t.kind == "slack_dm")
+            return await self._reviews.resolve(looked_up(targets))
         except CannotVerify:
             log.warning(
                 "could not look up whom to ask next for %s", request.id, extra={"event": "ladder_blind"}

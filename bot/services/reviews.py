@@ -43,6 +43,7 @@ from bot.core.models import (
     Verdict,
     Via,
 )
+from bot.core.notifying import SCHEDULE, looked_up
 from bot.core.params import check_params
 from bot.core.reviewing import Given
 from bot.services.approvals import Approvals, NoteDeadline
@@ -141,12 +142,14 @@ class Reviews:
                 self._note_deadline(step.request.next_deadline_at)
 
     async def resolve(self, names: Iterable[str]) -> dict[str, tuple[SlackId, ...]]:
-        """Slack ids behind group names, ids and e-mail addresses, each as far as it is known now."""
+        """Slack ids behind group names, `schedule:NAME`, ids and addresses, as far as they are known now."""
         groups = self._approvals.groups
         found: dict[str, tuple[SlackId, ...]] = {}
         for name in names:
             entry = groups.get(name)
-            if entry is None:
+            if name.startswith(SCHEDULE):
+                found[name] = tuple(sorted(await self._directory.members(name)))
+            elif entry is None:
                 found[name] = await self._ids([name])
             elif entry.users is None:
                 found[name] = tuple(sorted(await self._directory.members(entry.source)))
@@ -230,7 +233,7 @@ class Reviews:
         if request.level + 1 >= len(request.plan):
             return {}
         targets = request.plan[request.level + 1].notify
-        return await self.resolve(t.address for t in targets if t.kind == "slack_dm")
+        return await self.resolve(looked_up(targets))
 
     async def _ids(self, names: Iterable[str]) -> tuple[SlackId, ...]:
         """Ids of people named by id or address; an address nobody has is nobody."""

@@ -1,0 +1,98 @@
+"""From the targets of a level to what must be sent, one piece of work for each recipient. Pure.
+
+Channels and people in Slack get a card of their own, a user group a mention under the first card.
+Every other kind becomes work for the sender that knows it (`notify.KIND`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bot.core.audited import noted
+from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, SlackId, Target, Via
+
+Members = Mapping[str, Sequence[SlackId]]
+"""Who stands behind a group's name, a person's id or address, or a `schedule:NAME`."""
+
+NOTIFY = "notify."
+"""What the kinds of outbox rows begin with whose recipients are not in Slack."""
+
+SCHEDULE = "schedule:"
+"""What a source begins with whose members are those on call."""
+
+
+def looked_up(targets: Sequence[Target]) -> Iterator[str]:
+    """The names of `Members` that are needed to reach these targets."""
+    for target in targets:
+        if target.kind == "slack_dm":
+            yield target.address
+        elif target.kind == "oncall":
+            yield SCHEDULE + target.address
+
+
+def knocks(request: ApprovalRequest, targets: Sequence[Target], members: Members) -> tuple[Outgoing, ...]:
+    """Work for everybody these targets reach, at the request's present level; nobody gets two cards."""
+    work: dict[str, Outgoing] = {}
+    for target in targets:
+        for outgoing in _knock(request, target, members):
+            work.setdefault(f"{outgoing.kind} {outgoing.order}", outgoing)
+    return tuple(work.values())
+
+
+def misses(request: ApprovalRequest, targets: Sequence[Target], members: Members) -> tuple[Event, ...]:
+    """`notification_failed` for each target behind which there is nobody, or nobody known."""
+    failed = []
+    for target in targets:
+        for name in looked_up([target]):
+            if not members.get(name):
+                code = _missing(target) if name in members else "cannot_verify"
+                failed.append(_missed(request, target, code))
+    return tuple(failed)
+
+
+def card(request: ApprovalRequest, channel: str, kind: str, level: int) -> Outgoing:
+    """A card in a channel (`channel`) or to a person (`dm`)."""
+    return Outgoing(
+        kind="slack.post",
+        payload={"channel": channel, "kind": kind, "level": level},
+        order=f"channel:{channel}",
+        request_id=request.id,
+    )
+
+
+def _knock(request: ApprovalRequest, target: Target, members: Members) -> Iterator[Outgoing]:
+    match target.kind:
+        case "slack":
+            yield card(request, target.address, "channel", request.level)
+        case "slack_dm" | "oncall":
+            for name in looked_up([target]):
+                yield from (card(request, person, "dm", request.level) for person in members.get(name, ()))
+        case "slack_usergroup":
+            yield _work("slack.mention", request, target)
+        case kind:
+            yield _work(NOTIFY + kind, request, target)
+
+
+def _work(kind: str, request: ApprovalRequest, target: Target) -> Outgoing:
+    """Each recipient of each request is a lane of its own: a dead one holds up nobody else."""
+    return Outgoing(
+        kind=kind,
+        payload={"kind": target.kind, "address": target.address, "level": request.level},
+        order=f"{kind}:{request.id}:{target.address}",
+        request_id=request.id,
+    )
+
+
+def _missing(target: Target) -> str:
+    return "nobody_on_call" if target.kind == "oncall" else "unknown_recipient"
+
+
+def _missed(request: ApprovalRequest, target: Target, code: str) -> Event:
+    return noted(
+        "notification_failed",
+        request,
+        Actor.system("escalation"),
+        Via.SCHEDULER,
+        kind=target.kind,
+        to=target.address,
+        level=request.level,
+        code=code,
+    )

@@ -1,0 +1,78 @@
+"""Who is knocked at when a level opens: one piece of work for each recipient, and a word on the missing."""
+
+from datetime import timedelta
+
+from bot.core import lifecycle
+from bot.core.models import ApprovalRequest, SlackId, Target, Transition
+from bot.core.notifying import Members, looked_up
+from tests.factories import NOON, make_judged, make_request, make_rule
+
+FIVE = timedelta(minutes=5)
+TARGETS = (
+    Target("slack", "C0SECALRT"),
+    Target("slack_dm", "manager"),
+    Target("oncall", "primary"),
+    Target("slack_usergroup", "S0614TZR7"),
+    Target("email", "manager@example.com"),
+    Target("webhook", "https://hooks.example.com/1"),
+    Target("log", "warning"),
+    Target("pager", "555"),
+)
+EVERYBODY: Members = {"manager": [SlackId("U0DANA001")], "schedule:primary": [SlackId("U0SRE0001")]}
+
+
+def opened(members: Members, *targets: Target) -> Transition:
+    step = lifecycle.advance(escalating(*targets), members=members, now=NOON + FIVE)
+    assert step is not None
+    return step
+
+
+def escalating(*targets: Target) -> ApprovalRequest:
+    return make_request(judged=make_judged(ladder=(make_rule(notify=targets),)))
+
+
+def test_each_kind_of_target_gets_its_own_work() -> None:
+    step = opened(EVERYBODY, *TARGETS)
+    assert [(work.kind, work.payload.get("channel") or work.payload["address"]) for work in step.outbox] == [
+        ("slack.post", "C0SECALRT"),
+        ("slack.post", "U0DANA001"),
+        ("slack.post", "U0SRE0001"),
+        ("slack.mention", "S0614TZR7"),
+        ("notify.email", "manager@example.com"),
+        ("notify.webhook", "https://hooks.example.com/1"),
+        ("notify.log", "warning"),
+        ("notify.pager", "555"),
+    ]
+    assert {work.payload["level"] for work in step.outbox} == {1}
+    assert [event.name for event in step.events] == ["escalation_triggered"]
+
+
+def test_a_dead_receiver_holds_up_no_other_request() -> None:
+    work = opened({}, Target("webhook", "https://hooks.example.com/1")).outbox[0]
+    assert work.request_id is not None
+    assert work.request_id in work.order
+
+
+def test_somebody_who_is_asked_in_two_ways_gets_one_card() -> None:
+    both: Members = {"manager": [SlackId("U0SRE0001")], "schedule:primary": [SlackId("U0SRE0001")]}
+    step = opened(both, Target("slack_dm", "manager"), Target("oncall", "primary"))
+    assert [work.payload["channel"] for work in step.outbox] == ["U0SRE0001"]
+
+
+def test_a_target_without_anybody_is_audited_with_the_reason() -> None:
+    step = opened(
+        {"manager": [], "schedule:primary": []},
+        Target("oncall", "primary"),
+        Target("slack_dm", "manager"),
+        Target("slack_dm", "U0GONE001"),
+    )
+    assert [(event.name, event.body["to"], event.body["code"]) for event in step.events[1:]] == [
+        ("notification_failed", "primary", "nobody_on_call"),
+        ("notification_failed", "manager", "unknown_recipient"),
+        ("notification_failed", "U0GONE001", "cannot_verify"),
+    ]
+    assert step.outbox == ()
+
+
+def test_only_people_are_looked_up() -> None:
+    assert list(looked_up(TARGETS)) == ["manager", "schedule:primary"]
