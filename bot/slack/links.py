@@ -34,7 +34,8 @@ class CardLinks:
     async def _address(self) -> str | None:
         if self._workspace is None:
             try:
-                self._workspace = str((await self._client.auth_test())["url"])
+                url: str | None = (await self._client.auth_test()).get("url")
+                self._workspace = f"{url.rstrip('/')}/" if url else None
             except (SlackClientError, aiohttp.ClientError, TimeoutError) as trouble:
                 log.info("no links to cards: %s", type(trouble).__name__, extra={"event": "links_unknown"})
         return self._workspace
