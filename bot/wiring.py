@@ -35,6 +35,7 @@ from bot.services.keys import private_file
 from bot.services.outbox import Outbox
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
+from bot.services.reloading import Reloads
 from bot.services.reviews import Reviews
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.scheduler import SWEEP, Scheduler
@@ -73,6 +74,7 @@ class Bot:
     settings: Settings
     store: Store
     policies: Policies
+    reloads: Reloads
     agents: Agents
     approvals: Approvals
     reviews: Reviews
@@ -95,9 +97,11 @@ class Bot:
         commands = _Server(admin.admin_app(self.agents))
         async with asyncio.TaskGroup() as tasks:
             loops = asyncio.Event()
+            await self.reloads.started()
             await self._start_ticking()
             tasks.create_task(self.outbox.run(loops, self.health.beat))
             tasks.create_task(self.slack.run(loops))
+            tasks.create_task(self.reloads.run(loops))
             serving = [
                 tasks.create_task(server.serve([self.listeners.http])),
                 tasks.create_task(commands.serve([self.listeners.admin])),
@@ -165,12 +169,13 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
 async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     """Run until SIGINT or SIGTERM; if a loop dies, raise, so that the process is restarted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx", "apscheduler", "uvicorn.error", "aiosqlite"):
+    for noisy in ("httpx", "apscheduler", "uvicorn.error", "aiosqlite", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):  # before uvicorn, which re-raises them
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     async with running(settings) as bot:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, bot.reloads.ask)
         announce(f"Keyturn listens on {bot.url}" + (" (Slack is a sandbox)" if settings.sandbox else ""))
         await bot.run(stop)
 
@@ -269,6 +274,7 @@ def _connect(
         settings=settings,
         store=store,
         policies=policies,
+        reloads=Reloads(policies, store, clock),
         agents=agents,
         approvals=approvals,
         reviews=reviews,
@@ -295,7 +301,7 @@ async def _facts(store: Store, policies: Policies, *, sandbox: bool) -> Facts:
         database=f"SQLite {sqlite_version()}",
         database_ok=database_ok and store.writable,
         policies=policies.current.version,
-        policies_ok=True,
+        policies_ok=not policies.stale,
         sandbox=sandbox,
     )
 

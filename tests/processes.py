@@ -78,6 +78,11 @@ class BotProcess:
         """SIGKILL: nothing is flushed, nothing is said."""
         await self._end(signal.SIGKILL)
 
+    def send(self, signum: signal.Signals) -> None:
+        """Send it a signal that it survives."""
+        assert self._process is not None
+        self._process.send_signal(signum)
+
     async def stop(self) -> int:
         """SIGTERM, and the exit code."""
         return await self._end(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Short messages beside the cards: to the human behind an agent, to a reviewer, in a thread. Pure."""
+"""Short messages beside the cards: to the human behind an agent, a reviewer, a thread, a channel. Pure."""
 
 from typing import Any
 
@@ -42,6 +42,13 @@ def thread_message(by: str, text: str) -> dict[str, Any]:
     if part.note:
         said.append(line(leaf(f"… {part.note}, in Details", italic=True)))
     return _message(f"{by} says: {shortened(text, 500)}", said)
+
+
+def notice(text: str) -> dict[str, Any]:
+    """A word of Keyturn's own to a channel: the first line in bold, the others as they are."""
+    head, *rest = text.split("\n")
+    said = [line(leaf(head, bold=True)), *(line(leaf(words)) for words in rest if words)]
+    return _message(head, said)
 
 
 def _message(text: str, said: list[dict[str, Any]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from bot.slack import ids
 from bot.slack.card import card
 from bot.slack.client import TROUBLE, error_code, status_of
 from bot.slack.directory import SlackDirectory, lookup_budget
-from bot.slack.notes import approval_voided, outcome, thread_message
+from bot.slack.notes import approval_voided, notice, outcome, thread_message
 from bot.slack.wording import Names
 from bot.store import Store
 from bot.store.cards import CardFailed, CardPainted, CardPosted
@@ -88,6 +88,7 @@ class SlackSender:
             "slack.ephemeral": self._ephemeral,
             "slack.thread": self._thread,
             "slack.dm": self._dm,
+            "slack.notice": self._notice,
         }
 
     @property
@@ -202,6 +203,12 @@ class SlackSender:
         else:
             message = outcome(request)
         await self._client.chat_postMessage(channel=person.id, **message)
+        return Sent()
+
+    async def _notice(self, item: OutboxItem) -> Delivery:
+        """A word to a channel that is about no request."""
+        said = item.payload
+        await self._client.chat_postMessage(channel=str(said["channel"]), **notice(str(said["text"])))
         return Sent()
 
     async def _request(self, item: OutboxItem) -> ApprovalRequest:

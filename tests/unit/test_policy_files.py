@@ -188,7 +188,7 @@ def test_a_directory_without_a_policy_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
 
 
-def test_a_broken_set_refuses_to_start_and_a_broken_reload_keeps_the_last_good_one(tmp_path: Path) -> None:
+def test_a_broken_set_refuses_to_start_and_one_that_breaks_later_changes_nothing(tmp_path: Path) -> None:
     _write(tmp_path, default="][")
     with pytest.raises(PolicyError):
         Policies(tmp_path)
@@ -196,14 +196,14 @@ def test_a_broken_set_refuses_to_start_and_a_broken_reload_keeps_the_last_good_o
     policies = Policies(tmp_path)
     before = policies.current
     _write(tmp_path, default="][")
-    outcome = policies.reload()
-    assert outcome.problems
-    assert not outcome.changed
-    assert policies.current is before
+    found = policies.read()
+    assert (found.policies, policies.current) == (None, before)
+    assert found.problems
     _write(tmp_path, default=HEAD + "channel: C0APPROVE\n")
-    assert policies.reload().changed
+    fresh = policies.read().policies
+    assert fresh is not None
+    policies.adopt(fresh)
     assert policies.current.version != before.version
-    assert not policies.reload().changed
 
 
 def test_the_policies_that_come_with_keyturn_are_good() -> None:
