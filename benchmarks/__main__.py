@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.machine import REPO, facts, need_wrk, say, step_aside
+from benchmarks.policy import policy
 from benchmarks.posts import accepted, idle
 from benchmarks.product import Template, local_slack
 from benchmarks.report import Run, Section, markdown, section_text
@@ -63,11 +64,12 @@ def _cases(
         "accepted": lambda: accepted(directory, template, rounds=rounds, seconds=seconds),
         "idle": lambda: idle(directory, template, rounds=rounds, seconds=seconds),
         "waiting": lambda: waiting(directory, template, waiters=waiters, samples=50 if quick else 300),
+        "policy": lambda: policy(rounds=rounds),
         "starting": lambda: starting(directory, template, pending=pending, overdue=overdue),
     }
 
 
-_NAMES = ("accepted", "idle", "waiting", "starting")
+_NAMES = ("accepted", "idle", "waiting", "policy", "starting")
 
 
 def _options() -> argparse.Namespace:

@@ -214,11 +214,10 @@ def _requirement(approvers: Approvers, groups: Mapping[str, ApproverSet]) -> Req
 
 def _rule(rule: Rule, groups: Mapping[str, ApproverSet], *, allow: bool = False) -> CompiledRule:
     approvers = rule.approvers if isinstance(rule, RequireRule) else None
-    plain = [kind for kind in rule.action_type or () if not set(kind) & set("*?[")]
     return CompiledRule(
         name=rule.name,
         pattern=_pattern(rule, allow=allow),
-        types=frozenset(plain) if rule.action_type and len(plain) == len(rule.action_type) else None,
+        types=rule.action_type,
         requirement=_requirement(approvers, groups) if approvers else None,
     )
 

@@ -6,6 +6,7 @@ immutable. A judgement reads no clock and no store: where it depends on what hap
 says so, and is made again with the answer.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -54,11 +55,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A compiled rule of one of the lists. `types` are the action types it plainly names, None for any."""
+    """A compiled rule of one of the lists. `types` are its action types as written, None for any."""
 
     name: str
     pattern: Pattern
-    types: frozenset[str] | None
+    types: tuple[str, ...] | None
     requirement: Requirement | None = None
 
 
@@ -80,20 +81,45 @@ class Escalation:
 
 
 class Rules:
-    """One list of rules, with the ones that can match an action type at hand."""
+    """One list of rules, with the ones that can match an action type at hand.
+
+    They are found by the first word of the type: a rule for `deploy.*` is never looked at for
+    `billing.refund`, so a long list costs little.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.all = tuple(rules)
         self.positions = {rule.name: at for at, rule in enumerate(rules)}
-        named = {kind for rule in rules for kind in rule.types or ()}
-        self._by_type = {
-            kind: tuple(r for r in rules if r.types is None or kind in r.types) for kind in named
+        heads = [_heads(rule.types) for rule in rules]
+        self._by_head = {
+            head: tuple(rule for rule, own in zip(rules, heads, strict=True) if own is None or head in own)
+            for head in {head for own in heads for head in own or ()}
         }
-        self._others = tuple(rule for rule in rules if rule.types is None)
+        self._others = tuple(rule for rule, own in zip(rules, heads, strict=True) if own is None)
 
     def of(self, kind: str) -> tuple[Rule, ...]:
         """The rules that an action of this type can match, in file order."""
-        return self._by_type.get(kind, self._others)
+        return self._by_head.get(_head(kind), self._others)
+
+
+def _head(kind: str) -> str:
+    return _WORD.split(kind, 1)[0]
+
+
+_WORD = re.compile(r"[^a-zA-Z0-9]")
+
+
+def _heads(types: Sequence[str] | None) -> frozenset[str] | None:
+    """First words of the types that globs can match; None when one of them can match any."""
+    if types is None:
+        return None
+    heads = set()
+    for glob in types:
+        head = _head(glob)
+        if not head or glob[len(head) : len(head) + 1] in ("*", "?", "["):
+            return None
+        heads.add(head)
+    return frozenset(heads)
 
 
 @dataclass(slots=True)
