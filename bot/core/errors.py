@@ -21,6 +21,7 @@
     │   │   ApprovalExpired, OutsideWindow, PreviewChanged       (claim, in this order)
     │   ├── NotClaimed, OutcomeConflict                          (outcome)
     │   └── NotRollbackable                                      (rollback)
+    ├── CoverRefused                 an on-call shift cannot be covered like that
     └── ReviewRefused                a click that is not counted; answered privately, audited
         ├── UnknownRequest, AlreadySettled, AlreadyReviewed, StaleReview, HeldByPause
         ├── NotAnApprover, OwnRequest, ActsForYou, NotAPerson, OtherWorkspace, CannotVerify
@@ -244,6 +245,12 @@ class NotRollbackable(Conflict):
     """This action cannot be rolled back."""
 
     code = "not_rollbackable"
+
+
+class CoverRefused(KeyturnError):
+    """This shift cannot be covered like that."""
+
+    code = "cover_refused"
 
 
 class ReviewRefused(KeyturnError):

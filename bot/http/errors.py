@@ -49,6 +49,7 @@ STATUS: Mapping[str, int] = {
 OTHER_FACES = frozenset(
     {
         "conflict",  # the base of the 409s; only its subclasses are raised
+        "cover_refused",
         "review_refused",
         "invalid_fields",
         "unknown_request",

@@ -11,6 +11,7 @@ from typing import Any
 
 from bot.core import jsontext
 from bot.core.chain import Link
+from bot.core.covering import CoverOffer
 from bot.core.errors import InvalidRequest
 from bot.core.models import (
     Actor,
@@ -29,6 +30,7 @@ from bot.core.rollback import Rollback
 from bot.store import budgets, rows
 from bot.store.codec import micros, moment, optional_moment
 from bot.store.dialect import Row
+from bot.store.oncall import COVER, COVERS, offer_of
 from bot.store.pool import Readers
 from bot.store.rollback_rows import SELECT_ROLLBACK, rollback_of
 
@@ -107,6 +109,16 @@ class Reads:
         """A request with its reviews and messages."""
         row = await self._one(f"{REQUEST} WHERE r.id = :id", {"id": id})
         return None if row is None else rows.request_of(row)
+
+    async def cover(self, id: str) -> CoverOffer | None:
+        """An offer to cover a shift, whatever became of it."""
+        row = await self._one(COVER, {"id": id})
+        return None if row is None else offer_of(row)
+
+    async def covers(self, schedule: str, start: datetime, end: datetime) -> list[CoverOffer]:
+        """Accepted covers of a schedule that touch this time, in the order in which they were agreed."""
+        span = {"schedule": schedule, "start": micros(start), "end": micros(end)}
+        return [offer_of(row) for row in await self._all(COVERS, span)]
 
     async def requests(
         self,

@@ -398,6 +398,34 @@ rollback_item = _table(
     ),
 )
 
+oncall_cover = _table(
+    "oncall_cover",
+    _text("id"),
+    _text("schedule"),
+    # As the schedule's file names people; the offer itself is between Slack ids.
+    _text("covering"),
+    _text("covered"),
+    _integer("starts_at"),
+    _integer("ends_at"),
+    _text("offered_by"),
+    _text("offered_to"),
+    _integer("offered_at"),
+    _text("state"),
+    _integer("decided_at", null=True),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("state IN ('offered', 'accepted', 'withdrawn')", "state"),
+    CheckConstraint("(state = 'offered') = (decided_at IS NULL)", "decided_in_full"),
+    CheckConstraint("starts_at < ends_at", "span"),
+    CheckConstraint("offered_by <> offered_to AND covering <> covered", "two_people"),
+    Index(
+        "ix_oncall_cover_live",
+        "schedule",
+        "ends_at",
+        sqlite_where=text("state = 'accepted'"),
+        postgresql_where=text("state = 'accepted'"),
+    ),
+)
+
 idempotency = _table(
     "idempotency",
     _text("agent"),

@@ -244,6 +244,26 @@ TABLES = (
     ) {strict}
     """,
     """
+    CREATE TABLE oncall_cover (
+        id TEXT NOT NULL,
+        schedule TEXT NOT NULL,
+        covering TEXT NOT NULL,
+        covered TEXT NOT NULL,
+        starts_at {big} NOT NULL,
+        ends_at {big} NOT NULL,
+        offered_by TEXT NOT NULL,
+        offered_to TEXT NOT NULL,
+        offered_at {big} NOT NULL,
+        state TEXT NOT NULL,
+        decided_at {big},
+        CONSTRAINT pk_oncall_cover PRIMARY KEY (id),
+        CONSTRAINT ck_oncall_cover_state CHECK (state IN ('offered', 'accepted', 'withdrawn')),
+        CONSTRAINT ck_oncall_cover_decided_in_full CHECK ((state = 'offered') = (decided_at IS NULL)),
+        CONSTRAINT ck_oncall_cover_span CHECK (starts_at < ends_at),
+        CONSTRAINT ck_oncall_cover_two_people CHECK (offered_by <> offered_to AND covering <> covered)
+    ) {strict}
+    """,
+    """
     CREATE TABLE idempotency (
         agent TEXT NOT NULL,
         scope TEXT NOT NULL,
@@ -317,6 +337,7 @@ INDEXES = (
     "CREATE UNIQUE INDEX uq_rollback_item_live ON rollback_item (request_id)"
     " WHERE state IN ('requested', 'previewed', 'claimed', 'succeeded')",
     "CREATE INDEX ix_idempotency_created ON idempotency (created_at)",
+    "CREATE INDEX ix_oncall_cover_live ON oncall_cover (schedule, ends_at) WHERE state = 'accepted'",
 )
 
 _WORDS = {
