@@ -12,6 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NewType
 
+from bot.core.oncall import Window
+
 RequestId = NewType("RequestId", str)
 """`req_` and a time-ordered id."""
 
@@ -232,6 +234,27 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """Business hours, by the clock of whoever is asked."""
+
+    name: str
+    windows: tuple[Window, ...]
+    zone: str
+    """IANA zone of recipients that have none of their own, such as channels."""
+    hold: bool
+    """Outside of them a level waits for them; else it is passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remind:
+    """How often people are reminded while a level waits."""
+
+    every: timedelta
+    """Until the first reminder; the time to each further one is twice as long as to the one before."""
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """One rung of the ladder, fixed at submission. Level 0 opens with the request."""
 
@@ -241,6 +264,10 @@ class Level:
     escalate_to: str | None = None
     entitles: tuple[ApproverSet, ...] = ()
     notify: tuple[Target, ...] = ()
+    remind: Remind | None = None
+    during: Hours | None = None
+    triggers: tuple[str, ...] = ()
+    """Rules that acted at once and widened level 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +327,12 @@ class Ruling:
     """Whom the policy asks when nothing more special applies; None when no policy ruled."""
     charges: tuple[Charge, ...] = ()
     """What an automatic approval uses up; checked again in the transaction that stores it."""
+    immediate: tuple["LadderRule", ...] = ()
+    """Matching rules without `after`: they widen level 0."""
+    remind: Remind | None = None
+    """How level 0, and each level whose rule says nothing else, reminds."""
+    ack_for: timedelta = timedelta(minutes=10)
+    """By how much an acknowledgement moves what is still to come."""
 
     @property
     def effect_is_review(self) -> bool:
@@ -309,14 +342,17 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class LadderRule:
-    """A matching `after` rule of the policy: when a further level opens, whom it asks, how long it lasts."""
+    """A matching rule of the policy: when it acts, whom it asks, how long its level lasts."""
 
     name: str
-    after: timedelta
+    after: timedelta | None
+    """None for a rule that acts at once."""
     wait: timedelta | None
     escalate_to: ApproverSet
     may_approve: bool
     notify: tuple[Target, ...]
+    remind: Remind | None = None
+    during: Hours | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +473,28 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Somebody who may decide has said "I'm on it"."""
+
+    by: Reviewer
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a request's waiting goes: who took it, when people are reminded, how late Keyturn was."""
+
+    ack_for: timedelta = timedelta(minutes=10)
+    acks: tuple[Acknowledgement, ...] = ()
+    reminded: int = 0
+    """Reminders of the present level."""
+    remind_at: datetime | None = None
+    """When the next one is due; None when no more will come."""
+    late: timedelta = timedelta(0)
+    """How long after its time the latest step was taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A line of the talk between reviewers and the agent. `sender` is a Slack id or the agent's name."""
 
@@ -507,6 +565,7 @@ class ApprovalRequest:
     proposal: Proposal | None = None
     execution: Execution = field(default_factory=Execution)
     messages: tuple[Message, ...] = ()
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def action(self) -> Action:
@@ -547,10 +606,11 @@ class ApprovalRequest:
 
     @property
     def next_deadline_at(self) -> datetime | None:
-        """When the scheduler must look again: the end of the present level; None once decided."""
+        """When the scheduler must look again: a reminder, or the level's end; None once decided."""
         if self.status is not Status.PENDING:
             return None
-        return self.plan[self.level].ends_at
+        ends_at, remind_at = self.plan[self.level].ends_at, self.watch.remind_at
+        return ends_at if remind_at is None else min(ends_at, remind_at)
 
     @property
     def next_escalation_at(self) -> datetime | None:
@@ -662,6 +722,8 @@ class Agent:
     callback_hosts: tuple[str, ...]
     created_at: datetime
     revoked_at: datetime | None = None
+    credential: str | None = field(default=None, repr=False)
+    """Hash of the token in force, so that a write can check at its own moment that it still is."""
 
     @property
     def reads_all(self) -> bool:

@@ -155,7 +155,7 @@ class Approvals:
                 now=self._clock.now(),
             )
             charges = judged.ruling.charges
-            created = await self._store.write(CreateRequest(step, idempotency, charges=charges))
+            created = await self._store.write(CreateRequest(step, idempotency, agent.credential, charges))
             if not created.over_limit:  # else another approval took the room that was left
                 break
         if not created.created:

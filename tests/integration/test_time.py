@@ -4,13 +4,17 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from bot.core import lifecycle
-from bot.core.models import Cause, RequestId, Status
+from bot.core.errors import Unauthorized
+from bot.core.models import Cause, RequestId, Status, Via
 from bot.sandbox import Sandbox, running_sandbox
+from bot.services.agents import Agents, token_hash
 from bot.services.waiting import Waiters
 from bot.store import Store
-from bot.store.commands import CreateRequest, SaveTransition
-from bot.system import SystemClock
+from bot.store.commands import AddAgent, CreateRequest, RevokeAgent, SaveTransition
+from bot.system import SystemClock, new_token
 from tests.factories import make_agent, make_judged, make_submission
 from tests.integration.slack_desk import ShiftedClock, crowded_workspace, running_bot, running_desk
 
@@ -74,3 +78,19 @@ async def happened_once(slack: Sandbox, directory: Path, clock: ShiftedClock, re
         events = [event.event for event in await desk.bot.store.reads.events(request_id)]
         assert events.count("escalation_triggered") == 1
         assert events.count("action_timed_out") == 1
+
+
+async def test_a_token_that_another_process_revoked_creates_nothing_more(tmp_path: Path) -> None:
+    clock = SystemClock()
+    async with Store.open(f"sqlite:///{tmp_path}/k.db", clock=clock) as store:
+        agents = Agents(Deaf(store), clock, new_token, b"key")  # type: ignore[arg-type]  # deaf to commits
+        agent = make_agent(owner=None)
+        await store.write(AddAgent(agent, token_hash("kt_known"), Via.CLI, clock.now()))
+        known = await agents.authenticate("kt_known")
+        await store.write(RevokeAgent(agent.name, Via.CLI, clock.now()))
+        assert await agents.authenticate("kt_known") == known, "the look-up is remembered for a moment"
+        step = lifecycle.submit(
+            make_submission(), make_judged(), id=RequestId("req_" + "2" * 32), agent=known, now=clock.now()
+        )
+        with pytest.raises(Unauthorized):
+            await store.write(CreateRequest(step, credential=known.credential))
