@@ -20,6 +20,7 @@ from bot.core.models import (
     SlackId,
     Status,
     Submission,
+    Watch,
 )
 from bot.store.codec import (
     decode,
@@ -39,6 +40,7 @@ T = TypeVar("T")
 Columns = dict[str, Any]
 
 _UNTOUCHED = Execution()
+_UNWATCHED = Watch()
 
 
 def request_columns(request: ApprovalRequest) -> Columns:
@@ -78,6 +80,7 @@ def changing_columns(request: ApprovalRequest) -> Columns:
         "claimed_at": optional_micros(execution.claimed_at),
         "requirement": optional_encode(request.requirement),
         "plan": encode(request.plan),
+        "watch": None if request.watch == _UNWATCHED else encode(request.watch),
         "proposal": optional_encode(request.proposal),
         "decision": optional_encode(decision),
         "execution": None if execution == _UNTOUCHED else encode(execution),
@@ -136,6 +139,7 @@ def request_of(row: Row) -> ApprovalRequest:
         proposal=_optional(Proposal, row["proposal"]),
         execution=_optional(Execution, row["execution"]) or _UNTOUCHED,
         messages=list_of(Message, row["messages"]),
+        watch=_optional(Watch, row["watch"]) or _UNWATCHED,
     )
 
 
@@ -163,6 +167,7 @@ def agent_of(row: Row) -> Agent:
         callback_hosts=tuple(jsontext.reread(row["callback_hosts"])),
         created_at=moment(row["created_at"]),
         revoked_at=optional_moment(row["revoked_at"]),
+        credential=row["token_hash"],
     )
 
 
