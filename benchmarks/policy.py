@@ -185,9 +185,9 @@ def _section(ours: Sequence[float], whole: Sequence[float], theirs: Sequence[flo
     middle = statistics.median(ours)
     return Section(
         title="Policy",
-        about=f"{RULES} rules (action type, environment, risk, path, amount, tag), first match, {REQUESTS} requests of"
-        " which half match nothing. Cedar is cedarpy with the policies given as text; it evaluates every rule."
-        " Ours includes the explanation.",
+        about=f"{RULES} rules (action type, environment, risk, path, amount, tag), first match, {REQUESTS}"
+        " requests of which half match nothing. Cedar is cedarpy with the policies given as text; it"
+        " evaluates every rule. Ours includes the explanation.",
         head=("what", "us a request"),
         rows=[
             ["ruling and explanation", f"{middle:.1f} ({min(ours):.1f} to {max(ours):.1f})"],

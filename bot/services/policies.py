@@ -13,8 +13,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicySet, Problem, build, dotted
+from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicyFile, PolicySet, Problem, build, dotted
 from bot.core.policy.problems import Location
+from bot.core.policy.reach import unreachable
 
 LARGEST = 1 << 20
 """Bytes of one file."""
@@ -40,7 +41,7 @@ def load(directory: Path) -> PolicySet:
     Raises:
         PolicyError: with every problem that was found.
     """
-    documents, problems = _read(directory)
+    documents, problems = read_documents(directory)
     if problems:
         raise PolicyError(problems)
     return _built(documents)
@@ -66,7 +67,7 @@ def _built(documents: dict[str, Document]) -> PolicySet:
     built = build({name: document.value for name, document in documents.items()})
     if isinstance(built, PolicySet):
         return built
-    raise PolicyError([_located(fault, documents[fault.file]) for fault in built])
+    raise PolicyError([located(fault, documents[fault.file]) for fault in built])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,8 @@ class Policies:
         self._stale = True
 
 
-def _read(directory: Path) -> tuple[dict[str, Document], list[Problem]]:
+def read_documents(directory: Path) -> tuple[dict[str, Document], list[Problem]]:
+    """Every file directly in a directory, parsed, and what is wrong with those that cannot be."""
     if not directory.is_dir():
         where = str(directory)
         return {}, [Problem(where, 1, 1, "", "is not a directory", "point KEYTURN_POLICIES at the policies")]
@@ -245,7 +247,7 @@ def _number(text: str, mark: tuple[int, int], at: Location) -> int | Decimal:
         ) from None
 
 
-def _located(fault: Fault, document: Document) -> Problem:
+def located(fault: Fault, document: Document) -> Problem:
     """Find the line of a fault: that of the longest part of its location that the file has."""
     location = fault.location
     while location and location not in document.marks:
