@@ -13,9 +13,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicyFile, PolicySet, Problem, build, dotted
+from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicySet, Problem, build, dotted
 from bot.core.policy.problems import Location
-from bot.core.policy.reach import unreachable
 
 LARGEST = 1 << 20
 """Bytes of one file."""
