@@ -32,6 +32,7 @@ from bot.services.approvals import Approvals
 from bot.services.escalations import Escalations
 from bot.services.health import Health
 from bot.services.keys import private_file
+from bot.services.oncall import OnCall
 from bot.services.outbox import Outbox
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
@@ -227,7 +228,8 @@ def _connect(
     waiters = Waiters(store)
     agents = Agents(store, clock, new_token, webhook_key(settings.keyturn_key_dir))
     receipts = Receipts.open(settings.keyturn_key_dir, settings.public_url)
-    directory = SlackDirectory(client, clock)
+    on_call = OnCall(store, lambda: policies.current, clock, new_id)
+    directory = SlackDirectory(client, clock, on_call.now)
     approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note)
     reviews = Reviews(store, approvals, directory, clock, scheduler.note)
     links = CardLinks(client, store)

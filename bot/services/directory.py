@@ -29,7 +29,7 @@ class Directory(Protocol):
         ...
 
     async def members(self, source: str) -> frozenset[SlackId]:
-        """Members of `slack_usergroup:S…`.
+        """Members of `slack_usergroup:S…`, or who is on call now by `schedule:NAME`.
 
         Raises:
             CannotVerify: Slack did not answer in time, or does not know the source.

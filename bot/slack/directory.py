@@ -21,7 +21,11 @@ from bot.core import authority
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify
 from bot.core.models import ApprovalRequest, Person, SlackId
+from bot.core.notifying import SCHEDULE
+from bot.services.oncall import OnDuty
 from bot.slack.client import TROUBLE, error_code
+
+OnDutyBy = Callable[[str], Awaitable[OnDuty]]
 
 FRESH = timedelta(seconds=60)
 BUDGET = 1.5
@@ -52,11 +56,16 @@ class _Entry:
 
 
 class SlackDirectory:
-    """The `Directory` of the services, over `users.info`, `users.lookupByEmail` and user groups."""
+    """The `Directory` of the services, over `users.info`, `users.lookupByEmail` and user groups.
 
-    def __init__(self, client: AsyncWebClient, clock: Clock) -> None:
+    Args:
+        on_duty: Who is on call by a schedule's name (`OnCall.now`); without it there are no schedules.
+    """
+
+    def __init__(self, client: AsyncWebClient, clock: Clock, on_duty: OnDutyBy | None = None) -> None:
         self._client = client
         self._clock = clock
+        self._on_duty = on_duty
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._home: str | None = None
 
@@ -89,11 +98,13 @@ class SlackDirectory:
         return found
 
     async def members(self, source: str) -> frozenset[SlackId]:
-        """Members of `slack_usergroup:S…`.
+        """Members of `slack_usergroup:S…`, or who is on call now by `schedule:NAME`.
 
         Raises:
-            CannotVerify: Slack did not answer in time, or does not know the source.
+            CannotVerify: Slack did not answer in time, or nobody knows the source.
         """
+        if source.startswith(SCHEDULE) and self._on_duty is not None:
+            return await self._named_on_duty(await self._on_duty(source.removeprefix(SCHEDULE)))
         if not source.startswith(_USERGROUP):
             raise CannotVerify(f"Nobody can say who belongs to {source}. Nothing was done.")
         group = source.removeprefix(_USERGROUP)
@@ -116,6 +127,17 @@ class SlackDirectory:
             await self.home_team()
             await self._all(self.members, sorted(authority.sources(request)))
             await self._all(self.named, sorted(people)[:_PREFETCHED])
+
+    async def _named_on_duty(self, duty: OnDuty) -> frozenset[SlackId]:
+        if duty.usergroup is not None:
+            return await self.members(_USERGROUP + duty.usergroup)
+        found: set[SlackId] = set()
+        for name in duty.people:
+            if "@" not in name:
+                found.add(SlackId(name))
+            elif (person := await self.by_email(name)) is not None:
+                found.add(person.id)
+        return frozenset(found)
 
     async def _all(self, look_up: Callable[[str], Awaitable[object]], names: Iterable[str]) -> None:
         for name in names:
