@@ -6,6 +6,7 @@ neighbours favour nobody; a ratio is the median of the rounds' own ratios.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from statistics import median
 
 TOO_UNEVEN = 0.35
@@ -50,7 +51,7 @@ def spread(values: Sequence[float]) -> float:
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that `share` of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
 def uneven(baselines: Mapping[str, Sequence[float]]) -> list[str]:
