@@ -38,6 +38,7 @@ from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.reloading import Reloads
 from bot.services.reviews import Reviews
+from bot.services.rollbacks import Rollbacks
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.scheduler import SWEEP, Scheduler
 from bot.services.sessions import Sessions
@@ -79,6 +80,7 @@ class Bot:
     agents: Agents
     approvals: Approvals
     reviews: Reviews
+    rollbacks: Rollbacks
     escalations: Escalations
     outbox: Outbox
     scheduler: Scheduler
@@ -121,10 +123,14 @@ class Bot:
             await self.waiters.sweep()
             await self.agents.sweep()
 
+        async def due() -> None:
+            await self.escalations.run_once()
+            await self.rollbacks.run_once()
+
         async def prune() -> None:
             await self.store.write(Prune(self.clock.now()))
 
-        await self.scheduler.start(due=self.escalations.run_once, notice=notice, prune=prune)
+        await self.scheduler.start(due=due, notice=notice, prune=prune)
 
     async def _until(self, stop: asyncio.Event, serving: list[asyncio.Task[None]]) -> None:
         """Until `stop`, or until a server ends by itself, which it never should."""
@@ -232,6 +238,7 @@ def _connect(
     directory = SlackDirectory(client, clock, on_call.now)
     approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note)
     reviews = Reviews(store, approvals, directory, clock, scheduler.note)
+    rollbacks = Rollbacks(store, policies, directory, clock, new_id)
     links = CardLinks(client, store)
 
     async def callback_of(request_id: str) -> Callback | None:
@@ -264,6 +271,7 @@ def _connect(
         agents=agents,
         sessions=Sessions(store, clock, new_id),
         safeguards=SafeguardsRequests(approvals, store),
+        rollbacks=rollbacks,
         receipts=receipts,
         health=health,
         metrics=metrics,
@@ -280,6 +288,7 @@ def _connect(
         agents=agents,
         approvals=approvals,
         reviews=reviews,
+        rollbacks=rollbacks,
         escalations=Escalations(store, reviews, clock),
         outbox=outbox,
         scheduler=scheduler,

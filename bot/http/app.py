@@ -1,7 +1,7 @@
 """The HTTP face: every route, in one FastAPI application.
 
 FastAPI keeps the document; the routes run without its machinery (see `plain`). Handlers are in
-`requests`, `sessions`, `compat` and `operations`.
+`requests`, `sessions`, `rollbacks`, `compat` and `operations`.
 """
 
 from collections.abc import AsyncIterator
@@ -25,6 +25,7 @@ from bot.http.guard import Guard
 from bot.http.operations import Operations
 from bot.http.plain import Declaration, Handler, PlainRoute
 from bot.http.requests import Requests
+from bot.http.rollbacks import Rollbacks
 from bot.http.sessions import SessionRoutes
 
 SLACK_EVENTS = "/slack/events"
@@ -51,6 +52,9 @@ _CLAIM = (
     "outside_window",
     "preview_changed",
 )
+
+
+_ROLLBACK_CLAIM = ("idempotency_conflict", "already_claimed", "not_approved", "not_rollbackable")
 
 
 class KeyturnApp(FastAPI):
@@ -108,7 +112,13 @@ def create_app(services: Services, settings: HttpSettings) -> KeyturnApp:
 
 def _routes(face: Face) -> list[PlainRoute]:
     """Hot ones first: the router asks one after the other."""
-    return [*_request_routes(face), *_session_routes(face), *_compat_routes(face), *_operation_routes(face)]
+    return [
+        *_request_routes(face),
+        *_session_routes(face),
+        *_rollback_routes(face),
+        *_compat_routes(face),
+        *_operation_routes(face),
+    ]
 
 
 def _request_routes(face: Face) -> list[PlainRoute]:
@@ -225,6 +235,62 @@ def _session_routes(face: Face) -> list[PlainRoute]:
     ]
 
 
+def _rollback_routes(face: Face) -> list[PlainRoute]:
+    do = Rollbacks(face)
+    one, rollback = "/v1/rollbacks/{id}", shapes.RollbackShape
+    queue = ("unauthorized", "missing_scope", "unavailable", "invalid_request")
+    return [
+        _route(
+            "GET",
+            "/v1/rollbacks",
+            do.rollback_queue,
+            "rollbacks",
+            doc.takes_queue,
+            doc.answers(shapes.RollbackQueue, 200, *queue),
+        ),
+        _route(
+            "GET",
+            one,
+            do.get_rollback,
+            "rollbacks",
+            doc.takes_rollback_id,
+            doc.answers(rollback, 200, *_READ),
+        ),
+        _route(
+            "POST",
+            one + "/claim",
+            do.claim_rollback,
+            "rollbacks",
+            doc.takes_rollback_claim,
+            doc.answers(shapes.RollbackWorkShape, 200, *_WRITE, *_ROLLBACK_CLAIM),
+        ),
+        _route(
+            "POST",
+            one + "/outcome",
+            do.report_rollback,
+            "rollbacks",
+            doc.takes_rollback_outcome,
+            doc.answers(rollback, 200, *_WRITE, "not_claimed", "outcome_conflict"),
+        ),
+        _route(
+            "POST",
+            "/v1/requests/{id}/rollback",
+            do.start_rollback,
+            "rollbacks",
+            doc.takes_rollback_start,
+            doc.answers(rollback, 202, *_WRITE, "not_rollbackable"),
+        ),
+        _route(
+            "POST",
+            "/v1/sessions/{id}/rollback",
+            do.start_session_rollback,
+            "rollbacks",
+            doc.takes_session_rollback,
+            doc.answers(rollback, 202, *_WRITE, "not_rollbackable"),
+        ),
+    ]
+
+
 def _compat_routes(face: Face) -> list[PlainRoute]:
     do = Safeguards(face)
     base, status = "/compat/safeguards", shapes.SafeguardsShape
@@ -307,6 +373,9 @@ _SHAPES: list[type[BaseModel]] = [
     shapes.EvaluationShape,
     shapes.SessionShape,
     shapes.TimelineShape,
+    shapes.RollbackShape,
+    shapes.RollbackQueue,
+    shapes.RollbackWorkShape,
     shapes.SafeguardsShape,
     shapes.AliveShape,
     shapes.ReadyShape,

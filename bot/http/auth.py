@@ -21,6 +21,9 @@ AGENT = frozenset({"agent"})
 WITHDRAWS = frozenset({"agent", "operator"})
 """May cancel a request."""
 
+OPERATOR = frozenset({"operator"})
+"""May start a rollback."""
+
 ANYONE = frozenset({"agent", "auditor", "operator"})
 """May read; what they may read is the service's to say."""
 

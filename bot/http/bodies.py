@@ -1,6 +1,6 @@
 """Bodies other than a request's: small objects, each with its fields and their limits."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -61,6 +61,39 @@ class MessageBody(Body):
     in_reply_to: Annotated[
         EventId | None, Field(description="The id of the `info_requested` event that is answered.")
     ] = None
+
+
+class RollbackBody(Body):
+    """Why an action should be undone."""
+
+    reason: Spoken
+    force: Annotated[
+        bool, Field(description="Overwrite what changed after the action; needs a second reason to confirm.")
+    ] = False
+
+
+class SessionRollbackBody(Body):
+    """Why everything a session did should be undone."""
+
+    reason: Spoken
+    agent: Annotated[
+        Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)] | None,
+        Field(description="Whose session, where several agents used the same id."),
+    ] = None
+
+
+class RollbackClaimBody(Body):
+    """Nothing is asked of a claim but its path."""
+
+
+class RollbackOutcomeBody(Body):
+    """What an undo would change, or what came of it."""
+
+    state: Literal["previewed", "succeeded", "failed", "conflict"]
+    summary: Spoken
+    diff: Text | None = None
+    affected: Annotated[list[Text], Field(default_factory=list, max_length=1000)]
+    message: Annotated[Text | None, Field(max_length=3000)] = None
 
 
 class SessionBody(Body):

@@ -13,7 +13,18 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from bot.http.asked import CURSOR, IDEMPOTENCY_KEY, LONGEST_WAIT
-from bot.http.bodies import CancelBody, ClaimBody, MessageBody, OutcomeBody, SessionBody, SessionEndBody
+from bot.http.bodies import (
+    CancelBody,
+    ClaimBody,
+    MessageBody,
+    OutcomeBody,
+    RollbackBody,
+    RollbackClaimBody,
+    RollbackOutcomeBody,
+    SessionBody,
+    SessionEndBody,
+    SessionRollbackBody,
+)
 from bot.http.compat import SafeguardsBody
 from bot.http.errors import PROBLEM_JSON, STATUS
 from bot.http.fields import NO_NUL, REFERENCE
@@ -122,6 +133,38 @@ def takes_session_end(token: Token, id: SessionId, body: SessionEndBody | None =
 
 def takes_session_id(token: Token, id: SessionId) -> None:
     """A session to read."""
+
+
+RollbackId = Annotated[str, Path(description="The rollback's id, or that of one of its steps.")]
+
+
+def takes_queue(token: Token, wait: Wait = None) -> None:
+    """Work to wait for."""
+
+
+def takes_rollback_id(token: Token, id: RollbackId) -> None:
+    """A rollback to read."""
+
+
+def takes_rollback_claim(
+    token: Token,
+    id: RollbackId,
+    body: RollbackClaimBody | None = None,
+    idempotency_key: IdempotencyKey = None,
+) -> None:
+    """An undo to take."""
+
+
+def takes_rollback_outcome(token: Token, id: RollbackId, body: RollbackOutcomeBody) -> None:
+    """What became of an undo."""
+
+
+def takes_rollback_start(token: Token, id: Id, body: RollbackBody) -> None:
+    """An action to undo."""
+
+
+def takes_session_rollback(token: Token, id: SessionId, body: SessionRollbackBody) -> None:
+    """A session to undo."""
 
 
 def takes_safeguards(token: Token, body: SafeguardsBody) -> None:

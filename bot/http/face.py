@@ -19,6 +19,7 @@ from bot.services.agents import Agents
 from bot.services.approvals import Approvals
 from bot.services.health import Health
 from bot.services.receipts import Receipts
+from bot.services.rollbacks import Rollbacks
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.sessions import Sessions
 
@@ -58,6 +59,7 @@ class Services:
     sessions: Sessions
     receipts: Receipts
     safeguards: SafeguardsRequests
+    rollbacks: Rollbacks
     health: Health
     metrics: Metrics
     clock: Clock

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bot.core import reviewing
+from bot.core.models import Person, SlackId
 from bot.core.reviewing import Given
 from bot.http.app import KeyturnApp, create_app
 from bot.http.face import Facts, HttpSettings, Services
@@ -22,6 +23,7 @@ from bot.services.approvals import Approvals
 from bot.services.health import Health
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
+from bot.services.rollbacks import Rollbacks
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.sessions import Sessions
 from bot.services.waiting import Waiters
@@ -89,6 +91,22 @@ class World:
         assert await self.store.write(SaveTransition(rule(request, given, now=self.clock.now())))
 
 
+class Strangers:
+    """A Slack in which nobody is known."""
+
+    async def home_team(self) -> str:
+        return "T0KEYTURN"
+
+    async def person(self, id: SlackId) -> Person | None:
+        return None
+
+    async def by_email(self, email: str) -> Person | None:
+        return None
+
+    async def members(self, source: str) -> frozenset[SlackId]:
+        return frozenset()
+
+
 POLICY = """
 name: by-type
 auto_approve_threshold: never
@@ -138,6 +156,7 @@ async def served(
 
         services = Services(
             approvals=approvals,
+            rollbacks=Rollbacks(store, policies, Strangers(), clock, new_id),
             agents=agents,
             sessions=Sessions(store, clock, new_id),
             receipts=receipts,

@@ -23,6 +23,11 @@ include-name = [
 
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+
+[[operations]]
+# There is never any work here, so each example would be held for as long as it asks.
+include-name = "GET /v1/rollbacks"
+parameters = { wait = 0 }
 """
 
 
@@ -81,6 +86,12 @@ async def test_the_document_names_every_call_and_its_security(tmp_path: Path) ->
         "POST /v1/sessions/{id}/end",
         "GET /v1/sessions/{id}",
         "GET /v1/sessions/{id}/timeline",
+        "GET /v1/rollbacks",
+        "GET /v1/rollbacks/{id}",
+        "POST /v1/rollbacks/{id}/claim",
+        "POST /v1/rollbacks/{id}/outcome",
+        "POST /v1/requests/{id}/rollback",
+        "POST /v1/sessions/{id}/rollback",
         "POST /compat/safeguards/request-approval",
         "GET /compat/safeguards/requests/{client_id}",
         "GET /healthz",

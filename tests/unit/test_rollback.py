@@ -1,0 +1,406 @@
+"""When an undo is possible, who must confirm it, and what its steps do."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from bot.core import rollback, undo
+from bot.core.errors import (
+    AlreadyClaimed,
+    AlreadyReviewed,
+    InvalidFields,
+    NotApproved,
+    NotClaimed,
+    NotRollbackable,
+    OutcomeConflict,
+    StaleReview,
+    UndoRefused,
+)
+from bot.core.models import Action, Effect, ExecutionState, RollbackState
+from bot.core.rollback import UNCLAIMED, UNREPORTED, Report, Rollback, Step
+from tests.factories import ANA, BEN, CLEO, make_judged, make_requirement
+from tests.undo import ASKED, RAN, UNDO, WRITE, by_id, confirming, judging, ran
+
+SHOWN = Report(RollbackState.PREVIEWED, "Puts back settings.json.", "-new\n+old", ("/srv/app/settings.json",))
+DONE = Report(RollbackState.SUCCEEDED, "settings.json is as it was.", None, ("/srv/app/settings.json",))
+BROKE = Report(RollbackState.FAILED, "The disk is full.", message="Copy settings.json from the backup.")
+DIFFERS = Report(RollbackState.CONFLICT, "settings.json was changed by somebody else.", "-x\n+y")
+REVIEW = judging()
+
+
+def started(*requests, session=None, judge=REVIEW, asked=ASKED, now=RAN) -> Step:
+    return rollback.start(requests, asked, id="rbk_1", session_id=session, judge=judge, now=now)
+
+
+class Play:
+    """A rollback and its requests, moved on by steps."""
+
+    def __init__(self, *requests, judge=REVIEW, **options):
+        self.judge = judge
+        self.requests = by_id(requests)
+        self.events: list[str] = []
+        self.rollback: Rollback
+        self.take(started(*requests, judge=judge, **options))
+
+    def take(self, step: Step) -> "Play":
+        self.rollback = step.rollback
+        self.requests.update(by_id(step.requests))
+        self.events += [event.name for event in step.events]
+        return self
+
+    def item(self, place=0):
+        return self.rollback.items[place]
+
+    def preview(self, place=0, told=SHOWN, now=RAN):
+        return self.take(rollback.outcome(self.rollback, self.requests, self.item(place).id, told, now=now))
+
+    def confirm(self, who=ANA, now=RAN, **changes):
+        given = confirming(self.rollback, who, **changes)
+        return self.take(rollback.confirm(self.rollback, self.requests, given, judge=self.judge, now=now))
+
+    def claim(self, place=0, now=RAN):
+        return self.take(rollback.claim(self.rollback, self.requests, self.item(place).id, now=now))
+
+    def report(self, place=0, told=DONE, now=RAN):
+        return self.take(rollback.outcome(self.rollback, self.requests, self.item(place).id, told, now=now))
+
+    def execution(self, place=0):
+        return self.requests[self.item(place).request_id].execution
+
+
+def test_an_undo_goes_from_the_ask_to_the_end_and_the_request_says_so():
+    play = Play(ran()).preview().confirm().claim().report()
+    assert play.rollback.state is RollbackState.SUCCEEDED
+    assert play.execution().state is ExecutionState.ROLLED_BACK
+    assert play.execution().rollback_id == "rbk_1"
+    assert play.events == [
+        "rollback_requested",
+        "rollback_previewed",
+        "rollback_confirmed",
+        "rollback_claimed",
+        "action_rolled_back",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (ran(success=False), "It failed"),
+        (ran(None), "nothing that could undo it"),
+        (Play(ran()).requests.popitem()[1], "is under way"),
+        (Play(ran()).preview().confirm().claim().report().requests.popitem()[1], "rolled back before"),
+    ],
+)
+def test_what_cannot_be_undone_is_refused_with_the_reason(request_, said):
+    with pytest.raises(NotRollbackable, match=said):
+        started(request_)
+
+
+def test_an_undo_is_possible_until_the_policys_time_has_passed():
+    request = ran()
+    assert rollback.why_not(request, now=RAN + timedelta(hours=24) - timedelta(seconds=1)) is None
+    with pytest.raises(NotRollbackable, match="until 2026-11-23T12:01:00"):
+        started(request, now=RAN + timedelta(hours=24))
+
+
+def test_a_failed_undo_may_be_tried_again():
+    play = Play(ran()).preview().confirm().claim().report(told=BROKE)
+    request = play.requests[play.item().request_id]
+    assert play.execution().undo.message == "Copy settings.json from the backup."
+    assert started(request).rollback.state is RollbackState.REQUESTED
+
+
+def test_a_planned_undo_is_used_when_none_was_reported():
+    request = ran(None, rollback=UNDO)
+    assert started(request).rollback.items[0].data == UNDO
+
+
+def test_what_the_policy_blocks_stays_blocked_at_the_ask_and_at_the_confirmation():
+    blocked = judging(Effect.REJECT)
+    with pytest.raises(NotRollbackable, match="does not allow the undo"):
+        started(ran(), judge=blocked)
+    play = Play(ran()).preview()
+    play.judge = blocked
+    with pytest.raises(UndoRefused, match="does not allow the undo"):
+        play.confirm()
+
+
+def test_nothing_is_applied_without_a_confirmation_even_where_the_policy_would_approve():
+    play = Play(ran(), judge=judging(Effect.APPROVE)).preview()
+    with pytest.raises(NotApproved):
+        play.claim()
+    assert play.confirm().claim().rollback.state is RollbackState.CLAIMED
+
+
+def test_nothing_is_confirmed_before_the_preview_and_nothing_but_what_it_showed():
+    play = Play(ran())
+    with pytest.raises(UndoRefused, match="wait for its preview"):
+        play.confirm()
+    play.preview()
+    with pytest.raises(StaleReview):
+        play.confirm(digest="sha256:" + "1" * 64)
+
+
+def test_the_undo_needs_at_least_as_many_people_as_the_action():
+    request = replace(ran(), requirement=make_requirement(quorum=2))
+    play = Play(request).preview().confirm(ANA)
+    with pytest.raises(NotApproved):
+        play.claim()
+    assert play.confirm(BEN).claim().rollback.state is RollbackState.CLAIMED
+
+
+def test_one_person_confirms_once():
+    request = replace(ran(), requirement=make_requirement(quorum=2))
+    play = Play(request).preview().confirm(ANA)
+    with pytest.raises(AlreadyReviewed):
+        play.confirm(ANA)
+
+
+def test_what_the_action_did_not_touch_needs_the_undos_own_full_approval():
+    elsewhere = {**UNDO, "path": "/srv/other/file"}
+    easy = judging(Effect.APPROVE, standing=make_requirement(quorum=2))
+    within, beyond = Play(ran(), judge=easy), Play(ran(elsewhere), judge=easy)
+    assert within.item().beyond is None
+    assert within.preview().confirm().rollback.confirmed_at is not None
+    assert "did not" in beyond.item().beyond
+    assert beyond.preview().confirm().rollback.confirmed_at is None
+    assert beyond.confirm(BEN).rollback.confirmed_at is not None
+
+
+def test_an_undo_other_than_the_planned_one_is_beyond_what_was_approved():
+    planned = {**UNDO, "original_content": "another"}
+    assert undo.beyond_approval(ran(rollback=planned), UNDO) is not None
+    assert undo.beyond_approval(ran(rollback=UNDO), UNDO) is None
+
+
+@pytest.mark.parametrize(
+    ("action", "data", "within"),
+    [
+        (
+            Action("file_delete", {"path": "/srv/cache", "recursive": True}),
+            {**UNDO, "path": "/srv/cache/a"},
+            True,
+        ),
+        (
+            Action("file_delete", {"path": "/srv/cache", "recursive": False}),
+            {**UNDO, "path": "/srv/cache/a"},
+            False,
+        ),
+        (
+            Action("file_delete", {"path": "/srv/cache", "recursive": True}),
+            {**UNDO, "path": "/srv/cache2"},
+            False,
+        ),
+        (
+            Action("file_delete", {"path": "/srv/c", "recursive": True}),
+            {**UNDO, "path": "/srv/c/../x"},
+            False,
+        ),
+        (
+            Action("config_change", {"key": "limit", "new_value": 1}),
+            {"type": "config_restore", "store": "a.json", "key": "limit", "had_value": True, "old_value": 2},
+            True,
+        ),
+        (
+            Action("config_change", {"key": "limit", "new_value": 1}),
+            {"type": "config_restore", "store": "a.json", "key": "admin", "had_value": True, "old_value": 2},
+            False,
+        ),
+        (WRITE, {"type": "command_undo", "argv": ["true"]}, False),
+        (WRITE, {"type": "custom", "handler": "h"}, False),
+    ],
+)
+def test_what_lies_within_an_approval(action, data, within):
+    assert (undo.beyond_approval(ran(data, action=action), data) is None) is within
+
+
+@pytest.mark.parametrize(
+    ("data", "action"),
+    [
+        (UNDO, Action("file_write", {"path": UNDO["path"], "content": "old", "overwrite": True})),
+        (
+            {"type": "file_restore", "path": "/a", "existed": False},
+            Action("file_delete", {"path": "/a", "recursive": False}),
+        ),
+        (
+            {"type": "command_undo", "argv": ["rm", "-r", "x"], "cwd": "/srv"},
+            Action("command_execute", {"command": "rm", "args": ["-r", "x"], "cwd": "/srv"}),
+        ),
+        (
+            {
+                "type": "database_restore",
+                "database": "shop",
+                "statements": [
+                    {"sql": "DELETE FROM t WHERE id = ?;", "params": [1]},
+                    {"sql": "DROP TABLE u", "params": []},
+                ],
+            },
+            Action(
+                "database_modify",
+                {"query": "DELETE FROM t WHERE id = ?;\nDROP TABLE u", "params": [1], "database": "shop"},
+            ),
+        ),
+        (
+            {"type": "config_restore", "store": "s", "key": "k", "old_value": 1, "expected": 2},
+            Action("config_change", {"key": "k", "old_value": 2, "new_value": 1, "store": "s"}),
+        ),
+    ],
+)
+def test_an_undo_counts_as_an_action_of_its_own_kind(data, action):
+    assert undo.as_action(data) == action
+
+
+def test_the_digest_covers_type_and_data():
+    assert undo.undo_digest(UNDO) != undo.undo_digest({**UNDO, "type": "custom"})
+    assert undo.undo_digest(UNDO) != undo.undo_digest({**UNDO, "original_content": "older"})
+
+
+def test_a_claim_is_given_once_and_a_report_needs_one():
+    play = Play(ran()).preview().confirm()
+    with pytest.raises(NotClaimed):
+        play.report()
+    play.claim()
+    with pytest.raises(AlreadyClaimed):
+        play.claim()
+
+
+def test_the_same_report_again_changes_nothing_and_another_is_a_conflict():
+    play = Play(ran()).preview()
+    assert rollback.outcome(play.rollback, play.requests, "rbk_1", SHOWN, now=RAN) is None
+    with pytest.raises(OutcomeConflict):
+        play.preview(told=replace(SHOWN, summary="Something else."))
+    play.confirm().claim().report()
+    assert rollback.outcome(play.rollback, play.requests, "rbk_1", DONE, now=RAN) is None
+    with pytest.raises(OutcomeConflict):
+        play.report(told=BROKE)
+
+
+def test_a_conflict_in_the_preview_ends_it_before_anything_changed():
+    play = Play(ran()).preview(told=DIFFERS)
+    assert play.rollback.state is RollbackState.CONFLICT
+    assert play.events[-1] == "rollback_failed"
+    assert play.execution().state is ExecutionState.SUCCEEDED
+
+
+def test_force_needs_a_second_reason():
+    play = Play(ran(), asked=replace(ASKED, force=True)).preview(told=DIFFERS)
+    assert play.rollback.state is RollbackState.PREVIEWED
+    with pytest.raises(InvalidFields) as caught:
+        play.confirm()
+    assert list(caught.value.fields) == ["force_reason"]
+    assert play.confirm(force_reason="Their change was a mistake.").claim().report().rollback.message
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_what_nobody_takes_expires_after_a_quarter_of_an_hour(steps):
+    play = Play(ran())
+    for step in (play.preview, play.confirm)[:steps]:
+        step()
+    assert rollback.expire(play.rollback, play.requests, now=RAN + UNCLAIMED - timedelta(seconds=1)) is None
+    play.take(rollback.expire(play.rollback, play.requests, now=RAN + UNCLAIMED))
+    assert (play.rollback.state, play.events[-1]) == (RollbackState.EXPIRED, "rollback_expired")
+    assert rollback.why_not(play.requests[play.item().request_id], now=RAN) is None
+
+
+def test_an_overdue_undo_is_neither_confirmed_nor_claimed():
+    play = Play(ran()).preview()
+    with pytest.raises(UndoRefused, match="expired"):
+        play.confirm(now=RAN + UNCLAIMED)
+    play.confirm()
+    with pytest.raises(NotRollbackable, match="expired"):
+        play.claim(now=RAN + UNCLAIMED)
+
+
+def test_a_claimed_step_that_is_never_reported_counts_as_failed_until_its_agent_speaks():
+    play = Play(ran()).preview().confirm().claim()
+    play.take(rollback.expire(play.rollback, play.requests, now=RAN + UNREPORTED))
+    assert play.rollback.state is RollbackState.FAILED
+    play.report()
+    assert play.rollback.state is RollbackState.SUCCEEDED
+    assert play.execution().state is ExecutionState.ROLLED_BACK
+
+
+def session_of(*data):
+    """Requests that ran one after the other in one session."""
+    return [
+        ran(undo_data, number=number, at=RAN + timedelta(seconds=number), session_id="evening")
+        for number, undo_data in enumerate(data, start=1)
+    ]
+
+
+def elsewhere(name):
+    return {**UNDO, "path": f"/srv/app/{name}"}
+
+
+def test_a_session_is_undone_newest_first_after_one_confirmation_of_everything():
+    play = Play(*session_of(elsewhere("a"), elsewhere("b")), session="evening")
+    assert [item.id for item in play.rollback.items] == ["rbk_1.1", "rbk_1.2"]
+    assert [item.data["path"] for item in play.rollback.items] == ["/srv/app/b", "/srv/app/a"]
+    assert [kind for kind, _ in rollback.work(play.rollback)] == ["preview", "preview"]
+    play.preview(1)
+    with pytest.raises(UndoRefused):
+        play.confirm()
+    play.preview(0).confirm()
+    assert [(kind, item.id) for kind, item in rollback.work(play.rollback)] == [("apply", "rbk_1.1")]
+    with pytest.raises(NotApproved):
+        play.claim(1)
+    play.claim(0).report(0)
+    assert [(kind, item.id) for kind, item in rollback.work(play.rollback)] == [("apply", "rbk_1.2")]
+    play.claim(1).report(1)
+    assert (play.rollback.state, play.rollback.partial) == (RollbackState.SUCCEEDED, False)
+
+
+def test_a_session_stops_at_the_first_failure_is_called_partial_and_can_be_resumed():
+    requests = session_of(elsewhere("a"), elsewhere("b"), elsewhere("c"))
+    play = Play(*requests, session="evening").preview(0).preview(1).preview(2).confirm()
+    play.claim(0).report(0).claim(1).report(1, told=BROKE)
+    assert [item.state.value for item in play.rollback.items] == ["succeeded", "failed", "expired"]
+    assert play.rollback.partial
+    assert rollback.described(play.rollback) == "partial (failed)"
+    assert "1 of 3 actions undone" in play.rollback.message
+    again = started(*play.requests.values(), session="evening").rollback
+    assert [item.data["path"] for item in again.items] == ["/srv/app/b", "/srv/app/a"]
+
+
+def test_what_a_session_cannot_undo_is_named():
+    nothing = ran(None, number=1, session_id="evening")
+    undoable = ran(UNDO, number=2, session_id="evening")
+    play = Play(nothing, undoable, session="evening").preview().confirm().claim().report()
+    assert [left.request_id for left in play.rollback.left_out] == [nothing.id]
+    assert play.rollback.partial
+
+
+def test_an_older_step_that_a_newer_one_will_put_right_first_is_no_conflict_in_the_preview():
+    play = Play(*session_of(UNDO, UNDO), session="evening")
+    play.preview(1, told=DIFFERS).preview(0)
+    assert play.rollback.state is RollbackState.PREVIEWED
+    other = Play(*session_of(elsewhere("a"), UNDO), session="evening").preview(1, told=DIFFERS)
+    assert other.rollback.state is RollbackState.CONFLICT
+
+
+def test_an_ask_without_a_reason_is_refused():
+    with pytest.raises(InvalidFields):
+        started(ran(), asked=replace(ASKED, reason="  "))
+
+
+def test_the_worst_step_is_what_the_whole_is_judged_by():
+    def judge(action):
+        dangerous = action.type == "file_delete"
+        return make_judged(action, "high" if dangerous else "low", standing=make_requirement())
+
+    data = [UNDO, {"type": "file_restore", "path": "/srv/app/settings.json", "existed": False}]
+    begun = started(ran(data), judge=judge).rollback
+    assert begun.risk.score == Decimal("60")
+
+
+def test_a_superseded_rollback_ends():
+    play = Play(ran())
+    play.take(rollback.supersede(play.rollback, play.requests, now=RAN))
+    assert play.rollback.state is RollbackState.FAILED
+
+
+def test_who_asked_and_who_confirmed_are_on_record():
+    play = Play(ran()).preview().confirm(CLEO)
+    assert [given.review.reviewer.id for given in play.rollback.confirmations] == [CLEO]
