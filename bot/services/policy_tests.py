@@ -8,6 +8,9 @@ example to be tested in place of the policies that are in force:
       - name: production takes two people
         given: {agent: deployer, type: deployment, params: {environment: production}}
         expect: {effect: review, level: medium, rule: deployments, approvers: {quorum: 2}}
+      - name: the day is used up
+        given: {type: transfer, params: {amount: 400}, used: {daily: {count: 3, amount: 9800}}}
+        expect: {effect: review, rule: "budget:daily"}
 """
 
 from collections.abc import Iterator
@@ -18,8 +21,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.core.models import ACTION_TYPE, Action, Effect, RiskLevel
-from bot.core.policy import Judgement, PolicyError, PolicySet, Problem, dotted
+from bot.core.models import ACTION_TYPE, Action, Charge, Effect, RiskLevel, Used
+from bot.core.policy import (
+    NO_HISTORY,
+    History,
+    Judgement,
+    Policy,
+    PolicyError,
+    PolicySet,
+    Problem,
+    dotted,
+)
+from bot.core.policy.problems import Location
 from bot.services.policies import Document, load, load_one, parse
 
 
@@ -27,12 +40,21 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class GivenUsed(_Strict):
+    """How much of a limit is used up before."""
+
+    count: Annotated[int, Field(ge=0)] = 0
+    amount: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+
+
 class Given(_Strict):
-    """The action, and who asks."""
+    """The action, who asks, and what happened before: of limits by their names, and rejections."""
 
     agent: str = "agent"
     type: Annotated[str, Field(pattern=ACTION_TYPE)]
     params: dict[str, Any] = Field(default_factory=dict)
+    used: dict[str, GivenUsed] = Field(default_factory=dict)
+    rejections: Annotated[int, Field(ge=0)] = 0
 
 
 class ExpectedApprovers(_Strict):
@@ -86,34 +108,107 @@ class Outcome:
         return not self.differences
 
 
-def run(directory: Path) -> tuple[Outcome, ...]:
+@dataclass(frozen=True, slots=True)
+class Untested:
+    """A rule that decided no test. `kind` is its list: block, require, allow or limits."""
+
+    file: str
+    kind: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How every test went, and what none of them reached."""
+
+    outcomes: tuple[Outcome, ...]
+    untested: tuple[Untested, ...]
+
+
+def run(directory: Path) -> Report:
     """Run every test under `directory/tests` against the policies of `directory`.
 
     Raises:
         PolicyError: the policies or a file of tests cannot be read.
     """
-    policies = load(directory)
-    return tuple(
-        outcome
-        for path in sorted((directory / "tests").glob("*.y*ml"))
-        for outcome in _run_file(path, directory, policies)
-    )
+    sets = _Sets(directory)
+    paths = sorted((directory / "tests").glob("*.y*ml"))
+    outcomes = tuple(outcome for path in paths for outcome in _run_file(path, sets))
+    return Report(outcomes, tuple(sets.untested()))
 
 
-def _run_file(path: Path, directory: Path, policies: PolicySet) -> Iterator[Outcome]:
-    document = parse(path.name, path.read_bytes(), top=(dict, list))
-    prefix: tuple[str, ...] = ()
-    value = document.value
-    if isinstance(value, dict):
-        prefix = ("tests",)
-    else:
-        value = {"tests": value}
-    file = _checked(document, value, wrapped=not prefix)
-    if file.against is not None:
-        policies = load_one(directory, file.against)
+def cases(directory: Path) -> Iterator[Given]:
+    """What every test under `directory/tests` is about, examples left out.
+
+    Raises:
+        PolicyError: a file of tests cannot be read.
+    """
+    for path in sorted((directory / "tests").glob("*.y*ml")):
+        file = _file(path)[1]
+        if file.against is None:
+            yield from (case.given for case in file.tests)
+
+
+def judge(policies: PolicySet, given: Given) -> Judgement:
+    """Judge an action with what the test says happened before."""
+    action, history = Action(given.type, given.params), NO_HISTORY
+    while (found := policies.judge(action, agent=given.agent, history=history)).wants:
+        used = {charge.limit: _used(given, charge) for charge in found.wants.charges}
+        rejections = dict.fromkeys(found.wants.rejections, given.rejections)
+        history = History({**history.used, **used}, {**history.rejections, **rejections})
+    return found
+
+
+def _used(given: Given, charge: Charge) -> Used:
+    before = given.used.get(charge.limit.rpartition("/")[2], GivenUsed())
+    return Used(before.count, before.amount)
+
+
+class _Sets:
+    """The sets that tests are run against, and which rules of each have decided."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._sets: dict[str | None, PolicySet] = {None: load(directory)}
+        self._decided: set[tuple[str | None, str | None, str]] = set()
+
+    def judge(self, against: str | None, given: Given) -> Judgement:
+        if against not in self._sets:
+            assert against is not None, "the set in force is there from the start"
+            self._sets[against] = load_one(self._directory, against)
+        judgement = judge(self._sets[against], given)
+        policy = judgement.ruling.policy
+        self._decided.add((against, policy.name, policy.rule))
+        return judgement
+
+    def untested(self) -> Iterator[Untested]:
+        for against, policies in self._sets.items():
+            for policy in policies.policies:
+                for kind, name, rule in _rules(policy):
+                    if (against, policy.name, rule) not in self._decided:
+                        yield Untested(against or policy.file, kind, name)
+
+
+def _rules(policy: Policy) -> Iterator[tuple[str, str, str]]:
+    """List, name, and the name under which it decides."""
+    for kind, rules in (("block", policy.block), ("require", policy.require), ("allow", policy.allow)):
+        yield from ((kind, rule.name, rule.name) for rule in rules.all)
+    yield from (("limits", limit.name, f"budget:{limit.name}") for limit in policy.limits)
+
+
+def _run_file(path: Path, sets: _Sets) -> Iterator[Outcome]:
+    document, file = _file(path)
+    prefix: Location = ("tests",) if isinstance(document.value, dict) else ()
     for at, case in enumerate(file.tests):
         line, _ = document.marks.get((*prefix, at), (1, 1))
-        yield _outcome(case, path.name, line, at, policies)
+        yield _outcome(case, path.name, line, at, sets.judge(file.against, case.given))
+
+
+def _file(path: Path) -> tuple[Document, CaseFile]:
+    document = parse(path.name, path.read_bytes(), top=(dict, list))
+    if isinstance(document.value, dict):
+        return document, _checked(document, document.value, wrapped=False)
+    return document, _checked(document, {"tests": document.value}, wrapped=True)
 
 
 def _checked(document: Document, value: dict[str, Any], *, wrapped: bool) -> CaseFile:
@@ -136,8 +231,7 @@ def _problems(document: Document, error: ValidationError, *, wrapped: bool) -> I
         )
 
 
-def _outcome(case: Case, file: str, line: int, at: int, policies: PolicySet) -> Outcome:
-    judgement = policies.judge(Action(case.given.type, case.given.params), agent=case.given.agent)
+def _outcome(case: Case, file: str, line: int, at: int, judgement: Judgement) -> Outcome:
     return Outcome(
         file=file,
         line=line,

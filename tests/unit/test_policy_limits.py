@@ -162,3 +162,15 @@ def test_repeated_rejections_open_a_level_from_their_count_on(count: int, asked:
 def test_a_judgement_that_depends_on_nothing_before_wants_nothing() -> None:
     assert not judge("", "brew_coffee").wants
     assert not judge(REJECTED + "block: [{name: b, action_type: brew_coffee}]", "brew_coffee").wants
+
+
+@pytest.mark.parametrize(
+    ("globs", "agents"),
+    [("'!ci-*'", "dev prod"), ("['*', '!dev']", "ci-1 prod"), ("['ci-*', '!ci-1']", ""), ("'dev'", "dev")],
+)
+def test_agents_after_an_exclamation_mark_are_left_out(globs: str, agents: str) -> None:
+    body = f"block: [{{name: b, agent: {globs}}}]"
+    found = [
+        agent for agent in ("ci-1", "dev", "prod") if verdict(judge(body, "x", agent)) == ("reject", "b")
+    ]
+    assert " ".join(found) == agents

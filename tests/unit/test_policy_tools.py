@@ -17,7 +17,7 @@ POLICIES = Path(__file__).parents[2] / "policies"
 
 
 def test_the_policies_that_come_with_keyturn_pass_their_tests() -> None:
-    outcomes = run(POLICIES)
+    outcomes = run(POLICIES).outcomes
     assert len(outcomes) > 30
     assert [(o.file, o.line, o.name, o.differences) for o in outcomes if not o.passed] == []
 
@@ -44,7 +44,7 @@ def test_a_case_that_fails_says_what_came_instead_and_why(tmp_path: Path) -> Non
   given: {type: deployment, params: {environment: staging}}
   expect: {approvers: {quorum: 1}}
 """
-    first, second = run(_directory(tmp_path, case))
+    first, second = run(_directory(tmp_path, case)).outcomes
     assert (first.file, first.line, first.name) == ("cases.yaml", 2, "case 1")
     assert first.differences == (
         "effect: expected approve, came review",
@@ -58,6 +58,41 @@ def test_a_case_that_fails_says_what_came_instead_and_why(tmp_path: Path) -> Non
     assert "unknown_type" in first.explanation
     assert second.differences == ("approvers: expected people to be asked, nobody is",)
     assert second.name == "nobody is asked"
+
+
+def test_a_test_says_what_happened_before_and_untested_rules_are_listed(tmp_path: Path) -> None:
+    policy = (
+        HEAD
+        + """
+auto_approve_threshold: medium
+block: [{name: never, action_type: never}]
+require: [{name: untested, action_type: x}]
+allow: [{name: free, action_type: free}]
+limits:
+  - {name: daily, action_type: transfer, per: 1d, sum_of: amount, max: 1000}
+  - {name: idle, action_type: idle, per: 1d, count: 1}
+"""
+    )
+    case = """
+- {given: {type: never}, expect: {effect: reject}}
+- {given: {type: free}, expect: {effect: approve, rule: free}}
+- given: {type: transfer, params: {amount: 400}, used: {daily: {amount: "600.00"}}}
+  expect: {effect: approve}
+- given: {type: transfer, params: {amount: 400}, used: {daily: {amount: 600.01}}}
+  expect: {rule: "budget:daily"}
+"""
+    directory = _directory(tmp_path, case)
+    (directory / "default.yaml").write_text(policy)
+    report = run(directory)
+    assert [outcome.differences for outcome in report.outcomes] == [()] * 4
+    assert [(u.file, u.kind, u.rule) for u in report.untested] == [
+        ("default.yaml", "require", "untested"),
+        ("default.yaml", "limits", "idle"),
+    ]
+
+
+def test_every_rule_that_comes_with_keyturn_is_tested() -> None:
+    assert run(POLICIES).untested == ()
 
 
 @pytest.mark.parametrize(

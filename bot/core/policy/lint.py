@@ -94,8 +94,14 @@ def _readable(rule: Rule) -> bool:
 
 
 def _globs_cover(wide: Sequence[str] | None, narrow: Sequence[str] | None) -> bool:
-    if wide is None or "*" in wide:
+    if wide is None or wide == narrow:
         return True
+    if any(glob.startswith("!") for glob in wide):
+        return False
+    if "*" in wide:
+        return True
+    if any(glob.startswith("!") for glob in narrow or ()):
+        return False
     return narrow is not None and all(any(_glob_covers(w, n) for w in wide) for n in narrow)
 
 

@@ -85,9 +85,20 @@ def action_type(globs: Sequence[str]) -> Test:
 
 
 def agent(globs: Sequence[str]) -> Test:
-    """Whether the agent's name is one of these."""
-    matchers = [re.compile(fnmatch.translate(glob)).match for glob in globs]
-    return lambda subject: _YES if any(match(subject.agent) for match in matchers) else _NO
+    """Whether the agent's name is one of these and none of those after a `!`; only such take all others."""
+    wanted = [_glob(glob) for glob in globs if not glob.startswith("!")] or [_glob("*")]
+    unwanted = [_glob(glob[1:]) for glob in globs if glob.startswith("!")]
+
+    def test(subject: Subject) -> Match:
+        name = subject.agent
+        found = any(match(name) for match in wanted) and not any(match(name) for match in unwanted)
+        return _YES if found else _NO
+
+    return test
+
+
+def _glob(pattern: str) -> Callable[[str], object]:
+    return re.compile(fnmatch.translate(pattern)).match
 
 
 def environment(globs: Sequence[str], *, every: bool) -> Test:
