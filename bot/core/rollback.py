@@ -445,7 +445,7 @@ def report(
         )
     elif len(after.items) == 1:
         after = replace(after, state=RollbackState.SUCCEEDED)
-    after = replace(after, message=_sum(after, None))
+    after = replace(after, message=_sum(after, None if after.session_id else told.message or told.summary))
     agent = Actor.agent(rollback.agent)
     return _step(after, requests, (done,), "action_rolled_back", agent, Via.HTTP, now, told.as_json())
 
