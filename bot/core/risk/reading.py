@@ -38,15 +38,26 @@ _NAMING_VARIABLES = re.compile(
     r"(?:.*_)?(?:ENV|ENVIRONMENT|STAGE|PROFILE|CONTEXT|NAMESPACE|CLUSTER|HOST|DATABASE|DATABASE_URL|DB|DSN"
     r"|WORKSPACE|PROJECT|PGHOST|PGDATABASE)"
 )
+_LOADED_VARIABLES = frozenset(
+    names("LD_PRELOAD LD_AUDIT DYLD_INSERT_LIBRARIES BASH_ENV PROMPT_COMMAND PYTHONSTARTUP LESSOPEN IFS")
+)
+"""Variables whose value every program, or the shell itself, loads or runs."""
+
 _RUN_VARIABLES = frozenset(
     names(
-        "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT DYLD_INSERT_LIBRARIES BASH_ENV ENV PROMPT_COMMAND PATH "
-        "PYTHONSTARTUP PYTHONPATH NODE_OPTIONS PERL5OPT PERL5LIB RUBYOPT RUBYLIB GIT_SSH "
-        "GIT_SSH_COMMAND GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR PAGER MANPAGER LESSOPEN EDITOR VISUAL "
-        "JAVA_TOOL_OPTIONS IFS"
+        "GIT_SSH GIT_SSH_COMMAND GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS "
+        "SSH_ASKPASS SUDO_ASKPASS PAGER MANPAGER EDITOR VISUAL BROWSER"
     )
 )
-"""Variables that make other programs run their value, or change what a name means."""
+"""Variables whose value is a command that some programs run."""
+
+_SEARCH_VARIABLES = frozenset(names("PATH LD_LIBRARY_PATH PYTHONPATH PERL5LIB RUBYLIB NODE_PATH CLASSPATH"))
+"""Variables that say where programs and their parts are looked for."""
+
+_OPTION_VARIABLES = frozenset(names("NODE_OPTIONS PERL5OPT RUBYOPT JAVA_TOOL_OPTIONS PYTHONOPTIONS"))
+_LOADING_OPTION = re.compile(
+    r"(^|\s)(-r|-e|-M|-m|-I|--(require|import|eval|loader|experimental-loader))|-javaagent|-agent"
+)
 
 
 @dataclass(slots=True)
@@ -287,12 +298,20 @@ class Reading:
 
     def assign(self, name: str, value: Word, *, alone: bool) -> None:
         """Note a variable that is set: some make other programs run things, some name places."""
-        first = paths.normalise(value.text.split(":")[0])
-        common = name in ("PATH", "IFS", "ENV", "EDITOR", "VISUAL")
-        if name in _RUN_VARIABLES and not (common and (alone or not paths.is_temporary(first))):
-            self._unreadable(f"{name} makes another program run what it names")
+        if (name in _LOADED_VARIABLES and not (alone and name == "IFS")) or (
+            name in _OPTION_VARIABLES and _LOADING_OPTION.search(value.text)
+        ):
+            self._unreadable(f"{name} makes other programs load or run what it names")
+        elif name in _RUN_VARIABLES:
+            self.shell(value.text)
+        elif name in _SEARCH_VARIABLES:
+            self._search_path(name, value.text)
         if _NAMING_VARIABLES.fullmatch(name):
             self.facts.name(value.text)
+
+    def _search_path(self, name: str, value: str) -> None:
+        if any(paths.is_temporary(paths.normalise(place) + "/x") for place in value.split(":")):
+            self._unreadable(f"{name} makes programs below a temporary directory run")
 
     def _names(self, words: Sequence[Word], command: Simple) -> None:
         """Note what flags name: contexts, namespaces, profiles, hosts, databases, and files with secrets."""
@@ -322,6 +341,8 @@ def program_name(text: str) -> str:
     """A program's base name in lower case, without `.exe` and a trailing version (`python3.11`)."""
     name = text.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].lower()
     name = re.sub(r"\.(exe|cmd|bat|com)$", "", name)
+    if name.startswith(("mkfs.", "fsck.")):
+        return name[:4]
     return re.sub(r"(?<=[a-z])-?\d+(\.\d+)*$", "", name) if name not in _NUMBERED else name
 
 
@@ -334,6 +355,7 @@ _NUMBERED = frozenset({"7z", "bzip2", "sqlite3", "s3cmd", "mke2fs", "pm2", "base
 
 def unknown_program(call: Call) -> None:
     """A program nobody knows: its arguments that look like paths are used in an unknown way."""
+    name_of_script(call, call.words[0].text, [word.text for word in call.args])
     for word in call.args:
         text = word.text
         flag, equals, value = text.partition("=")
@@ -347,6 +369,17 @@ def unknown_program(call: Call) -> None:
             call.facts.unreadable_paths = True
 
 
+_DEPLOYS = re.compile(r"(.*[_.-])?(deploy|release|publish|rollback|promote)([_.-].*)?", re.IGNORECASE)
+
+
+def name_of_script(call: Call, script: str, arguments: Sequence[str]) -> None:
+    """Note a script whose name says that it deploys, and the places among its arguments."""
+    if _DEPLOYS.fullmatch(program_name(script)):
+        call.signal(Signal.REMOTE, f"{script[:60]} deploys or publishes by its name")
+        for argument in arguments:
+            call.facts.name(argument.rpartition("=")[2])
+
+
 def looks_like_path(text: str) -> bool:
     """Whether an argument of an unknown program is likely a path."""
     if "://" in text and not text.lower().startswith("file://"):
@@ -357,13 +390,14 @@ def looks_like_path(text: str) -> bool:
 
 
 def _writes(redirect: Redirect) -> bool:
-    return ">" in redirect.operator and not _is_no_file(redirect.target.text, Access.WRITE)
+    target = redirect.target.text
+    return (
+        ">" in redirect.operator and target not in paths.NOT_FILES and not _is_no_file(target, Access.WRITE)
+    )
 
 
 def _is_no_file(text: str, access: Access) -> bool:
-    if text in ("/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty") or text.startswith(
-        "/dev/fd/"
-    ):
+    if text in ("/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty") or text.startswith("/dev/fd/"):
         return True
     return access is Access.READ and text in paths.NOT_FILES
 

@@ -146,9 +146,9 @@ def copy_blocks(call: Call) -> None:
         key, _, value = word.text.partition("=")
         if key == "if":
             call.touch([Word(value, word.known)], Access.READ)
-        elif key == "of":
+        elif key == "of" and value not in paths.NOT_FILES:
             call.touch([Word(value, word.known)], Access.WRITE)
-            if paths.normalise(value).startswith("/dev/") and value not in paths.NOT_FILES:
+            if paths.normalise(value).startswith("/dev/"):
                 call.signal(Signal.DESTRUCTIVE, f"dd writes over the device {value}")
 
 

@@ -9,9 +9,13 @@ from bot.core.risk.tables import names
 from bot.core.risk.words import Word
 
 _SHARED = re.compile(
-    r"(?:refs/(?:heads|tags)/)?(?:main|master|trunk|production|prod|release(?:[/_.-].*)?|v?\d+(?:\.\d+)+\S*)"
+    r"(?:refs/(?:heads|tags)/)?(?:main|master|trunk|production|prod|release(?:[/_.-].*)?|v\d+\S*|\d+(?:\.\d+)+\S*)"
+    r"|refs/tags/.*"
 )
 """Branches that others build on, and tags by their usual look."""
+
+_PATH = re.compile(r"\.|\.{1,2}/.*|:/.*|.*/|[\w./-]*\.[A-Za-z]{1,5}", re.DOTALL)
+"""Operands of checkout that are more likely a path than a branch."""
 
 _RUNS = re.compile(
     r"(?i)(alias\..*|core\.(pager|editor|sshcommand|fsmonitor|hookspath|gitproxy|askpass)|diff\.(.*\.)?(external|command|textconv)"
@@ -77,9 +81,7 @@ def _checkout(call: Call, words: list[Word]) -> None:
     texts = [word.text for word in words]
     options = read(words, ["b", "B", "orphan", "conflict"])
     after = words[texts.index("--") + 1 :] if "--" in texts else []
-    pathlike = [
-        w for w in options.operands if w.text == "." or w.text.startswith(("./", "../", ":/")) or w.glob
-    ]
+    pathlike = [word for word in options.operands if word.glob or _PATH.fullmatch(word.text)]
     several = len(options.operands) > 1 and not options.has("b", "B", "orphan", "t", "track", "detach")
     if after or pathlike or several:
         _loses(

@@ -4,7 +4,7 @@ import re
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.programs import packages
-from bot.core.risk.reading import Call, Handler
+from bot.core.risk.reading import Call, Handler, name_of_script
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
 
@@ -99,6 +99,7 @@ def _script(call: Call, operands: list[Word]) -> None:
     if re.match(r"(https?|ftp|data):", script.text):
         call.opaque(f"{call.name} runs a program from the network")
     call.reading.run_file(script, call.simple)
+    name_of_script(call, script.text, [word.text for word in operands[1:]])
     if script.text.rsplit("/", 1)[-1] in ("artisan", "manage.py", "console", "rails", "rake", "ace", "craft"):
         packages.tasks(call, [word.text for word in operands[1:]])
     call.touch([w for w in operands if not w.text.startswith("-") and "://" not in w.text], Access.READ)

@@ -110,6 +110,7 @@ def tasks(call: Call, words: list[str]) -> None:
             call.signal(Signal.DESTRUCTIVE, f"{call.name} {word} destroys what is there")
         elif _TASKS.fullmatch(word):
             call.signal(Signal.REMOTE, f"{call.name} {word} publishes or deploys")
+            call.facts.name(word)
 
 
 def publisher(call: Call) -> None:
@@ -126,7 +127,8 @@ def publisher(call: Call) -> None:
 def compiler(call: Call) -> None:
     """Compilers and linters: inputs are read, `-o` is written."""
     options = call.options("o output I L l D outDir out-dir x include isystem rootdir")
-    call.touch(options.operands, Access.READ)
+    rewrites = options.has("write", "fix", "in-place", "fix-only") or call.name in ("black", "isort")
+    call.touch(options.operands, Access.WRITE if rewrites else Access.READ)
     call.touch(options.all("o", "output", "outDir", "out-dir"), Access.WRITE)
 
 
