@@ -24,11 +24,26 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A row's place in the chain, and its hash: what must not change any more."""
+
+    seq: int
+    hash: bytes
+
+
+START = Place(0, GENESIS)
+"""Before the first row."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """The first row at which the chain breaks.
 
     `kind` is `missing` (a seq is skipped), `reordered` (a seq comes again or too early), `relinked`
-    (its prev is not the hash before it) or `edited` (its hash is not that of its bytes).
+    (its prev is not the hash before it) or `edited` (its hash is not that of its bytes). Beyond the
+    chain itself it is `rewritten` or `truncated` (a checkpoint signed other rows, or more), `forged`
+    (a checkpoint is not signed by the key), `miscopied` (a searchable column differs from the bytes)
+    or `unreadable` (a line of an export).
     """
 
     seq: int

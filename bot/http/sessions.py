@@ -1,8 +1,5 @@
 """Sessions: start, end, read."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,7 +9,6 @@ from bot.http.bodies import SessionBody, SessionEndBody
 from bot.http.face import Face, json_response
 from bot.http.fields import read
 from bot.http.plain import json_of
-from bot.store.reads import AuditEvent
 
 
 class SessionRoutes:
@@ -46,21 +42,4 @@ class SessionRoutes:
         """What happened in a session, oldest first, as audit events."""
         agent = await self._face.gate.admit(call, ANYONE)
         events = await self._sessions.timeline(agent, call.path_params["id"])
-        return json_response({"items": [_event(event) for event in events]})
-
-
-def _event(event: AuditEvent) -> Mapping[str, Any]:
-    actor = event.actor
-    return {
-        "seq": event.seq,
-        "at": event.at,
-        "event": event.event,
-        "actor": {"type": actor.type.value, "id": actor.id, "name": actor.name},
-        "via": event.via.value,
-        "agent": event.agent,
-        "request_id": event.request_id,
-        "session_id": event.session_id,
-        "body": event.body,
-        "prev_hash": event.prev_hash,
-        "hash": event.hash,
-    }
+        return json_response({"items": [event.as_json() for event in events]})

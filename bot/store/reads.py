@@ -4,52 +4,29 @@ Every method is one statement, so every answer is of one moment. Pages are newes
 from a key, never from an offset. Trouble with storage raises `Unavailable`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.core import jsontext
-from bot.core.chain import Link
 from bot.core.covering import CoverOffer
 from bot.core.errors import InvalidRequest
 from bot.core.models import (
-    Actor,
-    ActorType,
     Agent,
     ApprovalRequest,
     Charge,
-    JsonObject,
     RequestId,
     Session,
     Status,
     Used,
-    Via,
 )
 from bot.core.rollback import Rollback
 from bot.store import budgets, rows
+from bot.store.audit_reads import AuditReads
 from bot.store.codec import micros, moment, optional_moment
 from bot.store.dialect import Row
 from bot.store.oncall import COVER, COVERS, offer_of
-from bot.store.pool import Readers
 from bot.store.rollback_rows import SELECT_ROLLBACK, rollback_of
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
-    """One audit row, read from the bytes that the chain covers. Hashes are hex."""
-
-    seq: int
-    at: str
-    event: str
-    actor: Actor
-    via: Via
-    agent: str | None
-    request_id: str | None
-    session_id: str | None
-    body: JsonObject
-    prev_hash: str
-    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +59,6 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The end of the chain: the last row's place, time and hash (hex)."""
-
-    seq: int
-    at: datetime
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
 class Counts:
     """How much waits: pending requests, and mail unsent or given up."""
 
@@ -99,11 +67,8 @@ class Counts:
     failed: int
 
 
-class Reads:
+class Reads(AuditReads):
     """Queries, each on one connection of a pool."""
-
-    def __init__(self, readers: Readers) -> None:
-        self._all = readers.fetch_all
 
     async def request(self, id: str) -> ApprovalRequest | None:
         """A request with its reviews and messages."""
@@ -255,90 +220,10 @@ class Reads:
         row = await self._one("SELECT * FROM card WHERE id = :id", {"id": id})
         return None if row is None else _card(row)
 
-    async def events(self, request_id: str, after_seq: int = 0, *, limit: int = 1000) -> list[AuditEvent]:
-        """A request's events after `after_seq`, oldest first."""
-        sql = f"{_AUDIT} WHERE request_id = :request_id AND seq > :after ORDER BY seq LIMIT :limit"
-        params = {"request_id": request_id, "after": after_seq, "limit": limit}
-        return [_audit_event(row) for row in await self._all(sql, params)]
-
-    async def last_seq(self, request_id: str) -> int:
-        """The place of a request's last event; 0 when there is none."""
-        row = await self._one(
-            "SELECT MAX(seq) AS seq FROM audit WHERE request_id = :request_id", {"request_id": request_id}
-        )
-        return 0 if row is None or row["seq"] is None else int(row["seq"])
-
-    async def timeline(self, agent: str, session_id: str, *, limit: int = 1000) -> list[AuditEvent]:
-        """A session's events, oldest first; the last `limit` of them."""
-        sql = f"{_AUDIT} WHERE session_id = :session_id AND agent = :agent ORDER BY seq DESC LIMIT :limit"
-        found = await self._all(sql, {"session_id": session_id, "agent": agent, "limit": limit})
-        return [_audit_event(row) for row in reversed(found)]
-
-    async def audit_page(
-        self,
-        *,
-        event: str | None = None,
-        actor: str | None = None,
-        agent: str | None = None,
-        action_type: str | None = None,
-        session_id: str | None = None,
-        request_id: str | None = None,
-        risk: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        before_seq: int | None = None,
-        limit: int = 50,
-    ) -> list[AuditEvent]:
-        """Events that meet every filter, newest first; go on with `before_seq` of the last one.
-
-        Args:
-            actor: The actor's id.
-            since, until: From the first, to before the second.
-        """
-        wanted = {
-            "event": event,
-            "actor_id": actor,
-            "agent": agent,
-            "action_type": action_type,
-            "session_id": session_id,
-            "request_id": request_id,
-            "risk_level": risk,
-        }
-        params: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        terms = [f"{name} = :{name}" for name in params]
-        # Times never fall along the chain, so a window of time is a range of seq: two look-ups.
-        if since is not None:
-            terms.append(f"seq >= {_FIRST_SEQ.format('since')}")
-            params["since"] = micros(since)
-        if until is not None:
-            terms.append(f"seq < {_FIRST_SEQ.format('until')}")
-            params["until"] = micros(until)
-        if before_seq is not None:
-            terms.append("seq < :before_seq")
-            params["before_seq"] = before_seq
-        where = f" WHERE {' AND '.join(terms)}" if terms else ""
-        found = await self._all(f"{_AUDIT}{where} ORDER BY seq DESC LIMIT :limit", params | {"limit": limit})
-        return [_audit_event(row) for row in found]
-
-    async def links(self, after_seq: int, *, limit: int = 10_000) -> list[Link]:
-        """The chain's rows after `after_seq`, in order, for `chain.verify`."""
-        found = await self._all(_LINKS, {"after": after_seq, "limit": limit})
-        return [Link(row["seq"], row["canonical"], row["prev_hash"], row["hash"]) for row in found]
-
-    async def chain_head(self) -> Head:
-        """The end of the chain; place 0 and 32 zero bytes when it is empty."""
-        found = await self._all("SELECT seq, at, hash FROM chain_head WHERE id = 1", {})
-        row = found[0]
-        return Head(row["seq"], moment(row["at"]), bytes(row["hash"]).hex())
-
     async def counts(self) -> Counts:
         """How much waits."""
         row = (await self._all(_COUNTS, {}))[0]
         return Counts(row["pending"], row["unsent"], row["failed"])
-
-    async def _one(self, sql: str, params: Mapping[str, Any]) -> Row | None:
-        found = await self._all(sql, params)
-        return found[0] if found else None
 
     async def _moment(self, sql: str) -> datetime | None:
         row = await self._one(sql, {})
@@ -374,26 +259,11 @@ def _card(row: Row) -> Card:
     )
 
 
-def _audit_event(row: Row) -> AuditEvent:
-    said = jsontext.reread(bytes(row["canonical"]))
-    actor = said["actor"]
-    return AuditEvent(
-        seq=said["seq"],
-        at=said["at"],
-        event=said["event"],
-        actor=Actor(ActorType(actor["type"]), actor["id"], actor["name"]),
-        via=Via(said["via"]),
-        agent=said["agent"],
-        request_id=said["request_id"],
-        session_id=said["session_id"],
-        body=said["body"],
-        prev_hash=bytes(row["prev_hash"]).hex(),
-        hash=bytes(row["hash"]).hex(),
-    )
-
-
 _ROLLBACK_OF_ITEM = "(SELECT rollback_id FROM rollback_item WHERE id = :id)"
 _LIVE_ROLLBACK_OF_REQUEST = """(
+    SELECT rollback_id FROM rollback_item
+    WHERE request_id = :request_id AND state IN ('requested', 'previewed', 'claimed', 'succeeded'))"""
+REQUEST = """(
     SELECT rollback_id FROM rollback_item
     WHERE request_id = :request_id AND state IN ('requested', 'previewed', 'claimed', 'succeeded'))"""
 REQUEST = """
@@ -421,12 +291,6 @@ _SESSION = """
     WHERE s.agent = :agent AND s.id = :id
     GROUP BY s.agent, s.id, r.status
 """
-_AUDIT = "SELECT canonical, prev_hash, hash FROM audit"
-_LINKS = """
-    SELECT seq, canonical, prev_hash, hash FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit
-"""
-# 2^62: above every seq, so a window that begins after the last row is empty.
-_FIRST_SEQ = "COALESCE((SELECT seq FROM audit WHERE at >= :{} ORDER BY at, seq LIMIT 1), 4611686018427387904)"
 _COUNTS = """
     SELECT (SELECT COUNT(*) FROM request WHERE status = 'pending') AS pending,
         (SELECT COUNT(*) FROM outbox WHERE done_at IS NULL AND failed_at IS NULL) AS unsent,

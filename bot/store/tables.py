@@ -208,6 +208,8 @@ audit = _table(
     _text("session_id", null=True),
     _text("action_type", null=True),
     _text("risk_level", null=True),
+    # Whether an execution can be undone; NULL for every other event.
+    _integer("reversible", null=True),
     _bytes("canonical"),
     _bytes("prev_hash"),
     _bytes("hash"),
@@ -228,6 +230,44 @@ audit = _table(
     ),
     Index("ix_audit_action_type", "action_type", "seq"),
     Index("ix_audit_risk_level", "risk_level", "seq"),
+    Index(
+        "ix_audit_reversible",
+        "reversible",
+        "seq",
+        sqlite_where=text("reversible IS NOT NULL"),
+        postgresql_where=text("reversible IS NOT NULL"),
+    ),
+)
+
+# Where the kept part of the chain begins: the last row that retention removed, or 0.
+audit_base = _table(
+    "audit_base",
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _integer("seq"),
+    _bytes("hash"),
+    CheckConstraint("id = 1", "one_row"),
+    CheckConstraint("length(hash) = 32", "hash"),
+)
+
+checkpoint = _table(
+    "checkpoint",
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    _integer("at"),
+    _bytes("hash"),
+    _text("note"),
+    CheckConstraint("length(hash) = 32", "hash"),
+)
+
+pause = _table(
+    "pause",
+    # `all`, `agent:<name>` or `type:<action type>`.
+    _text("what"),
+    _text("reason"),
+    _text("by_id"),
+    _text("by_name"),
+    _integer("at"),
+    PrimaryKeyConstraint("what"),
+    keyed=True,
 )
 
 chain_head = _table(

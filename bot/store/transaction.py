@@ -196,6 +196,7 @@ def _stamp(at: int) -> bytes:
 def _audit_row(emitted: _Emitted, seq: int, at: int, stamp: bytes, prev: bytes) -> dict[str, Any]:
     event, about = emitted.event, emitted.about
     first, middle, last = emitted.parts
+    reversible = event.body.get("reversible")
     text = b'%b,"at":"%b",%b,"seq":%d,%b' % (first, stamp, middle, seq, last)
     return {
         "seq": seq,
@@ -207,6 +208,7 @@ def _audit_row(emitted: _Emitted, seq: int, at: int, stamp: bytes, prev: bytes) 
         "session_id": event.session_id,
         "action_type": None if about is None else about.action.type,
         "risk_level": None if about is None else about.risk.level.value,
+        "reversible": None if reversible is None else int(reversible),
         "canonical": text,
         "prev_hash": prev,
         "hash": chain.link(prev, text),
@@ -218,9 +220,9 @@ _TAKE_PLACES = "UPDATE chain_head SET seq = seq + :count WHERE id = 1 RETURNING 
 _MOVE_HEAD = "UPDATE chain_head SET at = :at, hash = :hash WHERE id = 1"
 _INSERT_AUDIT = """
     INSERT INTO audit (seq, at, event, actor_id, agent, request_id, session_id, action_type, risk_level,
-        canonical, prev_hash, hash)
+        reversible, canonical, prev_hash, hash)
     VALUES (:seq, :at, :event, :actor_id, :agent, :request_id, :session_id,
         COALESCE(:action_type, (SELECT action_type FROM request WHERE id = :request_id)),
         COALESCE(:risk_level, (SELECT risk_level FROM request WHERE id = :request_id)),
-        :canonical, :prev_hash, :hash)
+        :reversible, :canonical, :prev_hash, :hash)
 """

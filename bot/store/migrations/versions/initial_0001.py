@@ -106,6 +106,7 @@ TABLES = (
         session_id TEXT,
         action_type TEXT,
         risk_level TEXT,
+        reversible {big},
         canonical {bytes} NOT NULL,
         prev_hash {bytes} NOT NULL,
         hash {bytes} NOT NULL,
@@ -123,6 +124,36 @@ TABLES = (
         CONSTRAINT ck_chain_head_one_row CHECK (id = 1),
         CONSTRAINT ck_chain_head_hash CHECK (length(hash) = 32)
     ) {strict}
+    """,
+    """
+    CREATE TABLE audit_base (
+        id {big} NOT NULL,
+        seq {big} NOT NULL,
+        hash {bytes} NOT NULL,
+        CONSTRAINT pk_audit_base PRIMARY KEY (id),
+        CONSTRAINT ck_audit_base_one_row CHECK (id = 1),
+        CONSTRAINT ck_audit_base_hash CHECK (length(hash) = 32)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE checkpoint (
+        seq {big} NOT NULL,
+        at {big} NOT NULL,
+        hash {bytes} NOT NULL,
+        note TEXT NOT NULL,
+        CONSTRAINT pk_checkpoint PRIMARY KEY (seq),
+        CONSTRAINT ck_checkpoint_hash CHECK (length(hash) = 32)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE pause (
+        what TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        by_id TEXT NOT NULL,
+        by_name TEXT NOT NULL,
+        at {big} NOT NULL,
+        CONSTRAINT pk_pause PRIMARY KEY (what)
+    ) {keyed}
     """,
     """
     CREATE TABLE card (
@@ -325,6 +356,7 @@ INDEXES = (
     "CREATE INDEX ix_audit_at ON audit (at)",
     "CREATE INDEX ix_audit_event ON audit (event, seq)",
     "CREATE INDEX ix_audit_request ON audit (request_id, seq)",
+    "CREATE INDEX ix_audit_reversible ON audit (reversible, seq) WHERE reversible IS NOT NULL",
     "CREATE INDEX ix_audit_risk_level ON audit (risk_level, seq)",
     "CREATE INDEX ix_audit_session ON audit (session_id, seq) WHERE session_id IS NOT NULL",
     "CREATE INDEX ix_card_request ON card (request_id)",
@@ -366,7 +398,24 @@ def _refuse(name: str, when: str, table: str, condition: str, why: str) -> str:
 
 SQLITE_TRIGGERS = (
     _refuse("audit_no_update", "UPDATE", "audit", "", "audit rows are never changed"),
-    _refuse("audit_no_delete", "DELETE", "audit", "", "audit rows are never deleted"),
+    _refuse(
+        "audit_no_delete",
+        "DELETE",
+        "audit",
+        "OLD.seq > COALESCE((SELECT seq FROM audit_base WHERE id = 1), 0)",
+        "audit rows are deleted only as a prefix that a checkpoint signed",
+    ),
+    _refuse("audit_base_no_delete", "DELETE", "audit_base", "", "the base of the chain is never deleted"),
+    _refuse(
+        "audit_base_forward",
+        "UPDATE",
+        "audit_base",
+        "NEW.seq < OLD.seq OR NOT EXISTS (SELECT 1 FROM checkpoint c JOIN audit a ON a.seq = c.seq"
+        " WHERE c.seq = NEW.seq AND c.hash = NEW.hash AND a.hash = NEW.hash)",
+        "the kept chain begins after a checkpoint",
+    ),
+    _refuse("checkpoint_no_update", "UPDATE", "checkpoint", "", "checkpoints are never changed"),
+    _refuse("checkpoint_no_delete", "DELETE", "checkpoint", "", "checkpoints are never deleted"),
     _refuse("spend_no_update", "UPDATE", "spend", "", "what was spent is never changed"),
     _refuse("chain_head_no_delete", "DELETE", "chain_head", "", "the chain head is never deleted"),
     _refuse(
@@ -424,3 +473,4 @@ def upgrade() -> None:
     op.get_bind().exec_driver_sql(
         f"INSERT INTO chain_head (id, seq, at, hash) VALUES (1, 0, 0, x'{'00' * 32}')"
     )
+    op.get_bind().exec_driver_sql(f"INSERT INTO audit_base (id, seq, hash) VALUES (1, 0, x'{'00' * 32}')")

@@ -1,0 +1,180 @@
+"""Is the audit whole? Rows come in order, checkpoints from wherever they were kept.
+
+The chain finds an edit, an insertion, a deletion and a reorder at the first row they touch, as long as
+not all later rows were hashed again. Checkpoints find what the chain cannot: rows rewritten with
+fresh hashes, another audit put in its place, rows cut off at the end. What happened after the last
+checkpoint that is kept out of an attacker's reach cannot be found by anybody.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from bot.core import chain, checkpoint
+from bot.core.chain import START, Link, Place, Problem
+from bot.core.checkpoint import BadNote, Checkpoint, NoteKey
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What came of it. `problem` is the first one, None when the audit is whole."""
+
+    checked: int
+    head: Place
+    """The last row that was checked."""
+    checkpoint: Checkpoint | None
+    """The newest one that the rows agree with."""
+    problem: Problem | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return self.problem is None
+
+    def as_json(self) -> dict[str, Any]:
+        """`{ok, checked, head, checkpoint, problem}`: `head` is the last hash, `checkpoint` its seq."""
+        found = self.problem
+        return {
+            "ok": self.ok,
+            "checked": self.checked,
+            "head": self.head.hash.hex(),
+            "checkpoint": None if self.checkpoint is None else self.checkpoint.place.seq,
+            "problem": None
+            if found is None
+            else {"seq": found.seq, "kind": found.kind, "detail": found.detail},
+        }
+
+
+class Verifier:
+    """Takes rows in order and says the first problem. Make one for each look.
+
+    Args:
+        base: The place that the first row follows.
+        notes: Signed notes of checkpoints, from any number of places, in any order.
+        key: Whose signature counts; None believes the notes as they are.
+    """
+
+    def __init__(self, base: Place = START, notes: Iterable[str] = (), key: NoteKey | None = None) -> None:
+        known, self._forged = _signed(notes, key)
+        ahead = [said for said in known if said.place.seq >= max(base.seq, 1)]
+        self._ahead = sorted(ahead, key=lambda said: said.place.seq, reverse=True)
+        self._base = self.head = base
+        self._checked = 0
+        self._agreed: Checkpoint | None = None
+        self._problem: Problem | None = None
+        self._meet(base)
+
+    def add(self, rows: Sequence[Link]) -> bool:
+        """Check the next rows. False once there is a problem; further rows are then of no use."""
+        first = self.head.seq
+        for last in self._stops(len(rows)):
+            if self._problem is not None:
+                break
+            self._follow(rows[self.head.seq - first : last - first])
+        return self._problem is None
+
+    def note(self, problem: Problem | None) -> bool:
+        """Take a problem that was found in another way; False if there is one. The first row counts."""
+        if problem is not None and (self._problem is None or problem.seq < self._problem.seq):
+            self._problem = problem
+        return self._problem is None
+
+    def finish(self, end: Place | None = None) -> Verification:
+        """All rows were added.
+
+        Args:
+            end: Where the store says that the chain ends; None when nobody says (an export).
+        """
+        problem = self._problem or self._cut_off(end) or self._forged
+        return Verification(self._checked, self.head, self._agreed, problem)
+
+    def _stops(self, count: int) -> Iterable[int]:
+        """The places among the next rows at which a checkpoint is met, then their end."""
+        last = self.head.seq + count
+        places = {said.place.seq for said in self._ahead if self.head.seq < said.place.seq < last}
+        return (*sorted(places), last)
+
+    def _follow(self, rows: Sequence[Link]) -> None:
+        self._problem = chain.verify(rows, seq=self.head.seq, prev=self.head.hash)
+        if self._problem is not None:
+            self._checked += sum(row.seq < self._problem.seq for row in rows)
+        elif rows:
+            self._checked += len(rows)
+            self.head = Place(rows[-1].seq, rows[-1].hash)
+            self._meet(self.head)
+
+    def _meet(self, reached: Place) -> None:
+        """Compare a place with the checkpoints that were signed there."""
+        first = (self._base.seq if self._agreed is None else self._agreed.place.seq) + 1
+        while self._ahead and self._ahead[-1].place.seq <= reached.seq:
+            said = self._ahead.pop()
+            if said.place != reached:
+                detail = f"rows {first} to {reached.seq} are not those that were signed at {said.at}"
+                self._problem = Problem(min(first, reached.seq), "rewritten", detail)
+                return
+            self._agreed = said
+
+    def _cut_off(self, end: Place | None) -> Problem | None:
+        missing = self.head.seq + 1
+        if self._ahead:
+            last = self._ahead[0]
+            detail = f"rows {missing} to {last.place.seq} are missing; they were signed at {last.at}"
+            return Problem(missing, "truncated", detail)
+        if end is None or end == self.head:
+            return None
+        if end.seq > self.head.seq:
+            return Problem(missing, "truncated", f"rows {missing} to {end.seq} are missing")
+        return Problem(self.head.seq, "relinked", "the chain's head is not its last row")
+
+
+def _signed(notes: Iterable[str], key: NoteKey | None) -> tuple[list[Checkpoint], Problem | None]:
+    """The checkpoints that count, and the first that does not."""
+    found: list[Checkpoint] = []
+    forged: Problem | None = None
+    for note in dict.fromkeys(notes):
+        try:
+            found.append(checkpoint.read(note) if key is None else checkpoint.check(note, key))
+        except BadNote as fault:
+            seq = _claimed(note)
+            if forged is None or seq < forged.seq:
+                forged = Problem(seq, "forged", f"a checkpoint does not count: {fault}")
+    return found, forged
+
+
+def _claimed(note: str) -> int:
+    try:
+        return checkpoint.read(note).place.seq
+    except BadNote:
+        return 0
+
+
+def miscopied(link: Link, columns: Mapping[str, Any]) -> Problem | None:
+    """The first searchable column of a row that does not say what the row's bytes say."""
+    try:
+        said = orjson.loads(link.canonical)
+        body = said["body"]
+        expected = {
+            "event": said["event"],
+            "actor_id": said["actor"]["id"],
+            "agent": said["agent"],
+            "request_id": said["request_id"],
+            "session_id": said["session_id"],
+            "reversible": None if body.get("reversible") is None else int(body["reversible"]),
+            "at": (datetime.fromisoformat(said["at"]) - _EPOCH) // _MICROSECOND,
+        }
+        place = said["seq"]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Problem(link.seq, "edited", "its bytes are no audit event")
+    if place != link.seq:
+        return Problem(link.seq, "miscopied", f"its bytes say that it is row {place}")
+    for name, value in expected.items():
+        if columns[name] != value:
+            return Problem(link.seq, "miscopied", f"its column {name} does not say what its bytes say")
+    return None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)

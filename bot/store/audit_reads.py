@@ -1,0 +1,197 @@
+"""Queries over the audit: pages, a request's story, and the raw rows of verification and export."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bot.core import jsontext
+from bot.core.chain import Link, Place, Problem
+from bot.core.models import Actor, ActorType, JsonObject, Via
+from bot.store import auditing
+from bot.store.auditing import EVERYTHING, AuditFilter
+from bot.store.codec import moment
+from bot.store.dialect import Row
+from bot.store.pool import Readers
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One audit row, read from the bytes that the chain covers. Hashes are hex."""
+
+    seq: int
+    at: str
+    event: str
+    actor: Actor
+    via: Via
+    agent: str | None
+    request_id: str | None
+    session_id: str | None
+    body: JsonObject
+    prev_hash: str
+    hash: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The event on the wire."""
+        actor = self.actor
+        return {
+            "seq": self.seq,
+            "at": self.at,
+            "event": self.event,
+            "actor": {"type": actor.type.value, "id": actor.id, "name": actor.name},
+            "via": self.via.value,
+            "agent": self.agent,
+            "request_id": self.request_id,
+            "session_id": self.session_id,
+            "body": self.body,
+            "prev_hash": self.prev_hash,
+            "hash": self.hash,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain: the last row's place, time and hash (hex)."""
+
+    seq: int
+    at: datetime
+    hash: str
+
+
+class AuditReads:
+    """Each method is one statement on one connection of a pool."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._all = readers.fetch_all
+
+    async def events(self, request_id: str, after_seq: int = 0, *, limit: int = 1000) -> list[AuditEvent]:
+        """A request's events after `after_seq`, oldest first."""
+        sql = f"{_AUDIT} WHERE request_id = :request_id AND seq > :after ORDER BY seq LIMIT :limit"
+        params = {"request_id": request_id, "after": after_seq, "limit": limit}
+        return [_audit_event(row) for row in await self._all(sql, params)]
+
+    async def last_seq(self, request_id: str) -> int:
+        """The place of a request's last event; 0 when there is none."""
+        row = await self._one(
+            "SELECT MAX(seq) AS seq FROM audit WHERE request_id = :request_id", {"request_id": request_id}
+        )
+        return 0 if row is None or row["seq"] is None else int(row["seq"])
+
+    async def timeline(self, agent: str, session_id: str, *, limit: int = 1000) -> list[AuditEvent]:
+        """A session's events, oldest first; the last `limit` of them."""
+        sql = f"{_AUDIT} WHERE session_id = :session_id AND agent = :agent ORDER BY seq DESC LIMIT :limit"
+        found = await self._all(sql, {"session_id": session_id, "agent": agent, "limit": limit})
+        return [_audit_event(row) for row in reversed(found)]
+
+    async def audit_page(
+        self,
+        wanted: AuditFilter = EVERYTHING,
+        *,
+        before_seq: int | None = None,
+        limit: int = 50,
+        **named: Any,
+    ) -> list[AuditEvent]:
+        """Events that meet every filter, newest first; go on with `before_seq` of the last one.
+
+        Args:
+            named: Fields of the filter, as a short way to give a few.
+        """
+        terms, params = replace(wanted, **named).where()
+        if before_seq is not None:
+            terms.append("seq < :before_seq")
+            params["before_seq"] = before_seq
+        sql = auditing.select(_AUDIT_COLUMNS, terms, "DESC")
+        return [_audit_event(row) for row in await self._all(sql, params | {"limit": limit})]
+
+    async def audit_rows(
+        self, wanted: AuditFilter, *, after_seq: int, through_seq: int, limit: int = 2000
+    ) -> list[Link]:
+        """Rows that meet every filter as they are stored, oldest first, after one place up to another."""
+        terms, params = wanted.where()
+        terms += ["seq > :after_seq", "seq <= :through_seq"]
+        params |= {"after_seq": after_seq, "through_seq": through_seq, "limit": limit}
+        return [_link(row) for row in await self._all(auditing.select(_LINK_COLUMNS, terms, "ASC"), params)]
+
+    async def links(self, after_seq: int, *, limit: int = 10_000) -> list[Link]:
+        """The chain's rows after `after_seq`, in order, for `chain.verify`."""
+        found = await self._all(_LINKS, {"after": after_seq, "limit": limit})
+        return [_link(row) for row in found]
+
+    async def columns(self, after_seq: int, *, limit: int = 10_000) -> list[tuple[Link, JsonObject]]:
+        """The same rows with their searchable columns, beside what the request they are about says."""
+        found = await self._all(_COLUMNS, {"after": after_seq, "limit": limit})
+        return [(_link(row), auditing.columns_of(row)) for row in found]
+
+    async def misfiled(self) -> Problem | None:
+        """The first row about a request whose type or risk is not that of the request."""
+        row = await self._one(_MISFILED, {})
+        if row is None:
+            return None
+        return Problem(row["seq"], "miscopied", "its action type or risk level is not that of its request")
+
+    async def last_row(self) -> int:
+        """The greatest place there is; 0 when there is no row."""
+        return int((await self._all("SELECT COALESCE(MAX(seq), 0) AS seq FROM audit", {}))[0]["seq"])
+
+    async def chain_base(self) -> Place:
+        """The place after which the kept chain begins: 0 until retention removed a prefix."""
+        row = (await self._all("SELECT seq, hash FROM audit_base WHERE id = 1", {}))[0]
+        return Place(row["seq"], bytes(row["hash"]))
+
+    async def checkpoints(self, after_seq: int = 0, *, limit: int = 1_000_000) -> list[str]:
+        """The signed notes of the checkpoints after a place, in order."""
+        found = await self._all(_CHECKPOINTS, {"after": after_seq, "limit": limit})
+        return [row["note"] for row in found]
+
+    async def last_checkpoint(self) -> str | None:
+        """The signed note of the newest checkpoint."""
+        row = await self._one("SELECT note FROM checkpoint ORDER BY seq DESC LIMIT 1", {})
+        return None if row is None else str(row["note"])
+
+    async def chain_head(self) -> Head:
+        """The end of the chain; place 0 and 32 zero bytes when it is empty."""
+        found = await self._all("SELECT seq, at, hash FROM chain_head WHERE id = 1", {})
+        row = found[0]
+        return Head(row["seq"], moment(row["at"]), bytes(row["hash"]).hex())
+
+    async def _one(self, sql: str, params: Mapping[str, Any]) -> Row | None:
+        found = await self._all(sql, params)
+        return found[0] if found else None
+
+
+def _link(row: Row) -> Link:
+    return Link(row["seq"], row["canonical"], row["prev_hash"], row["hash"])
+
+
+def _audit_event(row: Row) -> AuditEvent:
+    said = jsontext.reread(bytes(row["canonical"]))
+    actor = said["actor"]
+    return AuditEvent(
+        seq=said["seq"],
+        at=said["at"],
+        event=said["event"],
+        actor=Actor(ActorType(actor["type"]), actor["id"], actor["name"]),
+        via=Via(said["via"]),
+        agent=said["agent"],
+        request_id=said["request_id"],
+        session_id=said["session_id"],
+        body=said["body"],
+        prev_hash=bytes(row["prev_hash"]).hex(),
+        hash=bytes(row["hash"]).hex(),
+    )
+
+
+_AUDIT_COLUMNS = "canonical, prev_hash, hash"
+_LINK_COLUMNS = "seq, canonical, prev_hash, hash"
+_AUDIT = f"SELECT {_AUDIT_COLUMNS} FROM audit"
+_LINKS = f"SELECT {_LINK_COLUMNS} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit"
+_COLUMNS = f"""
+    SELECT {_LINK_COLUMNS}, {", ".join(auditing.COLUMNS)} FROM audit
+    WHERE seq > :after ORDER BY seq LIMIT :limit
+"""
+_MISFILED = """
+    SELECT a.seq FROM audit a JOIN request r ON r.id = a.request_id
+    WHERE a.action_type IS DISTINCT FROM r.action_type OR a.risk_level IS DISTINCT FROM r.risk_level
+    ORDER BY a.seq LIMIT 1
+"""
+_CHECKPOINTS = "SELECT note FROM checkpoint WHERE seq > :after ORDER BY seq LIMIT :limit"
