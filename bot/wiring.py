@@ -29,6 +29,7 @@ from bot.http.metrics import Metrics, Standing
 from bot.notify.webhook import Callback, WebhookSender
 from bot.services.agents import Agents
 from bot.services.approvals import Approvals
+from bot.services.asking import Asking
 from bot.services.escalations import Escalations
 from bot.services.health import Health
 from bot.services.keys import private_file
@@ -236,8 +237,9 @@ def _connect(
     receipts = Receipts.open(settings.keyturn_key_dir, settings.public_url)
     on_call = OnCall(store, lambda: policies.current, clock, new_id)
     directory = SlackDirectory(client, clock, on_call.now)
-    approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note)
-    reviews = Reviews(store, approvals, directory, clock, scheduler.note)
+    asking = Asking(policies, directory)
+    approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note, asking)
+    reviews = Reviews(store, approvals, directory, asking, clock, scheduler.note)
     rollbacks = Rollbacks(store, policies, directory, clock, new_id)
     links = CardLinks(client, store)
 
@@ -253,7 +255,7 @@ def _connect(
         SlackSender(client, store, directory, clock, posted=reviews.check_fillable),
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
     )
-    outbox = Outbox(store, clock, senders)
+    outbox = Outbox(store, clock, senders, scheduler.note)
     slack = SlackFace(
         access,
         client,
@@ -266,6 +268,11 @@ def _connect(
     )
     metrics = Metrics(clock, lambda: _standing(store, waiters))
     store.on_commit(metrics.committed)
+
+    def late(by: timedelta) -> None:
+        health.late(by)
+        metrics.late(by)
+
     services = Services(
         approvals=approvals,
         agents=agents,
@@ -275,7 +282,7 @@ def _connect(
         receipts=receipts,
         health=health,
         metrics=metrics,
-        facts=lambda: _facts(store, policies, sandbox=settings.sandbox),
+        facts=lambda: _facts(store, policies, clock, sandbox=settings.sandbox),
         slack_link=links.of,
         clock=clock,
         slack=slack.http,
@@ -289,7 +296,7 @@ def _connect(
         approvals=approvals,
         reviews=reviews,
         rollbacks=rollbacks,
-        escalations=Escalations(store, reviews, clock),
+        escalations=Escalations(store, asking, clock, late),
         outbox=outbox,
         scheduler=scheduler,
         health=health,
@@ -301,11 +308,14 @@ def _connect(
     )
 
 
-async def _facts(store: Store, policies: Policies, *, sandbox: bool) -> Facts:
+async def _facts(store: Store, policies: Policies, clock: Clock, *, sandbox: bool) -> Facts:
     """What readiness shows; the database is asked, not remembered."""
+    overdue = timedelta(0)
     try:
-        await store.reads.chain_head()
+        deadline = await store.reads.next_deadline()
         database_ok = True
+        if deadline is not None:
+            overdue = max(overdue, clock.now() - deadline)
     except Unavailable:
         database_ok = False
     return Facts(
@@ -314,6 +324,7 @@ async def _facts(store: Store, policies: Policies, *, sandbox: bool) -> Facts:
         policies=policies.current.version,
         policies_ok=not policies.stale,
         sandbox=sandbox,
+        overdue=overdue,
     )
 
 

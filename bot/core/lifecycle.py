@@ -2,8 +2,8 @@
 
 A request starts PENDING and settles exactly once. Nothing here reads a clock or a
 database: the caller passes `now` and stores the returned Transition, which names the
-version it was made from. Verdicts are in `reviewing`, what follows a decision is in
-`executing`.
+version it was made from. Verdicts are in `reviewing`, what time does is in
+`climbing`, what follows a decision is in `executing`.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from bot.core.models import (
     Decision,
     Effect,
     Event,
+    Level,
     Message,
     Outgoing,
     RequestId,
@@ -35,8 +36,9 @@ from bot.core.models import (
     Submission,
     Transition,
     Via,
+    Watch,
 )
-from bot.core.notifying import Members, card, knocks, misses
+from bot.core.notifying import Members, asked, card, knocks, misses, note
 
 DECIDED_EVENTS = {
     Status.APPROVED: "action_approved",
@@ -67,13 +69,19 @@ def submit(
     id: RequestId,
     agent: Agent,
     now: datetime,
+    members: Members | None = None,
 ) -> Transition:
     """A new request as the policy leaves it: decided at once, or pending with its ladder.
 
-    The events are `action_requested`, `policy_applied` and, when the policy decided, the decision.
+    The events are `action_requested`, `policy_applied` and, when the policy decided, the decision;
+    else `escalation_triggered` for each rule that acts at once.
+
+    Args:
+        members: Slack ids behind each name that those rules ping (`notifying.looked_up`).
     """
     ruling = judged.ruling
-    asked = ruling.effect_is_review
+    asks = ruling.effect_is_review
+    plan = escalation.plan(ruling, submission, now=now)
     fresh = ApprovalRequest(
         id=id,
         agent=agent.name,
@@ -83,21 +91,23 @@ def submit(
         preview_digest=None if submission.preview is None else text_digest(submission.preview),
         risk=judged.risk,
         policy=ruling.policy,
-        requirement=ruling.requirement if asked else None,
+        requirement=ruling.requirement if asks else None,
         status=Status.PENDING,
         cause=None,
         decision=None,
         created_at=now,
         updated_at=now,
         version=1,
-        plan=escalation.plan(ruling, submission, now=now),
+        plan=plan,
         approval_valid_for=ruling.approval_valid_for,
         channel=ruling.channel,
+        watch=_watch(ruling, plan, now),
     )
     events = [_requested(fresh), _policy_applied(fresh)]
-    if asked:
-        return Transition(fresh, tuple(events), now, _cards(fresh))
-    settled = _settle_by_policy(replace(fresh, plan=()), ruling, now)
+    if asks:
+        widened, outgoing = _acted_at_once(fresh, ruling, members or {})
+        return Transition(fresh, (*events, *widened), now, (*_cards(fresh), *outgoing))
+    settled = _settle_by_policy(replace(fresh, plan=(), watch=Watch()), ruling, now)
     actor = Actor(ActorType.POLICY, ruling.policy.name or "none", ruling.policy.name or "no policy")
     events.append(changed(DECIDED_EVENTS[settled.status], fresh, settled, actor, Via.HTTP))
     return Transition(settled, tuple(events), now, decided_outgoing(settled))
@@ -121,40 +131,13 @@ def cancel(
     return Transition(after, (event,), now, decided_outgoing(after))
 
 
-def advance(request: ApprovalRequest, *, members: Members, now: datetime) -> Transition | None:
-    """What time does to a pending request: the next level opens, or it is timed out.
-
-    None when nothing is due. One level at a time: the caller asks again until None.
-
-    Args:
-        members: Slack ids behind each name that the next level pings (`notifying.looked_up`).
-    """
-    due = request.next_deadline_at
-    if due is None or now < due:
-        return None
-    if request.level + 1 < len(request.plan):
-        return _open_next_level(request, members, now, why="deadline")
-    return time_out(request, cause=Cause.TIMEOUT, reason=NOBODY_DECIDED, now=now)
-
-
-def nobody_may_approve(request: ApprovalRequest, *, members: Members, now: datetime) -> Transition:
-    """The approvers cannot fill the quorum: the next level opens at once, or the request ends.
-
-    `escalation_unreachable` records it before anything else.
-    """
-    loud = noted("escalation_unreachable", request, _LADDER, Via.SCHEDULER, why="no_approver")
-    if request.level + 1 < len(request.plan):
-        step = _open_next_level(request, members, now, why="no_approver")
-    else:
-        step = time_out(request, cause=Cause.NO_APPROVER, reason=NOBODY_MAY_DECIDE, now=now)
-    return replace(step, events=(loud, *step.events))
-
-
 def time_out(request: ApprovalRequest, *, cause: Cause, reason: str, now: datetime) -> Transition:
     """End a pending request that nobody decided. It never runs."""
     after = settled(request, Status.TIMED_OUT, cause, reason=reason, now=now)
-    event = changed("action_timed_out", request, after, _LADDER, Via.SCHEDULER)
-    return Transition(after, (event,), now, decided_outgoing(after))
+    event = changed("action_timed_out", request, after, LADDER, Via.SCHEDULER)
+    # Its thread has told of each hop; a request that never left its channel says it on its card.
+    told = (note(after, "timed_out", broadcast=False),) if after.level and after.channel else ()
+    return Transition(after, (event,), now, (*told, *decided_outgoing(after)))
 
 
 def say(request: ApprovalRequest, message: Message, *, in_reply_to: str | None, now: datetime) -> Transition:
@@ -235,7 +218,8 @@ def callback(request: ApprovalRequest, name: str) -> Outgoing:
     )
 
 
-_LADDER = Actor.system("escalation")
+LADDER = Actor.system("escalation")
+"""Who acts when time does."""
 
 
 def _settle_by_policy(request: ApprovalRequest, ruling: Ruling, now: datetime) -> ApprovalRequest:
@@ -278,34 +262,42 @@ def _policy_applied(request: ApprovalRequest) -> Event:
     )
 
 
+def _watch(ruling: Ruling, plan: Sequence[Level], now: datetime) -> Watch:
+    return Watch(ruling.ack_for, remind_at=escalation.first_reminder(plan[0], now))
+
+
+def _acted_at_once(
+    request: ApprovalRequest, ruling: Ruling, members: Members
+) -> tuple[list[Event], list[Outgoing]]:
+    """What the rules without `after` bring about: an event and pings each, at level 0."""
+    events, outgoing = list[Event](), dict[str, Outgoing]()
+    for rule in ruling.immediate:
+        targets = [t for t in escalation.pinged_by(rule) if (t.kind, t.address) != ("slack", request.channel)]
+        work = knocks(request, targets, members)
+        events.append(
+            noted(
+                "escalation_triggered",
+                request,
+                LADDER,
+                Via.SCHEDULER,
+                level=0,
+                rule=rule.name,
+                escalate_to=rule.escalate_to.group,
+                asked=asked(request, work),
+                why="immediate",
+            )
+        )
+        events.extend(misses(request, targets, members))
+        for knock in work:
+            outgoing.setdefault(f"{knock.kind} {knock.order}", knock)
+    return events, list(outgoing.values())
+
+
 def _cards(request: ApprovalRequest) -> tuple[Outgoing, ...]:
     """The card that asks. Without a channel nobody is asked, and the ladder still runs."""
     if request.channel is None:
         return ()
     return (card(request, request.channel, "channel", 0),)
-
-
-def _open_next_level(request: ApprovalRequest, members: Members, now: datetime, *, why: str) -> Transition:
-    plan = request.plan
-    if now < plan[request.level].ends_at:
-        plan = escalation.brought_forward(plan, request.level, now=now)
-    after = bumped(request, now, level=request.level + 1, plan=plan)
-    level = after.plan[after.level]
-    event = changed(
-        "escalation_triggered",
-        request,
-        after,
-        _LADDER,
-        Via.SCHEDULER,
-        rule=level.rule,
-        escalate_to=level.escalate_to,
-        targets=[f"{target.kind}:{target.address}" for target in level.notify],
-        why=why,
-    )
-    outgoing = list(knocks(after, level.notify, members))
-    if request.submission.callback_url is not None:
-        outgoing.append(callback(after, "request.escalated"))
-    return Transition(after, (event, *misses(after, level.notify, members)), now, tuple(outgoing))
 
 
 def _expiry(request: ApprovalRequest, conditions: Conditions | None, now: datetime) -> datetime:

@@ -5,8 +5,10 @@ Every other kind becomes work for the sender that knows it (`notify.KIND`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bot.core.audited import noted
+from bot.core.authority import entitled_sets
 from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, SlackId, Target, Via
 
 Members = Mapping[str, Sequence[SlackId]]
@@ -46,6 +48,40 @@ def misses(request: ApprovalRequest, targets: Sequence[Target], members: Members
                 code = _missing(target) if name in members else "cannot_verify"
                 failed.append(_missed(request, target, code))
     return tuple(failed)
+
+
+def asked(request: ApprovalRequest, work: Sequence[Outgoing]) -> list[dict[str, Any]]:
+    """Whom the knocks ask, over what, and whether reaching them reaches somebody who may decide."""
+    return [
+        {"kind": knock.kind, "to": recipient(knock.payload), "counts": _counts(request, knock)}
+        for knock in work
+    ]
+
+
+def recipient(payload: Mapping[str, Any]) -> str:
+    """The channel, person or address that a knock is for."""
+    return str(payload.get("channel") or payload.get("address"))
+
+
+def note(request: ApprovalRequest, why: str, *, broadcast: bool, **facts: Any) -> Outgoing:
+    """A line in the thread under the request's first card; broadcast, in its channel too."""
+    return Outgoing(
+        kind="slack.note",
+        payload={"why": why, "broadcast": broadcast, "at_level": request.level, **facts},
+        order=f"channel:{request.channel}",
+        request_id=request.id,
+    )
+
+
+def _counts(request: ApprovalRequest, knock: Outgoing) -> bool:
+    """False only for a log, and for a person known to be none of those whom the level entitles."""
+    if knock.kind != "slack.post" or knock.payload["kind"] != "dm":
+        return knock.kind != f"{NOTIFY}log"
+    if not request.plan[request.level].entitles:
+        return True
+    sets = entitled_sets(request)
+    unknown = any(entry.users is None or any("@" in name for name in entry.users) for entry in sets)
+    return unknown or any(knock.payload["channel"] in (entry.users or ()) for entry in sets)
 
 
 def card(request: ApprovalRequest, channel: str, kind: str, level: int) -> Outgoing:

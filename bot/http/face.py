@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -43,6 +44,8 @@ class Facts:
     """False while a refused reload leaves an older set in force."""
     sandbox: bool
     """True when Slack is the local sandbox."""
+    overdue: timedelta = timedelta(0)
+    """How long the oldest deadline has waited to be handled."""
 
 
 async def no_link(_request: ApprovalRequest) -> str | None:

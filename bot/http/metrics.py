@@ -6,6 +6,7 @@ somebody asks.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -24,6 +25,7 @@ _DECIDED = {
     "action_cancelled": "cancelled",
 }
 _DECISION_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 86_400)
+_LATE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 _COMMIT_EVENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -64,6 +66,12 @@ class Metrics:
             buckets=_COMMIT_EVENTS,
             registry=registry,
         )
+        self._late = Histogram(
+            "keyturn_deadline_lateness_seconds",
+            "How long after its time a deadline was handled.",
+            buckets=_LATE_SECONDS,
+            registry=registry,
+        )
         self._answers = Counter(
             "keyturn_http_answers", "Answers by status.", ["method", "route", "status"], registry=registry
         )
@@ -86,6 +94,10 @@ class Metrics:
             status = _DECIDED.get(change.event)
             if status is not None and change.request_id is not None:
                 self._decisions.labels(status).observe(self._age(change.request_id))
+
+    def late(self, by: timedelta) -> None:
+        """Count one deadline that was handled so long after its time."""
+        self._late.observe(by.total_seconds())
 
     def answered(self, method: str, route: str, status: int) -> None:
         """Count one answer."""

@@ -3,12 +3,19 @@
 None of these needs a token, and none says anything about a request.
 """
 
+from datetime import timedelta
+from decimal import Decimal
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bot.core.times import optional_rfc3339
 from bot.http.face import Face, json_response
 from bot.http.metrics import METRICS_TYPE
+
+
+def _seconds(duration: timedelta) -> Decimal:
+    return Decimal(duration // timedelta(milliseconds=1)) / 1000
 
 
 class Operations:
@@ -25,6 +32,7 @@ class Operations:
         """Whether Keyturn is able to decide: 200, or 503 with the same body saying what is wrong."""
         facts = await self._services.facts()
         pulses = self._services.health.pulses()
+        lateness = self._services.health.lateness()
         ready = facts.database_ok and all(pulse.healthy for pulse in pulses)
         body = {
             "status": "ready" if ready else "not_ready",
@@ -33,6 +41,11 @@ class Operations:
             "loops": {
                 pulse.name: {"last_good_at": optional_rfc3339(pulse.last_good_at), "ok": pulse.healthy}
                 for pulse in pulses
+            },
+            "lateness": {
+                "overdue_seconds": _seconds(facts.overdue),
+                "latest_seconds": _seconds(lateness.latest),
+                "worst_seconds": _seconds(lateness.worst),
             },
             "sandbox": facts.sandbox,
         }

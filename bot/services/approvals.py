@@ -6,14 +6,15 @@ it says is on disk.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from bot.core import executing, jsontext, lifecycle
+from bot.core import climbing, executing, jsontext, lifecycle
 from bot.core.authority import Candidates, entitled_sets, fillable
+from bot.core.climbing import Summons
 from bot.core.clock import Clock
 from bot.core.digest import digest_of, sha256
 from bot.core.errors import (
@@ -22,6 +23,7 @@ from bot.core.errors import (
     NotFound,
     UnknownEscalationTarget,
 )
+from bot.core.escalation import pinged_by
 from bot.core.executing import Outcome
 from bot.core.lifecycle import Judged
 from bot.core.models import (
@@ -40,12 +42,15 @@ from bot.core.models import (
     Ruling,
     Status,
     Submission,
+    Target,
     Transition,
     Via,
 )
+from bot.core.notifying import Members
 from bot.core.policy import PolicySet
 from bot.core.times import rfc3339
 from bot.services import judging
+from bot.services.asking import Asking
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.waiting import Waiters
@@ -100,6 +105,7 @@ class Approvals:
         clock: Clock,
         new_id: Callable[[str], str],
         note_deadline: NoteDeadline,
+        asking: Asking | None = None,
     ) -> None:
         self._store = store
         self._policies = policies
@@ -108,6 +114,7 @@ class Approvals:
         self._clock = clock
         self._new_id = new_id
         self._note_deadline = note_deadline
+        self._asking = asking
 
     @property
     def groups(self) -> Mapping[str, ApproverSet]:
@@ -147,12 +154,14 @@ class Approvals:
         while True:
             judged = await self._judge(policies, submission.action, agent.name)
             _check_escalation(submission, judged.ruling)
+            pinged = [target for rule in judged.ruling.immediate for target in pinged_by(rule)]
             step = lifecycle.submit(
                 submission,
                 judged,
                 id=RequestId(self._new_id("req")),
                 agent=agent,
                 now=self._clock.now(),
+                members=await self._members(pinged) if pinged else {},
             )
             charges = judged.ruling.charges
             created = await self._store.write(CreateRequest(step, idempotency, agent.credential, charges))
@@ -380,10 +389,23 @@ class Approvals:
             }
         )
 
+    async def _next_members(self, request: ApprovalRequest) -> Members:
+        """Whom the level above pings, as far as it can be found out now."""
+        above = request.plan[request.level + 1 : request.level + 2]
+        return await self._members([target for level in above for target in level.notify])
+
+    async def _members(self, targets: Sequence[Target]) -> Members:
+        return {} if self._asking is None else await self._asking.known_of(targets)
+
     async def _past_unfillable_levels(self, request: ApprovalRequest) -> ApprovalRequest:
         """Open level after level while those who may approve are known to be too few."""
         while request.status is Status.PENDING and not _could_be_met(request):
-            step = lifecycle.nobody_may_approve(request, members={}, now=self._clock.now())
+            step = climbing.nobody_may_approve(
+                request,
+                summons=Summons(await self._next_members(request)),
+                now=self._clock.now(),
+                admin=self._policies.current.workspace.admin_channel,
+            )
             if await self._store.write(SaveTransition(step)):
                 request = step.request
                 self._note_deadline(request.next_deadline_at)

@@ -28,6 +28,14 @@ class Directory(Protocol):
         """Somebody by e-mail address; None when Slack knows nobody of that address."""
         ...
 
+    async def do_not_disturb(self, id: SlackId) -> bool:
+        """Whether Slack holds this person's notifications back at the moment.
+
+        Raises:
+            CannotVerify: Slack did not answer in time.
+        """
+        ...
+
     async def members(self, source: str) -> frozenset[SlackId]:
         """Members of `slack_usergroup:S…`, or who is on call now by `schedule:NAME`.
 

@@ -5,63 +5,111 @@ request, and commits it. Every process may run passes; a lease and the request's
 each step single. The scheduler only says when to look.
 """
 
+import asyncio
 import logging
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from bot.core import lifecycle
+from bot.core import climbing
+from bot.core.climbing import NOBODY, Summons
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify
-from bot.core.models import ApprovalRequest, RequestId, Status
-from bot.core.notifying import Members, looked_up
-from bot.services.reviews import Reviews
+from bot.core.models import ApprovalRequest, RequestId, Status, Transition
+from bot.services.asking import Asking
 from bot.store import Store
-from bot.store.commands import LeaseDue, SaveTransition
+from bot.store.commands import LeaseDue, Rearm, SaveTransition
 
 log = logging.getLogger(__name__)
 
-_BATCH = 200
+_BATCH = 500
+_AT_ONCE = 100
+"""Requests that are handled at the same time: their changes share commits."""
+
 _LEASE = timedelta(seconds=30)
+
+_AGAIN = timedelta(seconds=3)
+"""When Slack is asked again."""
+
+_PATIENCE = timedelta(seconds=20)
+"""How long a level waits for Slack to say whom it asks, before it opens without them."""
+
+NoteLateness = Callable[[timedelta], None]
+"""Told how late each step was (`Health.late` and the metrics)."""
 
 
 class Escalations:
     """What time does to pending requests."""
 
-    def __init__(self, store: Store, reviews: Reviews, clock: Clock) -> None:
+    def __init__(self, store: Store, asking: Asking, clock: Clock, note_lateness: NoteLateness) -> None:
         self._store = store
-        self._reviews = reviews
+        self._asking = asking
         self._clock = clock
+        self._note_lateness = note_lateness
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def run_once(self) -> int:
-        """Handle everything that is due now; how many requests moved."""
+        """Handle everything that is due now; how many steps were taken."""
         moved = 0
-        while due := await self._store.write(LeaseDue(self._clock.now(), _BATCH, _LEASE)):
-            for request_id in due:
-                moved += await self._advance(request_id)
+        now = self._clock.now()
+        while due := await self._store.write(LeaseDue(now, _BATCH, _LEASE)):
+            handled = [self._advance(request_id, now + _LEASE) for request_id in due]
+            for result in await asyncio.gather(*handled, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+                moved += result
+            now = self._clock.now()
         return moved
 
-    async def _advance(self, request_id: RequestId) -> int:
+    async def _advance(self, request_id: RequestId, leased_until: datetime) -> int:
         """Let time act on one request until nothing more is due; how many steps it took."""
         steps = 0
-        while True:
-            request = await self._store.reads.request(request_id)
-            if request is None or request.status is not Status.PENDING:
-                return steps
-            members = await self._members(request)
-            step = lifecycle.advance(request, members=members, now=self._clock.now())
-            if step is None:
-                return steps
-            if await self._store.write(SaveTransition(step)):
-                steps += 1
+        async with self._room:
+            while True:
+                request = await self._store.reads.request(request_id)
+                if request is None or request.status is not Status.PENDING:
+                    return steps
+                now, due = self._clock.now(), request.next_deadline_at
+                try:
+                    step = await self._step(request, now)
+                except CannotVerify:
+                    await self._store.write(Rearm(request.id, leased_until, now + _AGAIN))
+                    return steps
+                if step is None:
+                    await self._store.write(Rearm(request.id, leased_until))
+                    return steps
+                if await self._store.write(SaveTransition(step)):
+                    steps += 1
+                    if due is not None and due <= now:
+                        self._note_lateness(now - due)
 
-    async def _members(self, request: ApprovalRequest) -> Members:
-        """Who the next level pings. Trouble in looking them up never holds the ladder up."""
-        if request.level + 1 >= len(request.plan):
-            return {}
-        targets = request.plan[request.level + 1].notify
+    async def _step(self, request: ApprovalRequest, now: datetime) -> Transition | None:
+        """What is due, or what a delivery that failed asks for; None when neither is.
+
+        Raises:
+            CannotVerify: whom the next level asks is not known yet, and there is time to ask again.
+        """
+        due = request.next_deadline_at
+        if due is not None and due <= now:
+            summons = await self._summons(request, now)
+            return climbing.advance(request, summons=summons, now=now)
+        events = await self._store.reads.events(request.id)
+        if not climbing.unreached(request, ((event.event, event.body) for event in events)):
+            return None
+        summons = await self._summons(request, now)
+        admin = self._asking.admin_channel
+        return climbing.nobody_reached(request, summons=summons, now=now, admin=admin)
+
+    async def _summons(self, request: ApprovalRequest, now: datetime) -> Summons:
+        """Whom the next level asks. Trouble in looking them up holds the ladder up for seconds only."""
+        ends_at = request.plan[request.level].ends_at
+        if request.level + 1 >= len(request.plan) or (request.watch.remind_at and now < ends_at):
+            return NOBODY
         try:
-            return await self._reviews.resolve(looked_up(targets))
+            return await self._asking.next_level(request, now)
         except CannotVerify:
+            if now - ends_at < _PATIENCE:
+                raise
             log.warning(
                 "could not look up whom to ask next for %s", request.id, extra={"event": "ladder_blind"}
             )
-            return {}
+            return NOBODY

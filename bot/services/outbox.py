@@ -8,11 +8,12 @@ second copy harmless. Trouble with sending never decides anything.
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
+from bot.core import climbing
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
 from bot.core.models import Actor, Event, Outgoing, Via
@@ -90,8 +91,15 @@ class Sender(Protocol):
 class Outbox:
     """One pass over what is unsent, again and again."""
 
-    def __init__(self, store: Store, clock: Clock, senders: Sequence[Sender]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        senders: Sequence[Sender],
+        note_deadline: Callable[[datetime | None], None] = lambda _at: None,
+    ) -> None:
         self._store = store
+        self._note_deadline = note_deadline
         self._clock = clock
         self._senders = {kind: sender for sender in senders for kind in sender.kinds}
         self._woken = asyncio.Event()
@@ -171,7 +179,10 @@ class Outbox:
             case Failed(code, events):
                 log.warning("%s failed: %s", item.kind, code, extra={"event": "delivery_failed"})
                 failure = _failed_event(item, code)
-                await self._store.write(FailOutbox(item.id, now, code, (failure, *events)))
+                asked = "level" in item.payload
+                await self._store.write(FailOutbox(item.id, now, code, (failure, *events), wake=asked))
+                if asked:
+                    self._note_deadline(now)
             case Later(error, retry_after):
                 wait = retry_after or _backoff(item.attempts)
                 await self._store.write(RetryOutbox(item.id, now, now + wait, error, unclear=False))
@@ -206,9 +217,16 @@ def _failed_event(item: OutboxItem, code: str) -> Event:
         name="notification_failed",
         actor=Actor.system("outbox"),
         via=Via.SCHEDULER,
-        body={"kind": item.kind, "to": item.order_key, "code": code, "attempts": item.attempts},
+        body={**_about(item), "code": code, "attempts": item.attempts},
         request_id=item.request_id,
     )
+
+
+def _about(item: OutboxItem) -> dict[str, Any]:
+    """What a row is about; a knock of the ladder, as the event of its level names it."""
+    if "level" in item.payload:
+        return climbing.outcome_of(item.kind, item.payload)
+    return {"kind": item.kind, "to": item.order_key}
 
 
 def _backoff(attempts: int) -> timedelta:

@@ -4,10 +4,10 @@ Who may decide is looked up at the click and cached nowhere but in the directory
 is committed before anybody is told; a refusal is committed to the audit before it is raised.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.core import lifecycle, reviewing
+from bot.core import climbing, reviewing
 from bot.core.authority import (
     Candidates,
     Membership,
@@ -43,10 +43,10 @@ from bot.core.models import (
     Verdict,
     Via,
 )
-from bot.core.notifying import SCHEDULE, looked_up
 from bot.core.params import check_params
 from bot.core.reviewing import Given
 from bot.services.approvals import Approvals, NoteDeadline
+from bot.services.asking import Asking
 from bot.services.directory import Directory
 from bot.store import Store
 from bot.store.commands import RecordEvents, SaveTransition
@@ -60,7 +60,8 @@ class Click:
     digest: Digest
     user_id: SlackId
     team_id: str
-    verdict: Verdict
+    verdict: Verdict | None = None
+    """None for a click that gives none: "I'm on it", "escalate now"."""
     reason: str | None = None
     target: str | None = None
     conditions: Conditions | None = None
@@ -76,12 +77,14 @@ class Reviews:
         store: Store,
         approvals: Approvals,
         directory: Directory,
+        asking: Asking,
         clock: Clock,
         note_deadline: NoteDeadline,
     ) -> None:
         self._store = store
         self._approvals = approvals
         self._directory = directory
+        self._asking = asking
         self._clock = clock
         self._note_deadline = note_deadline
 
@@ -132,30 +135,72 @@ class Reviews:
                 return
             try:
                 met = await self._could_be_met(request)
-                members = {} if met else await self._next_members(request)
+                now = self._clock.now()
+                summons = climbing.NOBODY if met else await self._asking.next_level(request, now)
             except CannotVerify:
                 return
             if met:
                 return
-            step = lifecycle.nobody_may_approve(request, members=members, now=self._clock.now())
+            admin = self._asking.admin_channel
+            step = climbing.nobody_may_approve(request, summons=summons, now=now, admin=admin)
             if await self._store.write(SaveTransition(step)):
                 self._note_deadline(step.request.next_deadline_at)
 
-    async def resolve(self, names: Iterable[str]) -> dict[str, tuple[SlackId, ...]]:
-        """Slack ids behind group names, `schedule:NAME`, ids and addresses, as far as they are known now."""
-        groups = self._approvals.groups
-        found: dict[str, tuple[SlackId, ...]] = {}
-        for name in names:
-            entry = groups.get(name)
-            if name.startswith(SCHEDULE):
-                found[name] = tuple(sorted(await self._directory.members(name)))
-            elif entry is None:
-                found[name] = await self._ids([name])
-            elif entry.users is None:
-                found[name] = tuple(sorted(await self._directory.members(entry.source)))
-            else:
-                found[name] = await self._ids(entry.users)
-        return found
+    async def acknowledge(self, click: Click) -> bool:
+        """Somebody who may decide is on it; False when they have said so before.
+
+        Raises:
+            ReviewRefused: they may not decide; audited.
+            Unavailable: it could not be stored.
+        """
+
+        def taken(request: ApprovalRequest, given: Given) -> Transition | None:
+            return climbing.acknowledge(request, given.reviewer, now=self._clock.now())
+
+        return await self._attend(click, taken)
+
+    async def escalate(self, click: Click) -> bool:
+        """Open the next level now, since somebody who may decide asks for it; False when there is none.
+
+        Raises:
+            ReviewRefused: they may not decide; audited.
+            CannotVerify: whom it asks could not be looked up; nothing was done.
+            Unavailable: it could not be stored.
+        """
+        request = await self._store.reads.request(click.request_id)
+        now = self._clock.now()
+        summons = climbing.NOBODY if request is None else await self._asking.next_level(request, now)
+        level = None if request is None else request.level
+
+        def opened(request: ApprovalRequest, given: Given) -> Transition | None:
+            if request.level + 1 >= len(request.plan) or request.level != level:
+                return None
+            why = "escalated_by_hand"
+            return climbing.open_next(request, summons=summons, now=now, why=why, by=given.reviewer)
+
+        return await self._attend(click, opened)
+
+    async def _attend(
+        self, click: Click, ask: Callable[[ApprovalRequest, Given], Transition | None]
+    ) -> bool:
+        """Let an entitled person move the ladder; whether anything moved."""
+        while True:
+            request = await self._store.reads.request(click.request_id)
+            try:
+                given = await self._given(request, click)
+                present = _known(request)
+                if present.status is not Status.PENDING:
+                    raise AlreadySettled(request=present)
+                reviewing.check_fresh(present, click.digest)
+            except ReviewRefused as refusal:
+                await self._record_refusal(request, click, refusal)
+                raise
+            step = ask(present, given)
+            if step is None:
+                return False
+            if await self._store.write(SaveTransition(step)):
+                self._note_deadline(step.request.next_deadline_at)
+                return True
 
     async def _verdict(self, request: ApprovalRequest | None, click: Click) -> Transition:
         given = await self._given(request, click)
@@ -210,7 +255,11 @@ class Reviews:
             name="review_refused",
             actor=Actor(ActorType.HUMAN, click.user_id, click.user_id),
             via=Via.SLACK,
-            body={"code": refusal.code, "verdict": click.verdict.value, "digest": click.digest},
+            body={
+                "code": refusal.code,
+                "verdict": None if click.verdict is None else click.verdict.value,
+                "digest": click.digest,
+            },
             agent=None if request is None else request.agent,
             request_id=click.request_id if request is not None else None,
             session_id=None if request is None else request.submission.session_id,
@@ -221,29 +270,13 @@ class Reviews:
         requirement = request.current_requirement
         assert requirement is not None, "a pending request has a requirement"
         members = dict(await self._members(request))
-        shut_out = {request.owner, *await self._ids(filter(None, [request.submission.on_behalf_of]))}
+        shut_out = {request.owner, *await self._asking.ids(filter(None, [request.submission.on_behalf_of]))}
         excluded = frozenset(str(person) for person in shut_out if person is not None)
         resolved = [
-            entry if entry.users is None else replace(entry, users=await self._ids(entry.users))
+            entry if entry.users is None else replace(entry, users=await self._asking.ids(entry.users))
             for entry in entitled_sets(request)
         ]
         return fillable(requirement, Candidates(tuple(resolved), members, excluded))
-
-    async def _next_members(self, request: ApprovalRequest) -> dict[str, tuple[SlackId, ...]]:
-        if request.level + 1 >= len(request.plan):
-            return {}
-        targets = request.plan[request.level + 1].notify
-        return await self.resolve(looked_up(targets))
-
-    async def _ids(self, names: Iterable[str]) -> tuple[SlackId, ...]:
-        """Ids of people named by id or address; an address nobody has is nobody."""
-        ids: list[SlackId] = []
-        for name in names:
-            if "@" not in name:
-                ids.append(SlackId(name))
-            elif (person := await self._directory.by_email(name)) is not None:
-                ids.append(person.id)
-        return tuple(ids)
 
 
 def _known(request: ApprovalRequest | None) -> ApprovalRequest:

@@ -7,7 +7,7 @@ moment share one call, since `usergroups.users.list` allows only some twenty a m
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -97,6 +97,18 @@ class SlackDirectory:
         found: Person | None = await self._cached("email", email.casefold(), lambda: self._user_by(email))
         return found
 
+    async def do_not_disturb(self, id: SlackId) -> bool:
+        """Whether Slack holds this person's notifications back at the moment (`dnd.info`).
+
+        Raises:
+            CannotVerify: Slack did not answer in time.
+        """
+        found: Any = await self._cached("dnd", id, lambda: self._dnd(id))
+        now = self._clock.now().timestamp()
+        snoozed = bool(found.get("snooze_enabled")) and now < found.get("snooze_endtime", 0)
+        quiet = found.get("next_dnd_start_ts", 0) <= now < found.get("next_dnd_end_ts", 0)
+        return snoozed or (bool(found.get("dnd_enabled")) and quiet)
+
     async def members(self, source: str) -> frozenset[SlackId]:
         """Members of `slack_usergroup:S…`, or who is on call now by `schedule:NAME`.
 
@@ -184,6 +196,10 @@ class SlackDirectory:
             if error_code(refused) in _NOBODY:
                 return None
             raise
+
+    async def _dnd(self, id: str) -> Mapping[str, Any]:
+        answer = await self._client.dnd_info(user=id)
+        return dict(answer.data) if isinstance(answer.data, dict) else {}
 
     async def _group(self, group: str) -> frozenset[SlackId]:
         answer = await self._client.usergroups_users_list(usergroup=group)

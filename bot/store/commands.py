@@ -22,7 +22,7 @@ from bot.core.models import (
 )
 from bot.store import budgets, rows
 from bot.store.cards import CardFailed, CardPainted, CardPosted, CreateCard
-from bot.store.codec import duration_micros, micros
+from bot.store.codec import duration_micros, micros, optional_micros
 from bot.store.mail import enqueue, want_cards_painted
 from bot.store.outbox import (
     CompleteOutbox,
@@ -63,6 +63,7 @@ __all__ = [
     "OutboxItem",
     "PaceKey",
     "Prune",
+    "Rearm",
     "RecordEvents",
     "RetryOutbox",
     "RevokeAgent",
@@ -213,6 +214,26 @@ class LeaseDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Rearm:
+    """End a lease without a change: the request is looked at again `at` then.
+
+    Nothing happens when the lease is over, or somebody has woken the request meanwhile.
+
+    Args:
+        leased_until: The end of the caller's lease.
+        at: None for the request's deadline.
+    """
+
+    request_id: RequestId
+    leased_until: datetime
+    at: datetime | None = None
+
+    def apply(self, tx: Tx) -> None:
+        until, at = micros(self.leased_until), optional_micros(self.at)
+        tx.execute(_REARM, {"id": self.request_id, "until": until, "at": at})
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
     """Forget what ended `keep` before `now`: mail, idle lanes, keys of decided requests.
 
@@ -318,6 +339,7 @@ _CHANGING = (
     "claimed_at",
     "requirement",
     "plan",
+    "watch",
     "proposal",
     "decision",
     "execution",
@@ -370,6 +392,10 @@ _LEASE_DUE = """
     WHERE status = 'pending' AND due_at <= :now AND id IN (
         SELECT id FROM request WHERE status = 'pending' AND due_at <= :now ORDER BY due_at LIMIT :limit)
     RETURNING id, next_deadline_at
+"""
+_REARM = """
+    UPDATE request SET due_at = COALESCE(:at, next_deadline_at)
+    WHERE id = :id AND due_at = :until AND status = 'pending'
 """
 _PRUNE_OUTBOX = """
     DELETE FROM outbox WHERE id IN (

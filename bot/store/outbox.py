@@ -17,7 +17,7 @@ from bot.store.dialect import Row
 from bot.store.mail import enqueue
 from bot.store.transaction import Tx
 
-POSTING = frozenset({"slack.post", "slack.thread"})
+POSTING = frozenset({"slack.post", "slack.thread", "slack.note", "slack.alert"})
 """Kinds that Slack lets through once a second in each channel (docs.slack.dev, rate limits)."""
 
 
@@ -157,7 +157,11 @@ class RetryOutbox:
 
 @dataclass(frozen=True, slots=True)
 class FailOutbox:
-    """The row can never be sent; it stays, with its error, until it is pruned."""
+    """The row can never be sent; it stays, with its error, until it is pruned.
+
+    Args:
+        wake: Its pending request is due at once, so that somebody else may be asked.
+    """
 
     id: int
     now: datetime
@@ -165,10 +169,13 @@ class FailOutbox:
     events: tuple[Event, ...] = ()
     outbox: tuple[Outgoing, ...] = ()
     card: CardFailed | None = None
+    wake: bool = False
 
     def apply(self, tx: Tx) -> None:
         lane = _hold(tx, self.id)
         tx.execute(_FAIL, {"id": self.id, "now": micros(self.now), "error": self.error})
+        if self.wake:
+            tx.execute(_WAKE, {"id": self.id, "now": micros(self.now)})
         _end(tx, lane, self.events, self.outbox, self.now)
         if self.card is not None:
             self.card.apply(tx)
@@ -271,6 +278,10 @@ _RETRY = f"""
     UPDATE outbox SET lease_until = NULL, lease_owner = NULL, next_at = :next_at, last_error = :error,
         unclear = CASE WHEN :unclear = 1 THEN 1 ELSE unclear END
     WHERE id = :id AND {_OPEN} AND attempts = COALESCE(:attempts, attempts)
+"""
+_WAKE = """
+    UPDATE request SET due_at = :now
+    WHERE id = (SELECT request_id FROM outbox WHERE id = :id) AND status = 'pending' AND due_at > :now
 """
 _FAIL = f"""
     UPDATE outbox SET failed_at = :now, last_error = :error, lease_until = NULL, lease_owner = NULL

@@ -97,6 +97,7 @@ request = _table(
     _text("policy"),
     _text("requirement", null=True),
     _text("plan"),
+    _text("watch", null=True),
     _text("proposal", null=True),
     _text("decision", null=True),
     _text("execution", null=True),

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bot.core import executing, lifecycle, reviewing
+from bot.core import climbing, executing, lifecycle, reviewing
 from bot.core.audited import audited_state
 from bot.core.errors import KeyturnError
 from bot.core.executing import Outcome
@@ -69,7 +69,7 @@ class RequestMachine(RuleBasedStateMachine):
 
     @rule()
     def the_scheduler_looks(self):
-        while self.apply(lambda: lifecycle.advance(self.request, members={}, now=self.now)):
+        while self.apply(lambda: climbing.advance(self.request, now=self.now)):
             pass
         assert self.request.next_deadline_at is None or self.request.next_deadline_at > self.now
 

@@ -3,7 +3,7 @@
 import random
 from datetime import datetime, timedelta
 
-from bot.core import executing, lifecycle, reviewing
+from bot.core import climbing, executing, lifecycle, reviewing
 from bot.core.errors import KeyturnError
 from bot.core.executing import Outcome
 from bot.core.models import ApprovalRequest, Effect, Message, SlackId, Transition
@@ -89,7 +89,7 @@ def _happening(request: ApprovalRequest, chance: random.Random) -> Transition | 
         lambda: reviewing.approve(request, given, now=now),
         lambda: reviewing.reject(request, given, now=now) if chance.random() < 0.2 else None,
         lambda: reviewing.modify(request, given, edited, now=now),
-        lambda: lifecycle.advance(request, members={}, now=now),
+        lambda: climbing.advance(request, now=now),
         lambda: said(request),
         lambda: claimed(request) if request.decision else None,
         lambda: executing.report(request, Outcome(success=chance.random() < 0.5), now=now),

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from bot.core import lifecycle
-from bot.core.models import ApprovalRequest, SlackId, Target, Transition
+from bot.core import climbing
+from bot.core.climbing import Summons
+from bot.core.models import ApprovalRequest, Outgoing, SlackId, Target, Transition
 from bot.core.notifying import Members, looked_up
 from tests.factories import NOON, make_judged, make_request, make_rule
 
@@ -22,9 +23,14 @@ EVERYBODY: Members = {"manager": [SlackId("U0DANA001")], "schedule:primary": [Sl
 
 
 def opened(members: Members, *targets: Target) -> Transition:
-    step = lifecycle.advance(escalating(*targets), members=members, now=NOON + FIVE)
+    step = climbing.advance(escalating(*targets), summons=Summons(members), now=NOON + FIVE)
     assert step is not None
     return step
+
+
+def knocks(step: Transition) -> list[Outgoing]:
+    """What is sent, but for the note in the first card's thread."""
+    return [work for work in step.outbox if work.kind != "slack.note"]
 
 
 def escalating(*targets: Target) -> ApprovalRequest:
@@ -33,7 +39,7 @@ def escalating(*targets: Target) -> ApprovalRequest:
 
 def test_each_kind_of_target_gets_its_own_work() -> None:
     step = opened(EVERYBODY, *TARGETS)
-    assert [(work.kind, work.payload.get("channel") or work.payload["address"]) for work in step.outbox] == [
+    assert [(work.kind, work.payload.get("channel") or work.payload["address"]) for work in knocks(step)] == [
         ("slack.post", "C0SECALRT"),
         ("slack.post", "U0DANA001"),
         ("slack.post", "U0SRE0001"),
@@ -43,12 +49,12 @@ def test_each_kind_of_target_gets_its_own_work() -> None:
         ("notify.log", "warning"),
         ("notify.pager", "555"),
     ]
-    assert {work.payload["level"] for work in step.outbox} == {1}
+    assert {work.payload["level"] for work in knocks(step)} == {1}
     assert [event.name for event in step.events] == ["escalation_triggered"]
 
 
 def test_a_dead_receiver_holds_up_no_other_request() -> None:
-    work = opened({}, Target("webhook", "https://hooks.example.com/1")).outbox[0]
+    work = knocks(opened({}, Target("webhook", "https://hooks.example.com/1")))[0]
     assert work.request_id is not None
     assert work.request_id in work.order
 
@@ -56,7 +62,7 @@ def test_a_dead_receiver_holds_up_no_other_request() -> None:
 def test_somebody_who_is_asked_in_two_ways_gets_one_card() -> None:
     both: Members = {"manager": [SlackId("U0SRE0001")], "schedule:primary": [SlackId("U0SRE0001")]}
     step = opened(both, Target("slack_dm", "manager"), Target("oncall", "primary"))
-    assert [work.payload["channel"] for work in step.outbox] == ["U0SRE0001"]
+    assert [work.payload["channel"] for work in knocks(step)] == ["U0SRE0001"]
 
 
 def test_a_target_without_anybody_is_audited_with_the_reason() -> None:
@@ -71,7 +77,7 @@ def test_a_target_without_anybody_is_audited_with_the_reason() -> None:
         ("notification_failed", "manager", "unknown_recipient"),
         ("notification_failed", "U0GONE001", "cannot_verify"),
     ]
-    assert step.outbox == ()
+    assert knocks(step) == ()
 
 
 def test_only_people_are_looked_up() -> None:

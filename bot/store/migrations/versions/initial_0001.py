@@ -40,6 +40,7 @@ TABLES = (
         policy TEXT NOT NULL,
         requirement TEXT,
         plan TEXT NOT NULL,
+        watch TEXT,
         proposal TEXT,
         decision TEXT,
         execution TEXT,
@@ -384,7 +385,8 @@ _WORDS = {
 
 _REWRITTEN = (
     "status, cause, version, level, channel, next_deadline_at, decided_at, decided_digest,"
-    " expires_at, execution_state, claimed_at, requirement, plan, proposal, decision, execution, updated_at"
+    " expires_at, execution_state, claimed_at, requirement, plan, watch, proposal, decision,"
+    " execution, updated_at"
 )
 
 

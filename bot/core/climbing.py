@@ -1,0 +1,298 @@
+"""What waiting does to a pending request, as pure functions: levels, reminders, the end.
+
+Nobody is waited for who cannot come: a level that reaches nobody, or whose people cannot fill
+the quorum, gives way to the next at once. A delivery failure alone never ends a request.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.core import escalation
+from bot.core.audited import changed, noted
+from bot.core.lifecycle import (
+    LADDER,
+    NOBODY_DECIDED,
+    NOBODY_MAY_DECIDE,
+    bumped,
+    callback,
+    time_out,
+)
+from bot.core.models import (
+    Acknowledgement,
+    Actor,
+    ApprovalRequest,
+    Cause,
+    Event,
+    JsonObject,
+    Outgoing,
+    Reviewer,
+    Target,
+    Transition,
+    Via,
+)
+from bot.core.notifying import Members, asked, knocks, misses, note, recipient
+from bot.core.times import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Summons:
+    """What was found out about those whom the next level asks."""
+
+    members: Members = field(default_factory=dict)
+    """Slack ids behind each name that it pings (`notifying.looked_up`), in the order of asking."""
+    opening: Mapping[str, datetime] = field(default_factory=dict)
+    """When its recipients' business hours begin; those not in it are always within theirs."""
+    resting: tuple[str, ...] = ()
+    """People who did not want to be disturbed, so that others were asked first."""
+
+
+NOBODY = Summons()
+
+_PUNCTUAL = timedelta(seconds=1)
+"""A step that is no later than this is on time."""
+
+
+def advance(request: ApprovalRequest, *, summons: Summons = NOBODY, now: datetime) -> Transition | None:
+    """What time does to a pending request: a reminder, the next level, or the end.
+
+    None when nothing is due. One step at a time: the caller asks again until None.
+    """
+    due = request.next_deadline_at
+    if due is None or now < due:
+        return None
+    if now < request.plan[request.level].ends_at:
+        return _reminded(request, now)
+    late = _lateness(request.plan[request.level].ends_at, now)
+    if request.level + 1 == len(request.plan):
+        return time_out(request, cause=Cause.TIMEOUT, reason=NOBODY_DECIDED, now=now)
+    return _open_within_hours(request, summons, now, late)
+
+
+def nobody_may_approve(
+    request: ApprovalRequest, *, summons: Summons = NOBODY, now: datetime, admin: str | None = None
+) -> Transition:
+    """The approvers cannot fill the quorum: the next level opens at once, or the request ends.
+
+    `escalation_unreachable` records it before anything else.
+
+    Args:
+        admin: The channel that is told; None when the workspace has none.
+    """
+    loud = _unreachable(request, "no_approver")
+    if request.level + 1 < len(request.plan):
+        step = open_next(request, summons=summons, now=now, why="no_approver")
+    else:
+        step = time_out(request, cause=Cause.NO_APPROVER, reason=NOBODY_MAY_DECIDE, now=now)
+    return replace(
+        step, events=(loud, *step.events), outbox=(*_alert(request, "no_approver", admin), *step.outbox)
+    )
+
+
+def nobody_reached(
+    request: ApprovalRequest, *, summons: Summons = NOBODY, now: datetime, admin: str | None = None
+) -> Transition:
+    """Nobody whom the level entitles was reached: the next one opens at once.
+
+    On the last level nothing changes but that it is loud: whoever opens the queue may still decide.
+    """
+    loud = _unreachable(request, "nobody_reached")
+    alert = _alert(request, "nobody_reached", admin)
+    if request.level + 1 == len(request.plan):
+        return Transition(bumped(request, now), (loud,), now, alert)
+    step = open_next(request, summons=summons, now=now, why="nobody_reached")
+    return replace(step, events=(loud, *step.events), outbox=(*alert, *step.outbox))
+
+
+def open_next(
+    request: ApprovalRequest,
+    *,
+    summons: Summons = NOBODY,
+    now: datetime,
+    why: str,
+    by: Reviewer | None = None,
+    late: timedelta = timedelta(0),
+) -> Transition:
+    """Open the next level now, whatever its time; later ones keep their lengths.
+
+    Args:
+        why: `deadline`, `no_approver`, `nobody_reached` or `escalated_by_hand`.
+        by: Who asked for it, if a person did.
+    """
+    plan = request.plan
+    if now < plan[request.level].ends_at:
+        plan = escalation.brought_forward(plan, request.level, now=now)
+    level = plan[request.level + 1]
+    watch = replace(request.watch, reminded=0, remind_at=escalation.first_reminder(level, now), late=late)
+    after = bumped(request, now, level=request.level + 1, plan=plan, watch=watch)
+    targets = [target for target in level.notify if not _is_own_channel(target, request)]
+    work = _within_hours(knocks(after, targets, summons.members), summons.opening, now)
+    event = changed(
+        "escalation_triggered",
+        request,
+        after,
+        LADDER if by is None else Actor.human(by),
+        Via.SCHEDULER if by is None else Via.SLACK,
+        rule=level.rule,
+        escalate_to=level.escalate_to,
+        targets=[f"{target.kind}:{target.address}" for target in level.notify],
+        asked=[*asked(after, work), *_asked_in_thread(request, level.notify)],
+        why=why,
+        resting=list(summons.resting),
+        late_seconds=int(late.total_seconds()),
+    )
+    missed = misses(after, targets, summons.members)
+    return Transition(after, (event, *missed), now, (*work, *_told(after, why, by)))
+
+
+def acknowledge(request: ApprovalRequest, by: Reviewer, *, now: datetime) -> Transition | None:
+    """Somebody who may decide is on it: everything still to come moves by `ack_for`.
+
+    None when this person has said so before.
+    """
+    watch = request.watch
+    if any(ack.by.id == by.id for ack in watch.acks):
+        return None
+    plan = escalation.postponed(request.plan, request.level, by=watch.ack_for, until=request.submission.until)
+    remind_at = None if watch.remind_at is None else watch.remind_at + watch.ack_for
+    taken = replace(watch, acks=(*watch.acks, Acknowledgement(by, now)), remind_at=remind_at)
+    after = bumped(request, now, plan=plan, watch=taken)
+    event = changed(
+        "action_acknowledged",
+        request,
+        after,
+        Actor.human(by),
+        Via.SLACK,
+        ack_for_seconds=int(watch.ack_for.total_seconds()),
+    )
+    return Transition(after, (event,), now)
+
+
+def unreached(request: ApprovalRequest, events: Iterable[tuple[str, JsonObject]]) -> bool:
+    """Whether nobody who counts was, or still may be, reached at the present level.
+
+    Args:
+        events: Name and body of the request's events, oldest first.
+    """
+    waiting: dict[tuple[str, str], bool] = {}
+    if request.level == 0 and request.channel is not None:
+        waiting["slack.post", request.channel] = True
+    for name, body in events:
+        level = (body.get("after") or {}).get("level", body.get("level"))
+        if level != request.level:
+            continue
+        if name == "escalation_triggered":
+            waiting |= {(a["kind"], a["to"]): True for a in body.get("asked", ()) if a["counts"]}
+        elif name == "notification_failed":
+            waiting.pop((str(body.get("kind")), str(body.get("to"))), None)
+        elif name == "escalation_unreachable":
+            return False
+    return not waiting
+
+
+def outcome_of(kind: str, payload: JsonObject) -> dict[str, Any]:
+    """How an event says which knock it is about: as `asked` said it."""
+    return {"kind": kind, "to": recipient(payload), "level": payload.get("level")}
+
+
+def _open_within_hours(
+    request: ApprovalRequest, summons: Summons, now: datetime, late: timedelta
+) -> Transition:
+    hours = request.plan[request.level + 1].during
+    first = min(summons.opening.values(), default=now)
+    if hours is None or first <= now:
+        return open_next(request, summons=summons, now=now, why="deadline", late=late)
+    if hours.hold:
+        wait = first - request.plan[request.level].ends_at
+        plan = escalation.postponed(request.plan, request.level, by=wait, until=request.submission.until)
+    else:
+        plan = escalation.passed_over(request.plan, request.level, now=now)
+    after = bumped(request, now, plan=plan)
+    event = changed(
+        "notification_failed",
+        request,
+        after,
+        LADDER,
+        Via.SCHEDULER,
+        kind="level",
+        rule=request.plan[request.level + 1].rule,
+        code="outside_hours",
+        hours=hours.name,
+        held_until=rfc3339(first) if hours.hold else None,
+    )
+    return Transition(after, (event,), now)
+
+
+def _reminded(request: ApprovalRequest, now: datetime) -> Transition:
+    level, watch = request.plan[request.level], request.watch
+    assert level.remind is not None, "only a level with reminders has a time for one"
+    sent = watch.reminded + 1
+    coming = escalation.next_reminder(level.remind, sent, request.submission.urgency, now=now)
+    if coming is not None and coming >= level.ends_at:
+        coming = None
+    after = bumped(request, now, watch=replace(watch, reminded=sent, remind_at=coming))
+    following = None if coming is None else rfc3339(coming)
+    event = changed(
+        "reminder_sent",
+        request,
+        after,
+        LADDER,
+        Via.SCHEDULER,
+        number=sent,
+        next_at=following,
+    )
+    work = Outgoing(
+        kind="slack.remind",
+        payload={"number": sent, "next_at": following, "at_level": after.level},
+        order=f"remind:{after.id}",
+        request_id=after.id,
+    )
+    return Transition(after, (event,), now, (work,))
+
+
+def _told(after: ApprovalRequest, why: str, by: Reviewer | None) -> tuple[Outgoing, ...]:
+    """The note in the original thread, and the agent's callback."""
+    told: list[Outgoing] = []
+    if after.channel is not None:
+        who = None if by is None else by.name
+        told.append(note(after, "escalated", broadcast=True, cause=why, by=who))
+    if after.submission.callback_url is not None:
+        told.append(callback(after, "request.escalated"))
+    return tuple(told)
+
+
+def _is_own_channel(target: Target, request: ApprovalRequest) -> bool:
+    """Whether a target is where the first card stands: the note in its thread is enough."""
+    return target.kind == "slack" and target.address == request.channel
+
+
+def _asked_in_thread(request: ApprovalRequest, targets: Sequence[Target]) -> list[dict[str, Any]]:
+    own = any(_is_own_channel(target, request) for target in targets)
+    return [{"kind": "slack.note", "to": request.channel, "counts": True}] if own else []
+
+
+def _within_hours(
+    work: Sequence[Outgoing], opening: Mapping[str, datetime], now: datetime
+) -> tuple[Outgoing, ...]:
+    return tuple(knock for knock in work if opening.get(recipient(knock.payload), now) <= now)
+
+
+def _unreachable(request: ApprovalRequest, why: str) -> Event:
+    return noted("escalation_unreachable", request, LADDER, Via.SCHEDULER, level=request.level, why=why)
+
+
+def _alert(request: ApprovalRequest, why: str, admin: str | None) -> tuple[Outgoing, ...]:
+    if admin is None:
+        return ()
+    work = Outgoing(
+        kind="slack.alert",
+        payload={"channel": admin, "why": why, "at_level": request.level},
+        order=f"channel:{admin}",
+        request_id=request.id,
+    )
+    return (work,)
+
+
+def _lateness(due: datetime, now: datetime) -> timedelta:
+    return now - due if now - due > _PUNCTUAL else timedelta(0)
