@@ -169,9 +169,11 @@ class Reading:
     made: set[str] = field(default_factory=set)
     """Files whose content the action itself wrote or downloaded."""
 
-    def shell(self, text: str, within: Simple | None = None) -> None:
-        """Read shell text."""
-        script = shell.parse(text)
+    def shell(
+        self, text: str, within: Simple | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Read shell text, with what is known of its variables."""
+        script = shell.parse(text, variables)
         for fault in script.faults:
             self._unreadable(f"the command cannot be read: {fault}")
         if script.fork_bomb:
@@ -207,6 +209,9 @@ class Reading:
     def _program(self, words: Sequence[Word], command: Simple) -> None:
         self._line(words, command)
         name = program_name(words[0].text)
+        if len(words) == 2 and words[1].text in ("--help", "--version") and name in self.handlers:
+            self.facts.file_tools_only = False
+            return  # it only tells about itself
         if not words[0].known or words[0].glob or words[0].substituted:
             self._unreadable(f"the program's name is only known when it runs: {words[0].text[:80]}")
         self._program_place(words[0], command)

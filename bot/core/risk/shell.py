@@ -6,7 +6,7 @@ here-documents, because whatever stands in them runs. What cannot be known is ma
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import tree_sitter_bash
@@ -63,8 +63,8 @@ def is_plain(text: str) -> bool:
     return _PLAIN.fullmatch(text) is not None
 
 
-def parse(text: str) -> Script:
-    """Read shell text; never raises."""
+def parse(text: str, variables: Mapping[str, str] | None = None) -> Script:
+    """Read shell text; never raises. `variables` are known from outside."""
     if _PLAIN.fullmatch(text) and not _special(words := text.split()):
         return Script([Simple([Word(word) for word in words])])
     # The grammar loses its way after `$IFS` inside a word; all it ever means is a space.
@@ -73,7 +73,7 @@ def parse(text: str) -> Script:
     source = plain.encode("utf-8", "surrogatepass")
     if len(source) > LONGEST:
         return Script(faults=["it is too long to be read"])
-    reader = _Reader(source)
+    reader = _Reader(source, variables or {})
     root = _PARSER.parse(source).root_node
     if root.has_error:
         reader.script.faults.append("it is not valid shell")
@@ -108,10 +108,10 @@ _LITERALS = frozenset(
 
 
 class _Reader:
-    def __init__(self, source: bytes) -> None:
+    def __init__(self, source: bytes, variables: Mapping[str, str]) -> None:
         self.source = source
         self.script = Script()
-        self.variables: dict[str, str] = {}
+        self.variables = dict(variables)
         self.cwd: str | None = None
         self.cwd_known = True
         self.loops = 0

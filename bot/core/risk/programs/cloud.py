@@ -17,7 +17,7 @@ READS = re.compile(
 )
 DELETES = re.compile(
     r"(delete|destroy|remove|rm|rb|terminate|purge|prune|uninstall|deregister|drop|teardown|nuke|wipe|unpublish|"
-    r"batch-delete|force-delete|schedule-key-deletion|empty|down|cancel-deletion|undeploy|kill)(-.*|:.*|$)"
+    r"batch-delete|force-delete|schedule-key-deletion|empty|down|cancel-deletion|undeploy|kill|reset)(-.*|:.*|$)"
 )
 
 

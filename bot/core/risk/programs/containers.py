@@ -104,7 +104,7 @@ def docker(call: Call) -> None:
     if verb in ("run", "create", "exec"):
         _container(call, verb, rest)
     elif verb == "prune" or (
-        group in ("volume", "stack", "secret", "network", "service", "pod", "swarm", "machine")
+        group in ("system", "volume", "stack", "secret", "network", "service", "pod", "swarm", "machine")
         and DELETES.match(verb)
     ):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} {group} {verb} deletes what is not running")

@@ -84,6 +84,8 @@ def redis(call: Call) -> None:
     options = call.options("h p a u n s", stop=True)
     words = [word.text.upper() for word in options.operands]
     text = call.input_text or ""
+    if options.has("eval", "ldb", "rdb"):
+        call.opaque("redis runs a script that cannot be read here")
     if re.search(r"\b(FLUSHALL|FLUSHDB|SHUTDOWN)\b", " ".join([*words, text.upper()])):
         call.signal(Signal.DESTRUCTIVE, "redis loses all its data")
     if words[:1] and words[0] in ("EVAL", "SCRIPT", "MODULE", "CONFIG", "DEBUG", "SLAVEOF", "REPLICAOF"):
@@ -102,6 +104,23 @@ def document_store(call: Call) -> None:
     for name in options.operands[:1]:
         call.facts.name(name.text)
     _places(call, options)
+
+
+def migrate(call: Call) -> None:
+    """Migration tools and the admin clients of queues and stores: by their words."""
+    options = call.options(
+        "schema url c config config-file host h topic bucket bootstrap-server name n env e"
+    )
+    words = " ".join([*options.texts, *options.flags])
+    if found := re.search(_UNDOES, words):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} {found[1]} loses data")
+    _places(call, options)
+
+
+_UNDOES = re.compile(
+    r"(?:^|[\s:])(reset|drop\S*|clean|downgrade|rollback\S*|delete\S*|del|revert|undo|purge\S*|accept-data-loss"
+    r"|fresh|destroy)(?=\s|$)"
+)
 
 
 def drop(call: Call) -> None:
@@ -180,5 +199,13 @@ HANDLERS: dict[str, Handler] = {
     "mongosh": document_store,
     "dropdb": drop,
     "dropuser": drop,
+    **dict.fromkeys(
+        names(
+            "alembic prisma sequelize sequelize-cli knex flyway liquibase typeorm drizzle-kit diesel sqlx "
+            "goose dbmate influx kafka-topics kafka-topics.sh rabbitmqctl rabbitmqadmin etcdctl mongorestore "
+            "nats"
+        ),
+        migrate,
+    ),
     **dict.fromkeys(names("mysqladmin pg_restore pg_dump pg_dumpall mysqldump createdb"), administer),
 }

@@ -28,7 +28,7 @@ def shell(call: Call) -> None:
     code = options.all("c")
     if code or options.has("c"):
         text = code[0] if code else Word("", known=False)
-        _shell_text(call, text)
+        _shell_text(call, text, options.operands)
     elif options.operands and not options.has("s"):
         _script(call, options.operands)
     else:
@@ -38,10 +38,13 @@ def shell(call: Call) -> None:
         call.opaque("it starts a shell with start-up code of its own")
 
 
-def _shell_text(call: Call, text: Word) -> None:
+def _shell_text(call: Call, text: Word, operands: list[Word]) -> None:
+    """Text after `-c`; the words behind it are `$0`, `$1` and so on."""
     if not text.known:
         call.opaque("the text a shell runs is only known when it runs")
-    call.shell(text.text)
+    given = {str(at): word.text for at, word in enumerate(operands)}
+    every = " ".join(word.text for word in operands[1:])
+    call.reading.shell(text.text, call.simple, {**given, "@": every, "*": every} if operands else None)
 
 
 def _from_input(call: Call) -> None:
@@ -194,7 +197,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(SHELLS, shell),
     **dict.fromkeys(_INLINE, interpreter),
     **dict.fromkeys(names("vi vim nvim ex ed emacs nano pico view"), editor),
-    **dict.fromkeys(names("java deno dotnet ts-node tsx"), interpreter),
+    **dict.fromkeys(names("java deno ts-node tsx"), interpreter),
     "eval": evaluate,
     "source": source,
     ".": source,

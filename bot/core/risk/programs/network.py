@@ -28,7 +28,9 @@ def curl(call: Call) -> None:
             call.reading.host(part)
     for sent in options.all("d", "data", "data-binary", "data-ascii", "data-urlencode", "json", "F", "form"):
         _sent(call, sent)
-    call.touch(options.all("T", "upload-file", "K", "config", "E", "cert", "key", "cacert"), Access.READ)
+    for sent in options.all("T", "upload-file"):
+        _sent(call, Word("@" + sent.text, sent.known))
+    call.touch(options.all("K", "config", "E", "cert", "key", "cacert"), Access.READ)
     call.make(options.all("o", "output", "c", "cookie-jar", "D", "dump-header", "output-dir"))
     if options.has("O", "remote-name", "J", "remote-name-all"):
         call.make(_named_by(url) for url in options.operands)
@@ -44,7 +46,9 @@ def wget(call: Call) -> None:
     )
     for url in options.operands:
         _url(call, url)
-    call.touch(options.all("post-file", "body-file", "i", "input-file"), Access.READ)
+    for sent in options.all("post-file", "body-file"):
+        _sent(call, Word("@" + sent.text, sent.known))
+    call.touch(options.all("i", "input-file"), Access.READ)
     written = options.all("O", "output-document", "P", "directory-prefix", "o", "output-file", "a")
     call.make(
         [w for w in written if w.text != "-"] or [_named_by(url) for url in options.operands if not written]

@@ -28,9 +28,10 @@ _DESTROY_TASKS = re.compile(
 
 def manager(call: Call) -> None:
     """npm, pip, cargo, gem, apt …: publishing, installing from URLs, running tasks."""
+    pip = "i r t c f e" if call.name in ("pip", "pipx", "uv") else ""
     options = call.options(
-        "registry prefix C directory filter w workspace i index-url extra-index-url r requirement target t c "
-        "constraint git path branch tag rev find-links f e editable access otp"
+        "registry prefix C directory filter w workspace index-url extra-index-url requirement target "
+        f"constraint git path branch tag rev find-links editable access otp {pip}"
     )
     words = options.texts
     verb = next((w for w in words if w not in _SKIPPED), "")
@@ -145,7 +146,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(
         names("make gmake just task rake rails artisan manage.py invoke fab cap turbo ninja bazel"), build
     ),
-    **dict.fromkeys(names("twine mvn gradle gradlew mvnw goreleaser semantic-release sbt"), publisher),
+    **dict.fromkeys(names("dotnet twine mvn gradle gradlew mvnw goreleaser semantic-release sbt"), publisher),
     **dict.fromkeys(
         names(
             "gcc g++ cc c++ clang clang++ ld as ar rustc javac tsc ghc kotlinc swiftc cmake eslint "
