@@ -4,6 +4,7 @@ Importing reads nothing. `Settings.read` refuses what is missing or empty and sa
 set; secrets are `SecretStr`, so that no log and no traceback shows them.
 """
 
+import base64
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -46,6 +48,10 @@ class StoreSettings(BaseModel):
     keyturn_public_url: str = ""
     keyturn_key_dir: Path = Path(".keyturn/keys")
     keyturn_webhook_allow: Annotated[tuple[str, ...], BeforeValidator(_comma_list)] = ()
+    keyturn_webhook_secret: SecretStr | None = None
+    keyturn_smtp_url: SecretStr | None = None
+    plugin_settings: Mapping[str, SecretStr] = Field(default_factory=dict)
+    """`KEYTURN_NOTIFY_…`: settings of notification plug-ins, by the variables' own names."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -56,18 +62,26 @@ class StoreSettings(BaseModel):
         """
         given = {
             name: environment[name.upper()]
-            for name in cls.model_fields
+            for name in _FIXES.keys() & cls.model_fields
             if environment.get(name.upper()) is not None
         }
         faults = [
             f"{name.upper()} is set but empty; {_FIXES[name]}" for name in given if not given[name].strip()
         ]
         if not faults:
+            plugins = {name: value for name, value in environment.items() if name.startswith(_OF_PLUGINS)}
             try:
-                return cls.model_validate(given)
+                return cls.model_validate({**given, "plugin_settings": plugins})
             except ValidationError as error:
                 faults = [_fault(dict(detail)) for detail in error.errors()]
         raise ConfigError("Keyturn cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    @field_validator("keyturn_webhook_secret")
+    @classmethod
+    def _is_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not _is_whsec(secret.get_secret_value()):
+            raise ValueError("it is not whsec_ and base64 of 24 to 64 bytes")
+        return secret
 
     @property
     def database_path(self) -> Path:
@@ -134,6 +148,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _is_whsec(secret: str) -> bool:
+    """Whether it is a secret as the Standard Webhooks specification 1.0.0 writes them."""
+    if not secret.startswith("whsec_"):
+        return False
+    try:
+        return 24 <= len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) <= 64
+    except ValueError:
+        return False
+
+
+_OF_PLUGINS = "KEYTURN_NOTIFY_"
+
 _FIXES = {
     "keyturn_database_url": "write sqlite:///PATH.",
     "keyturn_policies": "name the directory of your policy files.",
@@ -142,6 +168,8 @@ _FIXES = {
     "keyturn_public_url": "write the https address under which agents reach this server.",
     "keyturn_key_dir": "name a directory that only this user can read.",
     "keyturn_webhook_allow": "list hosts, addresses or networks, or unset it.",
+    "keyturn_webhook_secret": "write whsec_ and base64 of 32 random bytes, or unset it and one is made.",
+    "keyturn_smtp_url": "write smtp[s]://[user:password@]host[:port][?from=address], or unset it.",
     "slack_bot_token": "copy the Bot User OAuth Token (xoxb-…) from your Slack app's OAuth page.",
     "slack_signing_secret": "copy the Signing Secret from your Slack app's Basic Information page.",
     "slack_app_token": "make an app-level token (xapp-…) with connections:write, or unset it.",

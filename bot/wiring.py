@@ -9,8 +9,8 @@ import logging
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,13 +26,17 @@ from bot.http import admin, wire
 from bot.http.app import KeyturnApp, create_app
 from bot.http.face import Facts, HttpSettings, Services
 from bot.http.metrics import Metrics, Standing
+from bot.notify.builtin import built_in
+from bot.notify.channel import Channel
+from bot.notify.sending import Notifications, opened
 from bot.notify.webhook import Callback, WebhookSender
+from bot.services import plugins
 from bot.services.agents import Agents
 from bot.services.approvals import Approvals
 from bot.services.asking import Asking
 from bot.services.escalations import Escalations
 from bot.services.health import Health
-from bot.services.keys import private_file
+from bot.services.keys import private_file, webhook_secret
 from bot.services.oncall import OnCall
 from bot.services.outbox import Outbox
 from bot.services.policies import Policies
@@ -171,7 +175,9 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         stack.callback(admin_listener.close)
         access = slack_access(settings)
         client = await stack.enter_async_context(web_client(access))
-        yield _connect(settings, clock, store, policies, access, client, Listeners(http, admin_listener))
+        channels = await stack.enter_async_context(_channels(settings, clock))
+        listeners = Listeners(http, admin_listener)
+        yield _connect(settings, clock, store, policies, access, client, channels, listeners)
 
 
 async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
@@ -216,6 +222,19 @@ def slack_access(settings: Settings) -> SlackAccess:
     )
 
 
+def _channels(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Mapping[str, Channel]]:
+    """Every kind of notification outside Slack, opened: Keyturn's own and those of plug-ins."""
+    url, secret = settings.keyturn_smtp_url, settings.keyturn_webhook_secret
+    own = built_in(
+        clock,
+        smtp_url=url and url.get_secret_value(),
+        webhook_secret=secret.get_secret_value() if secret else webhook_secret(settings.keyturn_key_dir),
+        allow=settings.keyturn_webhook_allow,
+    )
+    of_plugins = {name: value.get_secret_value() for name, value in settings.plugin_settings.items()}
+    return opened(own, plugins.installed(), of_plugins)
+
+
 def webhook_key(key_dir: Path) -> bytes:
     """The secret from which callback secrets are derived; made at the first use, 0600."""
     return private_file(key_dir / "callbacks.key", lambda: secrets.token_bytes(32))
@@ -228,6 +247,7 @@ def _connect(
     policies: Policies,
     access: SlackAccess,
     client: AsyncWebClient,
+    channels: Mapping[str, Channel],
     listeners: Listeners,
 ) -> Bot:
     health = Health(clock, _ALLOWED_AGES)
@@ -254,6 +274,7 @@ def _connect(
     senders = (
         SlackSender(client, store, directory, clock, posted=reviews.check_fillable),
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
+        Notifications(channels, store, clock, links.of),
     )
     outbox = Outbox(store, clock, senders, scheduler.note)
     slack = SlackFace(

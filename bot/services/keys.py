@@ -1,8 +1,21 @@
 """Secrets that Keyturn makes for itself, each in a file that only its owner can read."""
 
+import base64
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
+
+
+def webhook_secret(key_dir: Path) -> str:
+    """What `notify: webhook` is signed with (`whsec_…`); made at the first use, as text for its receivers.
+
+    Raises:
+        OSError: the directory cannot be written, or the file cannot be read.
+    """
+    path = key_dir / "webhook.secret"
+    made = private_file(path, lambda: b"whsec_" + base64.b64encode(secrets.token_bytes(32)) + b"\n")
+    return made.decode().strip()
 
 
 def private_file(path: Path, make: Callable[[], bytes]) -> bytes:

@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicySet, Problem, build, dotted
 from bot.core.policy.problems import Location
+from bot.services import plugins
 
 LARGEST = 1 << 20
 """Bytes of one file."""
@@ -63,7 +64,8 @@ def load_one(directory: Path, name: str) -> PolicySet:
 
 
 def _built(documents: dict[str, Document]) -> PolicySet:
-    built = build({name: document.value for name, document in documents.items()})
+    values = {name: document.value for name, document in documents.items()}
+    built = build(values, kinds=plugins.installed())
     if isinstance(built, PolicySet):
         return built
     raise PolicyError([located(fault, documents[fault.file]) for fault in built])

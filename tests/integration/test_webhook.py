@@ -14,8 +14,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from bot.notify import webhook
-from bot.notify.webhook import RETRIES, Callback, WebhookSender
+from bot.notify import posting
+from bot.notify.channel import RETRIES
+from bot.notify.webhook import Callback, WebhookSender
 from bot.services.outbox import Failed, Later, Sent
 from bot.store.outbox import OutboxItem
 
@@ -199,7 +200,7 @@ async def test_a_receiver_that_never_answers_is_given_up_for_the_moment(
         return web.Response()
 
     receiver.answer = silent
-    monkeypatch.setattr(webhook, "LONGEST_CALL", 0.2)
+    monkeypatch.setattr(posting, "LONGEST_CALL", 0.2)
     delivery = await sender().send(item(receiver.url))
     left.set()
     assert isinstance(delivery, Later)
