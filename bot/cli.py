@@ -8,7 +8,6 @@ output alone.
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,12 +15,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bot.config import ConfigError, Settings, StoreSettings
-from bot.core.errors import KeyturnError
-from bot.core.policy import PolicyError
+from bot.commands import policy
+from bot.commands.saying import clear_errors, refuse, say
+from bot.config import Settings, StoreSettings
 from bot.http.admin import RemoteAgents, as_row, socket_path
 from bot.services.agents import Agents
-from bot.store import CannotOpen
 
 T = TypeVar("T")
 
@@ -40,6 +38,7 @@ agents_app = typer.Typer(
     epilog="Example: keyturn agents add builder --owner U0123ABCD --callback-host hooks.example.com",
 )
 app.add_typer(agents_app, name="agents")
+app.add_typer(policy.app, name="policy")
 
 
 @app.command(
@@ -59,8 +58,8 @@ def serve(
 
     given = {"KEYTURN_HOST": host, "KEYTURN_PORT": None if port is None else str(port)}
     environment = os.environ | {name: value for name, value in given.items() if value is not None}
-    with _clear_errors(), asyncio.Runner(loop_factory=wiring.new_event_loop) as runner:
-        runner.run(wiring.serve(Settings.read(environment), announce=_say))
+    with clear_errors(), asyncio.Runner(loop_factory=wiring.new_event_loop) as runner:
+        runner.run(wiring.serve(Settings.read(environment), announce=say))
 
 
 @app.command(epilog="Example: keyturn demo --headless")
@@ -93,8 +92,8 @@ def sandbox(
     """Run a local Slack workspace with a page, to try a bot without a Slack account."""
     from bot import sandbox as local_slack
 
-    with _clear_errors():
-        local_slack.run(port, transport, bot_url, env_file, workspace, announce=_say)
+    with clear_errors():
+        local_slack.run(port, transport, bot_url, env_file, workspace, announce=say)
 
 
 @app.command(epilog="Example: keyturn manifest --http https://keyturn.example.com > manifest.json")
@@ -107,8 +106,8 @@ def manifest(
     """Print the Slack app manifest, to paste under "Create an app from a manifest"."""
     from bot.slack.manifest import manifest as make
 
-    with _clear_errors():
-        _say(json.dumps(make(http), indent=2))
+    with clear_errors():
+        say(json.dumps(make(http), indent=2))
 
 
 @app.command(epilog="Example: keyturn doctor")
@@ -119,10 +118,10 @@ def doctor() -> None:
     """
     from bot import doctor as checks
 
-    with _clear_errors():
+    with clear_errors():
         found = asyncio.run(checks.examine(os.environ))
     for check in found:
-        _say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     raise typer.Exit(0 if all(check.ok for check in found) else 1)
 
 
@@ -143,7 +142,7 @@ def add(
 ) -> None:
     """Make a credential and print its token, which is shown this once."""
     if (owner is None) is not no_owner:
-        _refuse("Give --owner U… (who may never approve this agent's requests) or --no-owner, one of both.")
+        refuse("Give --owner U… (who may never approve this agent's requests) or --no-owner, one of both.")
     token = _with_agents(
         lambda agents: agents.add(
             name,
@@ -153,7 +152,7 @@ def add(
             callback_hosts=callback_host or [],
         )
     )
-    _say(token)
+    say(token)
 
 
 @agents_app.command("list", epilog="Example: keyturn agents list --json")
@@ -163,16 +162,16 @@ def list_agents(
     """Show every credential; never a token."""
     for row in _with_agents(lambda agents: agents.rows()):
         if as_json:
-            _say(json.dumps(row))
+            say(json.dumps(row))
         else:
             state = f"revoked {row['revoked_at']}" if row["revoked_at"] else f"{row['rate']}/min"
-            _say(f"{row['name']:24} {','.join(row['scopes']):16} {row['owner'] or 'no owner':12} {state}")
+            say(f"{row['name']:24} {','.join(row['scopes']):16} {row['owner'] or 'no owner':12} {state}")
 
 
 @agents_app.command(epilog="Example: keyturn agents rotate builder")
 def rotate(name: Annotated[str, typer.Argument(help="Name of the agent.")]) -> None:
     """Make a new token and print it; the old one stops working at once."""
-    _say(_with_agents(lambda agents: agents.rotate(name)))
+    say(_with_agents(lambda agents: agents.rotate(name)))
 
 
 @agents_app.command(epilog="Example: keyturn agents revoke builder")
@@ -185,7 +184,7 @@ def revoke(name: Annotated[str, typer.Argument(help="Name of the agent.")]) -> N
 @agents_app.command("webhook-secret", epilog="Example: keyturn agents webhook-secret builder")
 def webhook_secret(name: Annotated[str, typer.Argument(help="Name of the agent.")]) -> None:
     """Print the secret that verifies this agent's callbacks (Standard Webhooks, whsec_…)."""
-    _say(_with_agents(lambda agents: agents.webhook_secret(name)))
+    say(_with_agents(lambda agents: agents.webhook_secret(name)))
 
 
 class _LocalAgents:
@@ -220,35 +219,8 @@ def _with_agents(call: Callable[[RemoteAgents | _LocalAgents], Awaitable[T]]) ->
         async with _agents(StoreSettings.read(os.environ)) as agents:
             return await call(agents)
 
-    with _clear_errors():
+    with clear_errors():
         return asyncio.run(run())
-
-
-class _clear_errors:  # reads as a statement: `with _clear_errors():`
-    """Turns what a person can fix into one message and exit code 2."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        match error:
-            case ConfigError() | CannotOpen() | PolicyError() | ValueError():
-                _refuse(str(error))
-            case KeyturnError():
-                _refuse(error.message)
-            case OSError():
-                _refuse(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-
-
-def _refuse(message: str) -> None:
-    typer.echo(f"keyturn: {message}", err=True)
-    raise typer.Exit(2)
-
-
-def _say(line: str) -> None:
-    """A line for people or programs, out at once even through a pipe."""
-    typer.echo(line)
-    sys.stdout.flush()
 
 
 def main() -> None:

@@ -23,13 +23,11 @@ async def judge(policies: PolicySet, action: Action, agent: str, *, reads: Reads
         found = policies.judge(action, agent=agent, history=history)
         if not found.wants:
             return Judged(action, found.risk, found.ruling)
-        history = await _learned(history, found.wants, action, agent, reads, now)
+        history = history.plus(await _learned(found.wants, action, agent, reads, now))
 
 
-async def _learned(
-    known: History, wants: Wants, action: Action, agent: str, reads: Reads, now: datetime
-) -> History:
+async def _learned(wants: Wants, action: Action, agent: str, reads: Reads, now: datetime) -> History:
     used = {charge.limit: await reads.used(charge, now) for charge in wants.charges}
     digest = digest_of(action) if wants.rejections else ""
     rejections = {within: await reads.rejections(agent, digest, now - within) for within in wants.rejections}
-    return History({**known.used, **used}, {**known.rejections, **rejections})
+    return History(used, rejections)

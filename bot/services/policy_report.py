@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from bot.core.models import Action, Requirement
 from bot.core.policy import Policy, PolicySet
-from bot.core.policy.judging import Rules
+from bot.core.policy.judging import UNUSED, Rules
+from bot.core.policy.limits import spelled
 from bot.core.policy.subject import Match, Subject
 from bot.core.risk import analyse, score
 
@@ -30,7 +31,8 @@ def _lines(policies: PolicySet, action: Action, agent: str) -> Iterator[str]:
     if ruling.requirement is not None:
         yield f"  {_people(ruling.requirement)}"
     for rung in ruling.ladder:
-        yield f"  after {rung.after}: {rung.name} asks {rung.escalate_to.group}"
+        when = "at once" if rung.after is None else f"after {spelled(rung.after)}"
+        yield f"  {when}: {rung.name} asks {rung.escalate_to.group}"
 
 
 def _reading(action: Action) -> Iterator[str]:
@@ -49,6 +51,7 @@ def _rules(policy: Policy, action: Action, agent: str) -> Iterator[str]:
     subject = Subject(analyse(action), agent, risk, risk.level.rank)
     for kind, rules in (("block", policy.block), ("require", policy.require), ("allow", policy.allow)):
         yield from _list(kind, rules, subject)
+    yield from _limits(policy, subject)
 
 
 def _list(kind: str, rules: Rules, subject: Subject) -> Iterator[str]:
@@ -62,6 +65,17 @@ def _list(kind: str, rules: Rules, subject: Subject) -> Iterator[str]:
             reason = str(outcome).partition(" (")[2].removesuffix(")")
             said = f"does not match: {reason}"
         yield f"  {kind} {rule.name} {said}"
+
+
+def _limits(policy: Policy, subject: Subject) -> Iterator[str]:
+    money = policy.weights.money
+    for limit in policy.limits:
+        if not limit.counts(subject):
+            yield f"  limit {limit.name} is for other actions"
+            continue
+        charge = limit.charge(subject, money)
+        whose = "all agents together" if limit.across else "each agent"
+        yield f"  limit {limit.name} counts it, for {whose}: {limit.standing(UNUSED, charge, money)}"
 
 
 def _people(requirement: Requirement) -> str:

@@ -23,13 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.core.models import ACTION_TYPE, Action, Charge, Effect, RiskLevel, Used
 from bot.core.policy import (
-    NO_HISTORY,
     History,
     Judgement,
     Policy,
     PolicyError,
     PolicySet,
     Problem,
+    Wants,
     dotted,
 )
 from bot.core.policy.problems import Location
@@ -151,12 +151,13 @@ def cases(directory: Path) -> Iterator[Given]:
 
 def judge(policies: PolicySet, given: Given) -> Judgement:
     """Judge an action with what the test says happened before."""
-    action, history = Action(given.type, given.params), NO_HISTORY
-    while (found := policies.judge(action, agent=given.agent, history=history)).wants:
-        used = {charge.limit: _used(given, charge) for charge in found.wants.charges}
-        rejections = dict.fromkeys(found.wants.rejections, given.rejections)
-        history = History({**history.used, **used}, {**history.rejections, **rejections})
-    return found
+
+    def before(wants: Wants) -> History:
+        used = {charge.limit: _used(given, charge) for charge in wants.charges}
+        return History(used, dict.fromkeys(wants.rejections, given.rejections))
+
+    action = Action(given.type, given.params)
+    return policies.judge_knowing(action, agent=given.agent, learn=before)
 
 
 def _used(given: Given, charge: Charge) -> Used:

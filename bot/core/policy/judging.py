@@ -7,7 +7,7 @@ says so, and is made again with the answer.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -316,6 +316,13 @@ class PolicySet:
                 ruling = policy.decide(subject, self.version, history)
                 return Judgement(risk, ruling, policy.wants(ruling, history))
         return self._unruled(score(facts, Weights()))
+
+    def judge_knowing(self, action: Action, *, agent: str, learn: Callable[[Wants], History]) -> Judgement:
+        """Judge, asking `learn` for whatever of the past it depends on."""
+        history = NO_HISTORY
+        while (found := self.judge(action, agent=agent, history=history)).wants:
+            history = history.plus(learn(found.wants))
+        return found
 
     def _unruled(self, risk: RiskAssessment) -> Judgement:
         text = (

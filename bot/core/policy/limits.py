@@ -26,6 +26,10 @@ class History:
     rejections: Mapping[timedelta, int] = field(default_factory=dict)
     """Rejections of the agent's requests, or of this very action if those are more, in each window."""
 
+    def plus(self, more: "History") -> "History":
+        """Both together."""
+        return History({**self.used, **more.used}, {**self.rejections, **more.rejections})
+
 
 NO_HISTORY = History()
 

@@ -1,0 +1,42 @@
+"""How commands speak: what programs read goes to standard output, all else to standard error.
+
+What a person can fix is one clear message and exit code 2, never a traceback.
+"""
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from bot.config import ConfigError
+from bot.core.errors import KeyturnError
+from bot.core.policy import PolicyError
+from bot.store import CannotOpen
+
+
+class clear_errors:  # reads as a statement: `with clear_errors():`
+    """Turns what a person can fix into one message and exit code 2."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        match error:
+            case ConfigError() | CannotOpen() | PolicyError() | ValueError():
+                refuse(str(error))
+            case KeyturnError():
+                refuse(error.message)
+            case OSError():
+                refuse(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+
+
+def refuse(message: str) -> NoReturn:
+    """Say what to fix and end."""
+    typer.echo(f"keyturn: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def say(line: str) -> None:
+    """A line for people or programs, out at once even through a pipe."""
+    typer.echo(line)
+    sys.stdout.flush()
