@@ -8,6 +8,7 @@ from bot.core.risk import money, paths, sql
 from bot.core.risk.facts import Access, Facts, Signal, Touched
 from bot.core.risk.names import host_of, is_internal
 from bot.core.risk.programs import FILE_TOOLS, HANDLERS, is_dangerous
+from bot.core.risk.programs.unknown import unknown_program
 from bot.core.risk.reading import Reading
 from bot.core.risk.words import Simple, Word
 
@@ -50,7 +51,12 @@ def _file_delete(facts: Facts) -> None:
 def _command(facts: Facts) -> None:
     command, args, cwd = (facts.params.get(key) for key in ("command", "args", "cwd"))
     reading = Reading(
-        facts, HANDLERS, FILE_TOOLS, is_dangerous, cwd if isinstance(cwd, str) and cwd else None
+        facts,
+        HANDLERS,
+        unknown_program,
+        FILE_TOOLS,
+        is_dangerous,
+        cwd if isinstance(cwd, str) and cwd else None,
     )
     if not isinstance(command, str) or not command.strip():
         facts.signal(Signal.OPAQUE, "there is no command to read")

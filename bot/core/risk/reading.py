@@ -16,6 +16,7 @@ from bot.core.risk.facts import Access, Facts, Line, Signal, Touched
 from bot.core.risk.names import address_of, host_of, is_metadata
 from bot.core.risk.options import Options, read
 from bot.core.risk.tables import names
+from bot.core.risk.variables import Meaning, meaning, names_a_place
 from bot.core.risk.words import Redirect, Simple, Word
 
 Handler = Callable[["Call"], None]
@@ -33,30 +34,6 @@ _NAMING_FLAGS = frozenset(
         "environment stage project subscription workspace stack target server app inventory limit "
         "account"
     )
-)
-_NAMING_VARIABLES = re.compile(
-    r"(?:.*_)?(?:ENV|ENVIRONMENT|STAGE|PROFILE|CONTEXT|NAMESPACE|CLUSTER|HOST|DATABASE|DATABASE_URL|DB|DSN"
-    r"|WORKSPACE|PROJECT|PGHOST|PGDATABASE)"
-)
-_LOADED_VARIABLES = frozenset(
-    names("LD_PRELOAD LD_AUDIT DYLD_INSERT_LIBRARIES BASH_ENV PROMPT_COMMAND PYTHONSTARTUP LESSOPEN IFS")
-)
-"""Variables whose value every program, or the shell itself, loads or runs."""
-
-_RUN_VARIABLES = frozenset(
-    names(
-        "GIT_SSH GIT_SSH_COMMAND GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS "
-        "SSH_ASKPASS SUDO_ASKPASS PAGER MANPAGER EDITOR VISUAL BROWSER"
-    )
-)
-"""Variables whose value is a command that some programs run."""
-
-_SEARCH_VARIABLES = frozenset(names("PATH LD_LIBRARY_PATH PYTHONPATH PERL5LIB RUBYLIB NODE_PATH CLASSPATH"))
-"""Variables that say where programs and their parts are looked for."""
-
-_OPTION_VARIABLES = frozenset(names("NODE_OPTIONS PERL5OPT RUBYOPT JAVA_TOOL_OPTIONS PYTHONOPTIONS"))
-_LOADING_OPTION = re.compile(
-    r"(^|\s)(-r|-e|-M|-m|-I|--(require|import|eval|loader|experimental-loader))|-javaagent|-agent"
 )
 
 
@@ -153,11 +130,13 @@ class Reading:
 
     Args:
         handlers: Programs by name.
+        otherwise: Reads a program that is not among them.
         cwd: The directory the action starts in, or None.
     """
 
     facts: Facts
     handlers: Mapping[str, Handler]
+    otherwise: Handler
     file_tools: frozenset[str]
     is_dangerous: Callable[[str, str], bool]
     cwd: str | None = None
@@ -220,7 +199,7 @@ class Reading:
         if name not in self.file_tools:
             self.facts.file_tools_only = False
         call = Call(self, words, command, name)
-        self.handlers.get(name, unknown_program)(call)
+        self.handlers.get(name, self.otherwise)(call)
         self._names(words, command)
 
     def touch(
@@ -302,21 +281,14 @@ class Reading:
                 self.facts.signal(Signal.DESTRUCTIVE, f"it empties {place.path[:80]}")
 
     def assign(self, name: str, value: Word, *, alone: bool) -> None:
-        """Note a variable that is set: some make other programs run things, some name places."""
-        if (name in _LOADED_VARIABLES and not (alone and name == "IFS")) or (
-            name in _OPTION_VARIABLES and _LOADING_OPTION.search(value.text)
-        ):
-            self._unreadable(f"{name} makes other programs load or run what it names")
-        elif name in _RUN_VARIABLES:
-            self.shell(value.text)
-        elif name in _SEARCH_VARIABLES:
-            self._search_path(name, value.text)
-        if _NAMING_VARIABLES.fullmatch(name):
+        """Note a variable that is set; `alone` when no program stands behind it."""
+        match meaning(name, value.text, alone=alone):
+            case Meaning.LOADED:
+                self._unreadable(f"{name} makes other programs load or run what it names")
+            case Meaning.COMMAND:
+                self.shell(value.text)
+        if names_a_place(name):
             self.facts.name(value.text)
-
-    def _search_path(self, name: str, value: str) -> None:
-        if any(paths.is_temporary(paths.normalise(place) + "/x") for place in value.split(":")):
-            self._unreadable(f"{name} makes programs below a temporary directory run")
 
     def _names(self, words: Sequence[Word], command: Simple) -> None:
         """Note what flags name: contexts, namespaces, profiles, hosts, databases, and files with secrets."""
@@ -351,47 +323,13 @@ def program_name(text: str) -> str:
     return re.sub(r"(?<=[a-z])-?\d+(\.\d+)*$", "", name) if name not in _NUMBERED else name
 
 
-_NUMBERED = frozenset({"7z", "bzip2", "sqlite3", "s3cmd", "mke2fs", "pm2", "base64", "base32", "md5",
-"sha256",
-                       "b2", "lz4", "i3", "k3s", "k9s", "killall5", "ip6tables", "h2",
-                       "uudecode"})  # fmt: skip
+_NUMBERED = frozenset(
+    names(
+        "7z bzip2 sqlite3 s3cmd mke2fs pm2 base64 base32 md5 sha256 b2 lz4 "
+        "i3 k3s k9s killall5 ip6tables h2 uudecode"
+    )
+)
 """Programs whose name ends in a number that is no version."""
-
-
-def unknown_program(call: Call) -> None:
-    """A program nobody knows: its arguments that look like paths are used in an unknown way."""
-    name_of_script(call, call.words[0].text, [word.text for word in call.args])
-    for word in call.args:
-        text = word.text
-        flag, equals, value = text.partition("=")
-        if text.startswith("-"):
-            text = value if equals else ""
-        elif equals and re.fullmatch(r"[\w.-]+", flag):
-            text = value
-        if looks_like_path(text):
-            call.touch([Word(text, word.known, word.glob)], Access.UNKNOWN)
-        elif not word.known and not text.startswith("-"):
-            call.facts.unreadable_paths = True
-
-
-_DEPLOYS = re.compile(r"(.*[_.-])?(deploy|release|publish|rollback|promote)([_.-].*)?", re.IGNORECASE)
-
-
-def name_of_script(call: Call, script: str, arguments: Sequence[str]) -> None:
-    """Note a script whose name says that it deploys, and the places among its arguments."""
-    if _DEPLOYS.fullmatch(program_name(script)):
-        call.signal(Signal.REMOTE, f"{script[:60]} deploys or publishes by its name")
-        for argument in arguments:
-            call.facts.name(argument.rpartition("=")[2])
-
-
-def looks_like_path(text: str) -> bool:
-    """Whether an argument of an unknown program is likely a path."""
-    if "://" in text and not text.lower().startswith("file://"):
-        return False
-    if "\n" in text or len(text) > 4096:
-        return False
-    return text.startswith(("/", "~", "./", "../", ".")) or "/" in text or "\\" in text or text[1:3] == ":\\"
 
 
 def _writes(redirect: Redirect) -> bool:
@@ -402,7 +340,7 @@ def _writes(redirect: Redirect) -> bool:
 
 
 def _is_no_file(text: str, access: Access) -> bool:
-    if text in ("/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty") or text.startswith("/dev/fd/"):
+    if re.fullmatch(r"/dev/(stdin|stdout|stderr|tty|fd/[0-9]+)", text):
         return True
     return access is Access.READ and text in paths.NOT_FILES
 

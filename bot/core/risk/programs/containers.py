@@ -43,7 +43,7 @@ _KUBE_CHANGES = frozenset(
     names(
         "apply create replace patch scale autoscale drain cordon uncordon taint rollout set edit "
         "label annotate expose run debug attach certificate adm new-app start-build import tag policy "
-        "project new-project login-none"
+        "project new-project"
     )
 )
 

@@ -4,11 +4,12 @@ import re
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.programs import packages
-from bot.core.risk.reading import Call, Handler, name_of_script
+from bot.core.risk.programs.unknown import name_of_script
+from bot.core.risk.reading import Call, Handler
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
 
-SHELLS = frozenset(names("sh bash dash zsh ksh mksh ash fish csh tcsh rbash busybox-sh"))
+SHELLS = frozenset(names("sh bash dash zsh ksh mksh ash fish csh tcsh rbash"))
 
 _INLINE = {
     "python": "c", "pypy": "c", "ipython": "c", "perl": "e E", "ruby": "e", "node": "e p eval print",

@@ -14,7 +14,7 @@ _CURL_VALUED = (
     "upload-file K config X request H header A user-agent u user b cookie c cookie-jar e referer x "
     "proxy E cert key cacert capath m max-time connect-timeout w write-out r range retry retry-delay "
     "y Y C continue-at D dump-header z time-cond url resolve connect-to interface unix-socket "
-    "limit-rate output-dir t Q P S s-none netrc-file trace trace-ascii stderr proto "
+    "limit-rate output-dir t Q P S netrc-file trace trace-ascii stderr proto "
 )
 
 

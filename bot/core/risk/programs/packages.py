@@ -3,7 +3,8 @@
 import re
 
 from bot.core.risk.facts import Access, Signal
-from bot.core.risk.reading import Call, Handler, looks_like_path
+from bot.core.risk.programs.unknown import looks_like_path
+from bot.core.risk.reading import Call, Handler
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
 

@@ -3,7 +3,8 @@
 import re
 
 from bot.core.risk.facts import Access, Signal
-from bot.core.risk.reading import Call, Handler, unknown_program
+from bot.core.risk.programs.unknown import unknown_program
+from bot.core.risk.reading import Call, Handler
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
 
@@ -203,9 +204,7 @@ HANDLERS: dict[str, Handler] = {
     "mount": mount,
     "umount": mount,
     "systemctl": service_manager,
-    **dict.fromkeys(
-        names("service rc-service supervisorctl pm2 svc sv brew-services launchctl nginx apachectl"), service
-    ),
+    **dict.fromkeys(names("service rc-service supervisorctl pm2 svc sv launchctl nginx apachectl"), service),
     "sysctl": kernel_settings,
     **dict.fromkeys(
         names("format diskpart vssadmin reg bcdedit stop-computer restart-computer"), windows_admin

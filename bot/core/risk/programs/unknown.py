@@ -1,0 +1,50 @@
+"""Programs that nobody knows: what they are given counts as used in any way."""
+
+import re
+from collections.abc import Sequence
+
+from bot.core.risk.facts import Access, Signal
+from bot.core.risk.reading import Call, program_name
+from bot.core.risk.words import Word
+
+
+def unknown_program(call: Call) -> None:
+    """A program nobody knows: its arguments that look like paths are used in an unknown way."""
+    name_of_script(call, call.words[0].text, [word.text for word in call.args])
+    for word in call.args:
+        text = word.text
+        flag, equals, value = text.partition("=")
+        if text.startswith("-"):
+            text = value if equals else _attached(text)
+        elif equals and re.fullmatch(r"[\w.-]+", flag):
+            text = value
+        if looks_like_path(text):
+            call.touch([Word(text, word.known, word.glob)], Access.UNKNOWN)
+        elif not word.known and not text.startswith("-"):
+            call.facts.unreadable_paths = True
+
+
+_DEPLOYS = re.compile(r"(.*[_.-])?(deploy|release|publish|rollback|promote)([_.-].*)?", re.IGNORECASE)
+
+
+def name_of_script(call: Call, script: str, arguments: Sequence[str]) -> None:
+    """Note a script whose name says that it deploys, and the places among its arguments."""
+    if _DEPLOYS.fullmatch(program_name(script)):
+        call.signal(Signal.REMOTE, f"{script[:60]} deploys or publishes by its name")
+        for argument in arguments:
+            call.facts.name(argument.rpartition("=")[2])
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether an argument of an unknown program is likely a path."""
+    if "://" in text and not text.lower().startswith("file://"):
+        return False
+    if "\n" in text or len(text) > 4096:
+        return False
+    return text.startswith(("/", "~", "./", "../", ".")) or "/" in text or "\\" in text or text[1:3] == ":\\"
+
+
+def _attached(option: str) -> str:
+    """The value of a short option written without a space, `-o/etc/x`."""
+    found = re.fullmatch(r"-[A-Za-z]([/~].*)", option, re.DOTALL)
+    return found[1] if found else ""
