@@ -9,11 +9,12 @@ from pydantic import TypeAdapter
 
 from bot.core.policy import PolicyFile, WorkspaceFile, json_schema
 from bot.services.policy_tests import Case, CaseFile
+from bot.services.policy_words import DESCRIPTIONS
 
 
 def _tests() -> dict[str, Any]:
     schema = TypeAdapter(CaseFile | tuple[Case, ...]).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "CaseFile"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = MappingProxyType(
@@ -27,5 +28,11 @@ SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = MappingProxyType(
 
 
 def schema_text(name: str) -> str:
-    """A schema as it is shipped: indented, with a line feed at its end."""
-    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
+    """A schema as it is shipped: every key described, indented, with a line feed at its end."""
+    schema = SCHEMAS[name]()
+    for model in (schema, *schema.get("$defs", {}).values()):
+        words = DESCRIPTIONS.get(model.get("title", ""), {})
+        for key, part in model.get("properties", {}).items():
+            if key in words:
+                part["description"] = words[key]
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -261,7 +261,20 @@ def test_diff_compares_two_directories_on_requests_or_on_their_tests(policies: P
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_schemas_that_are_shipped_are_the_ones_that_are_printed(name: str) -> None:
     assert keyturn("schema", name)[0] == schema_text(name)
-    assert (SHIPPED / "schema" / f"{name}.json").read_text() == schema_text(name)
+    shipped = SHIPPED / "schema" / f"{name}.json"
+    assert shipped.read_text() == schema_text(name), f"run: keyturn policy schema {name} > {shipped}"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_editors_can_show_what_every_key_means(name: str) -> None:
+    schema = json.loads(schema_text(name))
+    silent = [
+        f"{model.get('title')}.{key}"
+        for model in (schema, *schema.get("$defs", {}).values())
+        for key, part in model.get("properties", {}).items()
+        if "description" not in part
+    ]
+    assert silent == [], "add words for them to bot/services/policy_words.py"
 
 
 def test_there_are_no_other_schemas() -> None:
