@@ -1,5 +1,6 @@
 """Policies for tests: written as people write them, compiled as the server does."""
 
+import functools
 import textwrap
 from typing import Any
 
@@ -22,6 +23,7 @@ groups:
 HEAD = "name: test\napprovers: {quorum: 1, groups: [oncall]}\n"
 
 
+@functools.lru_cache(maxsize=256)
 def policy_set(*policies: str, workspace: str = WORKSPACE) -> PolicySet:
     """Compile policies given as YAML, in order; faults fail the test."""
     texts = {f"{at:02}.yaml": text for at, text in enumerate(policies)}

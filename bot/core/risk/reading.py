@@ -116,7 +116,8 @@ class Call:
         """Its input when that is written out: a here-document, or an echo before it."""
         if self.simple.stdin is not None:
             return self.simple.stdin
-        return _echoed(self.simple.upstream)
+        upstream = self.simple.upstream
+        return upstream.written if upstream is not None else None
 
     @property
     def input_redirected(self) -> bool:
@@ -348,17 +349,3 @@ def _is_no_file(text: str, access: Access) -> bool:
 def _empties(command: Simple) -> bool:
     words = [word.text for word in command.words]
     return words in ([":"], ["true"], ["cat", "/dev/null"], ["echo", "-n"], ["printf", ""])
-
-
-def _echoed(command: Simple | None) -> str | None:
-    """What a command writes, when that can be told from its words: echo, printf, cat of a here-document."""
-    if command is None or not command.words:
-        return None
-    name, *words = [word.text for word in command.words]
-    if program_name(name) == "cat" and words in ([], ["-"]):
-        return command.stdin if command.stdin is not None else _echoed(command.upstream)
-    if program_name(name) not in ("echo", "printf"):
-        return None
-    return " ".join(text for text in words if text not in ("-n", "-e", "-E", "-ne", "-en")).replace(
-        "\\n", "\n"
-    )

@@ -323,7 +323,7 @@ class _Reader:
                 if part or SPLIT not in template:
                     yield Word(unescape(part), piece.known, is_glob(part), piece.substituted)
 
-    def _evaluate(self, node: Node, piece: Piece, depth: int) -> None:
+    def _evaluate(self, node: Node, piece: Piece, depth: int, *, quoted: bool = False) -> None:
         match node.type:
             case "raw_string":
                 piece.quoted(self._text(node)[1:-1])
@@ -334,8 +334,10 @@ class _Reader:
             case "translated_string" | "concatenation" | "array":
                 self._concatenation(node, piece, depth)
             case "simple_expansion" | "expansion":
-                self._expansion(node, piece, depth)
-            case "command_substitution" | "arithmetic_expansion":
+                self._expansion(node, piece, depth, quoted=quoted)
+            case "command_substitution":
+                self._command_output(node, piece, depth, quoted=quoted)
+            case "arithmetic_expansion":
                 self._substitutions(node, depth)
                 piece.unknown(self._text(node))
             case "process_substitution":
@@ -355,7 +357,7 @@ class _Reader:
             if child.type == "string_content":
                 continue
             piece.quoted(double_quoted(self._between(at, child.start_byte)))
-            self._evaluate(child, piece, depth)
+            self._evaluate(child, piece, depth, quoted=True)
             at = child.end_byte
         piece.quoted(double_quoted(self._between(at, node.end_byte - 1)))
 
@@ -368,17 +370,28 @@ class _Reader:
                 self._evaluate(child, piece, depth)
             at = child.end_byte
 
-    def _expansion(self, node: Node, piece: Piece, depth: int) -> None:
+    def _expansion(self, node: Node, piece: Piece, depth: int, *, quoted: bool) -> None:
         names = [self._text(c) for c in node.named_children if "variable_name" in c.type]
         name = names[0] if names else ""
         simple = node.type == "simple_expansion" or len(node.named_children) == 1
         if name == "HOME" and simple and not piece.template:
             piece.plain("~")
         elif simple and name in self.variables:
-            piece.guess(self.variables[name])
+            piece.guess(self.variables[name], quoted=quoted and name != "@")
         else:
             self._substitutions(node, depth)
             piece.unknown(self._text(node))
+
+    def _command_output(self, node: Node, piece: Piece, depth: int, *, quoted: bool) -> None:
+        """What a substitution writes: guessed when it is one echo or printf of plain text."""
+        before = len(self.script.commands)
+        self.statement(node, depth + 1)
+        inside = self.script.commands[before:]
+        written = inside[0].written if len(inside) == 1 else None
+        if written is None:
+            piece.unknown(self._text(node))
+        else:
+            piece.guess(written, quoted=quoted)
 
     def _substitutions(self, node: Node, depth: int) -> None:
         """Read every command that stands inside an expansion."""

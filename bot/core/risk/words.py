@@ -62,6 +62,22 @@ class Simple:
     looped: bool = False
     """True in the body of a loop."""
 
+    @property
+    def written(self) -> str | None:
+        """What it writes, when its words tell: echo, printf, cat of a here-document."""
+        command = self
+        while [word.text for word in command.words] in (["cat"], ["cat", "-"]):
+            if command.stdin is not None:
+                return command.stdin
+            if command.upstream is None:
+                return None
+            command = command.upstream
+        name, *words = [word.text for word in command.words] or [""]
+        if name.rsplit("/", 1)[-1] not in ("echo", "printf"):
+            return None
+        plain = [text for text in words if text not in ("-n", "-e", "-E", "-ne", "-en")]
+        return " ".join(plain).replace("\\n", "\n")
+
 
 @dataclass(slots=True)
 class Piece:
@@ -79,9 +95,12 @@ class Piece:
         """Text that means nothing but itself."""
         self.template += re.sub(r"([\\*?\[\]{},.~$!(|)])", r"\\\1", text)
 
-    def guess(self, text: str) -> None:
-        """A variable's value as far as it is known."""
-        self.template += text.replace(" ", SPLIT)
+    def guess(self, text: str, *, quoted: bool) -> None:
+        """A value as far as it is known; outside of quotes it splits into words."""
+        if quoted:
+            self.quoted(text)
+        else:
+            self.template += text.replace(" ", SPLIT)
         self.known = False
 
     def unknown(self, source: str) -> None:

@@ -73,7 +73,8 @@ def move(call: Call) -> None:
 
 def link(call: Call) -> None:
     """`ln`: writing through a link writes its target, so both count as written."""
-    call.touch(call.options("t S target-directory suffix").operands, Access.WRITE)
+    # A link to a directory reaches all that is below it.
+    call.touch(call.options("t S target-directory suffix").operands, Access.WRITE, recursive=True)
 
 
 def synchronise(call: Call) -> None:

@@ -111,9 +111,12 @@ def _find_runs(call: Call, roots: list[Word], texts: list[str], start: int) -> i
             inner.append(Word(word.text, known=False))
         else:
             inner.append(word)
-    if inner and inner[0].text.rsplit("/", 1)[-1] in ("rm", "unlink", "rmdir", "shred"):
+    name = inner[0].text.rsplit("/", 1)[-1] if inner else ""
+    if name in ("rm", "unlink", "rmdir", "shred"):
         call.signal(Signal.DESTRUCTIVE, "find deletes everything it finds")
         call.touch(roots, Access.DELETE, recursive=True)
+    elif name in ("chmod", "chown", "chgrp", "mv", "sed", "truncate", "touch", "tee", "ln"):
+        call.touch(roots, Access.WRITE, recursive=True)
     call.inner_many(inner)
     return end + 1
 
