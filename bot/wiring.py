@@ -33,6 +33,8 @@ from bot.notify.webhook import Callback, WebhookSender
 from bot.services import plugins
 from bot.services.agents import Agents
 from bot.services.approvals import Approvals
+from bot.services.audit import Audit
+from bot.services.checkpoints import Checkpoints, note_file, signing_key
 from bot.services.asking import Asking
 from bot.services.escalations import Escalations
 from bot.services.health import Health
@@ -93,6 +95,7 @@ class Bot:
     waiters: Waiters
     slack: SlackFace
     app: KeyturnApp
+    checkpoints: Checkpoints
     clock: Clock
     listeners: Listeners
 
@@ -111,6 +114,7 @@ class Bot:
             tasks.create_task(self.slack.run(loops))
             tasks.create_task(self.reloads.run(loops))
             serving = [
+            tasks.create_task(self.checkpoints.run(loops))
                 tasks.create_task(server.serve([self.listeners.http])),
                 tasks.create_task(commands.serve([self.listeners.admin])),
             ]
@@ -258,6 +262,8 @@ def _connect(
     on_call = OnCall(store, lambda: policies.current, clock, new_id)
     directory = SlackDirectory(client, clock, on_call.now)
     asking = Asking(policies, directory)
+    kept = note_file(settings.database_path)
+    checkpoints = Checkpoints(store, clock, signing_key(settings.keyturn_key_dir), kept)
     approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note, asking)
     reviews = Reviews(store, approvals, directory, asking, clock, scheduler.note)
     rollbacks = Rollbacks(store, policies, directory, clock, new_id)
@@ -302,6 +308,7 @@ def _connect(
         rollbacks=rollbacks,
         receipts=receipts,
         health=health,
+        audit=Audit(store, clock, checkpoints.public, kept),
         metrics=metrics,
         facts=lambda: _facts(store, policies, clock, sandbox=settings.sandbox),
         slack_link=links.of,
@@ -326,6 +333,7 @@ def _connect(
         app=create_app(services, HttpSettings(settings.public_url)),
         clock=clock,
         listeners=listeners,
+        checkpoints=checkpoints,
     )
 
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.core.errors import TooLarge
 from bot.http import documents as doc
 from bot.http import shapes
+from bot.http.audit import AuditRoutes
 from bot.http.auth import Gate
 from bot.http.calls import OpenCalls
 from bot.http.compat import Safeguards
@@ -117,6 +118,7 @@ def _routes(face: Face) -> list[PlainRoute]:
         *_session_routes(face),
         *_rollback_routes(face),
         *_compat_routes(face),
+        *_audit_routes(face),
         *_operation_routes(face),
     ]
 
@@ -322,6 +324,37 @@ def _compat_routes(face: Face) -> list[PlainRoute]:
     ]
 
 
+def _audit_routes(face: Face) -> list[PlainRoute]:
+    do = AuditRoutes(face)
+    refused = ("unauthorized", "missing_scope", "invalid_request", "unavailable")
+    return [
+        _route(
+            "GET",
+            "/v1/audit",
+            do.list_audit,
+            "audit",
+            doc.takes_audit_page,
+            doc.answers(shapes.AuditList, 200, *refused),
+        ),
+        _route(
+            "GET",
+            "/v1/audit/verify",
+            do.verify_audit,
+            "audit",
+            doc.takes_verification,
+            doc.answers(shapes.VerificationShape, 200, *refused),
+        ),
+        _route(
+            "GET",
+            "/v1/audit/export",
+            do.export_audit,
+            "audit",
+            doc.takes_export,
+            doc.export(*refused),
+        ),
+    ]
+
+
 def _operation_routes(face: Face) -> list[PlainRoute]:
     do = Operations(face)
     return [
@@ -373,6 +406,8 @@ _SHAPES: list[type[BaseModel]] = [
     shapes.EvaluationShape,
     shapes.SessionShape,
     shapes.TimelineShape,
+    shapes.AuditList,
+    shapes.VerificationShape,
     shapes.RollbackShape,
     shapes.RollbackQueue,
     shapes.RollbackWorkShape,

@@ -21,7 +21,8 @@ CURSOR = r"^[0-9]{1,18}\.[A-Za-z0-9_]{1,64}$"
 """What a `next_cursor` looks like; what it means is the store's."""
 
 
-def _number(value: object) -> object:
+def whole(value: object) -> object:
+    """The number of digits in a query string; anything else as it is, for the field to refuse."""
     return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value, re.ASCII) else value
 
 
@@ -31,7 +32,7 @@ class Filters(Body):
     status: Literal["pending", "approved", "modified", "rejected", "timed_out", "cancelled"] | None = None
     type: str | None = None
     session_id: str | None = None
-    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=LONGEST_PAGE)] = 50
+    limit: Annotated[int, BeforeValidator(whole), Field(ge=1, le=LONGEST_PAGE)] = 50
     cursor: Annotated[str | None, Field(pattern=CURSOR)] = None
 
 
@@ -41,10 +42,19 @@ def filters_of(query: Sequence[tuple[str, str]]) -> Filters:
     Raises:
         InvalidRequest: an unknown filter, one given twice, or a value that cannot be.
     """
+    return read(Filters, once(query))
+
+
+def once(query: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """A query string in which nothing stands twice.
+
+    Raises:
+        InvalidRequest: something does.
+    """
     for name, times in Counter(name for name, _ in query).items():
         if times > 1:
             raise InvalidRequest(f"{name}: may be given once.")
-    return read(Filters, dict(query))
+    return dict(query)
 
 
 _WHOLE = re.compile(r"[0-9]+", re.ASCII)

@@ -24,6 +24,9 @@ WITHDRAWS = frozenset({"agent", "operator"})
 OPERATOR = frozenset({"operator"})
 """May start a rollback."""
 
+AUDITOR = frozenset({"auditor"})
+"""May read, verify and export the audit."""
+
 ANYONE = frozenset({"agent", "auditor", "operator"})
 """May read; what they may read is the service's to say."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Header, Path, Query, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from pydantic.json_schema import models_json_schema
 
 from bot.http.asked import CURSOR, IDEMPOTENCY_KEY, LONGEST_WAIT
@@ -30,6 +30,7 @@ from bot.http.errors import PROBLEM_JSON, STATUS
 from bot.http.fields import NO_NUL, REFERENCE
 from bot.http.shapes import ProblemShape
 from bot.http.submission import RequestBody
+from bot.services.exports import MEDIA_TYPES
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -167,6 +168,63 @@ def takes_session_rollback(token: Token, id: SessionId, body: SessionRollbackBod
     """A session to undo."""
 
 
+Since = Annotated[AwareDatetime | None, Query(description="From this time on.")]
+Until = Annotated[AwareDatetime | None, Query(description="Before this time.")]
+Risk = Annotated[Literal["none", "low", "medium", "high", "critical"] | None, Query()]
+Reversible = Annotated[
+    Literal["true", "false"] | None, Query(description="Executions that reported what undoes them, or not.")
+]
+
+
+def takes_audit_page(
+    token: Token,
+    event: Annotated[str | None, Query(description="The event's name.")] = None,
+    actor: Annotated[str | None, Query(description="The actor's id.")] = None,
+    agent: Annotated[str | None, Query()] = None,
+    action_type: Annotated[str | None, Query()] = None,
+    session_id: Annotated[str | None, Query()] = None,
+    request_id: Annotated[str | None, Query()] = None,
+    risk: Risk = None,
+    reversible: Reversible = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int | None, Query(ge=1, le=200, description="50 when not given.")] = None,
+    cursor: Annotated[
+        str | None, Query(pattern="^[0-9]{1,18}$", description="The `next_cursor` of the page before.")
+    ] = None,
+) -> None:
+    """Filters of a page of the audit."""
+
+
+def takes_export(
+    token: Token,
+    event: Annotated[str | None, Query(description="The event's name.")] = None,
+    actor: Annotated[str | None, Query(description="The actor's id.")] = None,
+    agent: Annotated[str | None, Query()] = None,
+    action_type: Annotated[str | None, Query()] = None,
+    session_id: Annotated[str | None, Query()] = None,
+    request_id: Annotated[str | None, Query()] = None,
+    risk: Risk = None,
+    reversible: Reversible = None,
+    since: Since = None,
+    until: Until = None,
+    format: Annotated[Literal["jsonl", "csv"] | None, Query(description="jsonl when not given.")] = None,
+    after: Annotated[
+        int | None, Query(ge=0, le=999_999_999, description="Go on after the row with this seq.")
+    ] = None,
+) -> None:
+    """What to export."""
+
+
+def takes_verification(
+    token: Token,
+    full: Annotated[
+        Literal["true", "false"] | None, Query(description="Compare the searchable columns, too.")
+    ] = None,
+) -> None:
+    """How closely to look."""
+
+
 def takes_safeguards(token: Token, body: SafeguardsBody) -> None:
     """What the Safeguards library posts."""
 
@@ -214,6 +272,16 @@ def event_stream(*codes: str) -> Responses:
         "A stream: `id` is the audit's seq, `event` its name or `state`, `data` the request (RequestShape)."
     )
     found[200]["content"] = {"text/event-stream": {"schema": _EVENT}}
+    return found
+
+
+def export(*codes: str) -> Responses:
+    """`responses` of an export."""
+    found = answers(None, 200, *codes)
+    found[200]["description"] = "One event a line, oldest first; the fields of EventShape."
+    found[200]["content"] = {
+        media_type.partition(";")[0]: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()
+    }
     return found
 
 

@@ -18,6 +18,7 @@ from bot.http.calls import OpenCalls
 from bot.http.metrics import Metrics
 from bot.services.agents import Agents
 from bot.services.approvals import Approvals
+from bot.services.audit import Audit
 from bot.services.health import Health
 from bot.services.receipts import Receipts
 from bot.services.rollbacks import Rollbacks
@@ -60,6 +61,7 @@ class Services:
     approvals: Approvals
     agents: Agents
     sessions: Sessions
+    audit: Audit
     receipts: Receipts
     safeguards: SafeguardsRequests
     rollbacks: Rollbacks

@@ -282,6 +282,39 @@ class EventShape(Shape):
     hash: str
 
 
+class AuditList(ListShape[EventShape]):
+    """Audit events, newest first."""
+
+
+class AuditProblemShape(Shape):
+    """The first row at which the audit is not what it was."""
+
+    seq: int
+    kind: Literal[
+        "edited",
+        "forged",
+        "inserted",
+        "miscopied",
+        "missing",
+        "relinked",
+        "reordered",
+        "rewritten",
+        "truncated",
+        "unreadable",
+    ]
+    detail: str
+
+
+class VerificationShape(Shape):
+    """Whether the audit is whole."""
+
+    ok: bool
+    checked: Annotated[int, Field(description="Rows looked at.")]
+    head: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Hash of the last row.")]
+    checkpoint: Annotated[int | None, Field(description="Seq of the newest checkpoint that agrees.")]
+    problem: AuditProblemShape | None
+
+
 class TimelineShape(Shape):
     """A session's events, oldest first."""
 

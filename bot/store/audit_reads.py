@@ -70,6 +70,11 @@ class AuditReads:
         params = {"request_id": request_id, "after": after_seq, "limit": limit}
         return [_audit_event(row) for row in await self._all(sql, params)]
 
+    async def pauses_since(self, after_seq: int, *, limit: int = 1000) -> list[AuditEvent]:
+        """Whatever was paused or resumed after `after_seq`, oldest first."""
+        found = await self._all(_PAUSES_SINCE, {"after": after_seq, "limit": limit})
+        return [_audit_event(row) for row in found]
+
     async def last_seq(self, request_id: str) -> int:
         """The place of a request's last event; 0 when there is none."""
         row = await self._one(
@@ -188,6 +193,9 @@ _LINKS = f"SELECT {_LINK_COLUMNS} FROM audit WHERE seq > :after ORDER BY seq LIM
 _COLUMNS = f"""
     SELECT {_LINK_COLUMNS}, {", ".join(auditing.COLUMNS)} FROM audit
     WHERE seq > :after ORDER BY seq LIMIT :limit
+"""
+_PAUSES_SINCE = f"""
+    {_AUDIT} WHERE event IN ('agent_paused', 'agent_resumed') AND seq > :after ORDER BY seq LIMIT :limit
 """
 _MISFILED = """
     SELECT a.seq FROM audit a JOIN request r ON r.id = a.request_id

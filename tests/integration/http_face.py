@@ -20,6 +20,8 @@ from bot.http.face import Facts, HttpSettings, Services
 from bot.http.metrics import Metrics, Standing
 from bot.services.agents import Agents
 from bot.services.approvals import Approvals
+from bot.services.audit import Audit
+from bot.services.checkpoints import Checkpoints, note_file, signing_key
 from bot.services.health import Health
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
@@ -62,6 +64,7 @@ class World:
     waiters: Waiters
     health: Health
     clock: MovableClock
+    checkpoints: Checkpoints
     facts: Facts = field(default_factory=lambda: Facts("SQLite", True, "sha256:0", True, False))
 
     async def token(self, name: str, **options: Any) -> str:
@@ -144,6 +147,8 @@ async def served(
         waiters = Waiters(store)
         receipts = Receipts.open(directory / "keys", PUBLIC_URL)
         agents = Agents(store, clock, new_token, b"k" * 32)
+        kept = note_file(directory / "keyturn.db")
+        checkpoints = Checkpoints(store, clock, signing_key(directory / "keys"), kept)
         policies = _policies(directory / "policies", policy)
         approvals = Approvals(store, policies, waiters, receipts, clock, new_id, lambda _at: None)
         health = Health(clock, {"outbox": timedelta(seconds=60)})
@@ -159,6 +164,7 @@ async def served(
             rollbacks=Rollbacks(store, policies, Strangers(), clock, new_id),
             agents=agents,
             sessions=Sessions(store, clock, new_id),
+            audit=Audit(store, clock, checkpoints.public, kept),
             receipts=receipts,
             safeguards=SafeguardsRequests(approvals, store),
             health=health,
@@ -173,7 +179,7 @@ async def served(
         client = await stack.enter_async_context(
             httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
         )
-        world = World(client, url, app, store, agents, approvals, waiters, health, clock)
+        world = World(client, url, app, store, agents, approvals, waiters, health, clock, checkpoints)
         yield world
 
 

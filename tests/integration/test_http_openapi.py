@@ -35,7 +35,9 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     async with served(tmp_path) as world:
         world.health.beat("outbox")
         beating = asyncio.create_task(_beat(world))
-        found, text = await _schemathesis(world, tmp_path)
+        scopes = ["agent", "auditor"]
+        token = await world.token("tester", scopes=scopes, callback_hosts=["hooks.example.com"])
+        found, text = await _schemathesis(world, token, tmp_path)
         beating.cancel()
     assert found == 0, text
 
@@ -47,7 +49,7 @@ async def _beat(world: World) -> None:
         await asyncio.sleep(5)
 
 
-async def _schemathesis(world: World, directory: Path) -> tuple[int | None, str]:
+async def _schemathesis(world: World, token: str, directory: Path) -> tuple[int | None, str]:
     config = directory / "schemathesis.toml"
     config.write_text(CONFIG)
     process = await asyncio.create_subprocess_exec(
@@ -55,7 +57,7 @@ async def _schemathesis(world: World, directory: Path) -> tuple[int | None, str]
         f"--config-file={config}",
         "run",
         f"{world.url}/openapi.json",
-        f"--header=Authorization: {world.client.headers['authorization']}",
+        f"--header=Authorization: Bearer {token}",
         "--checks=all",
         f"--max-examples={EXAMPLES}",
         "--seed=1",
@@ -92,6 +94,9 @@ async def test_the_document_names_every_call_and_its_security(tmp_path: Path) ->
         "POST /v1/rollbacks/{id}/outcome",
         "POST /v1/requests/{id}/rollback",
         "POST /v1/sessions/{id}/rollback",
+        "GET /v1/audit",
+        "GET /v1/audit/verify",
+        "GET /v1/audit/export",
         "POST /compat/safeguards/request-approval",
         "GET /compat/safeguards/requests/{client_id}",
         "GET /healthz",

@@ -180,7 +180,7 @@ def test_what_retention_left_is_whole_from_its_base_on():
 def test_a_base_that_nobody_signed_there_is_found():
     base = Place(STEP, hashlib.sha256(b"made up").digest())
     rows = chained([b"new history"], base.hash, base.seq)
-    assert found(rows, base=base) == (1, "rewritten")
+    assert found(rows, base=base) == (STEP, "rewritten")
 
 
 def test_it_does_not_matter_in_which_pieces_rows_come():

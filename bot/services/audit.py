@@ -1,0 +1,231 @@
+"""The audit as auditors use it: pages, verification, exports.
+
+Everything works on the queries alone, so the command line does the same beside a running server, or
+with none. An export begins with its own entry in the audit.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import chain, islice
+from typing import Any
+
+from bot.core import checkpoint
+from bot.core.chain import START, Link, Place, Problem, link
+from bot.core.checkpoint import NoteKey
+from bot.core.clock import Clock
+from bot.core.errors import InvalidRequest
+from bot.core.models import Actor, Event, Via
+from bot.core.times import rfc3339
+from bot.core.verifying import Verification, Verifier, miscopied
+from bot.services import exports
+from bot.services.approvals import Page
+from bot.services.checkpoints import NoteFile
+from bot.services.exports import Format, Unreadable
+from bot.store import Store
+from bot.store.audit_reads import AuditEvent
+from bot.store.auditing import AuditFilter
+from bot.store.commands import RecordEvents
+from bot.store.reads import Reads
+
+Progress = Callable[[int], None]
+"""Told now and then how many rows are done."""
+
+
+_AT_ONCE = 10_000
+
+
+def silent(_rows: int) -> None:
+    """For whoever needs no progress."""
+
+
+class Audit:
+    """The audit of a store, its checkpoints and their second place."""
+
+    def __init__(self, store: Store, clock: Clock, key: NoteKey | None, kept: NoteFile) -> None:
+        self._store = store
+        self._clock = clock
+        self._key = key
+        self._kept = kept
+
+    async def page(self, wanted: AuditFilter, *, cursor: str | None, limit: int) -> Page[AuditEvent]:
+        """Events, newest first.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+        """
+        return await page(self._store.reads, wanted, cursor=cursor, limit=limit)
+
+    async def verify(self, *, full: bool = False) -> Verification:
+        """Whether the audit is whole, by the chain and by every checkpoint that is known."""
+        notes = await asyncio.to_thread(self._kept.notes)
+        return await verify(self._store.reads, notes=notes, key=self._key, full=full)
+
+    async def export(
+        self, wanted: AuditFilter, format: Format, *, after: int, actor: Actor, via: Via
+    ) -> AsyncIterator[bytes]:
+        """Rows up to now as text, oldest first, in pieces; recorded before the first piece.
+
+        Args:
+            after: The place after which to begin: that of the last row of an export that broke off.
+        """
+        through = (await self._store.reads.chain_head()).seq
+        await self.record_export(wanted, format, after=after, through=through, actor=actor, via=via)
+        return export(self._store.reads, wanted, format, after=after, through=through)
+
+    async def record_export(
+        self, wanted: AuditFilter, format: Format, *, after: int, through: int, actor: Actor, via: Via
+    ) -> None:
+        """Enter into the audit that somebody takes a copy of it."""
+        body = {"format": format.value, "filters": filters_json(wanted), "after": after, "through": through}
+        event = Event("audit_exported", actor, via, body)
+        await self._store.write(RecordEvents((event,), self._clock.now()))
+
+
+async def page(
+    reads: Reads, wanted: AuditFilter, *, cursor: str | None = None, limit: int = 50
+) -> Page[AuditEvent]:
+    """Events, newest first.
+
+    Raises:
+        InvalidRequest: the cursor is not one of ours.
+    """
+    found = await reads.audit_page(wanted, before_seq=_place(cursor), limit=limit + 1)
+    more = len(found) > limit
+    return Page(tuple(found[:limit]), str(found[limit - 1].seq) if more else None)
+
+
+async def verify(
+    reads: Reads,
+    *,
+    notes: Sequence[str] = (),
+    key: NoteKey | None = None,
+    full: bool = False,
+    progress: Progress = silent,
+) -> Verification:
+    """Whether a store's audit is whole. Rows written meanwhile are left to the next look.
+
+    Args:
+        notes: Checkpoints kept elsewhere; the store's own are looked at in any case.
+        full: Compare the searchable columns with the signed bytes, too.
+    """
+    last = await reads.last_row()
+    end = await reads.chain_head()
+    verifier = Verifier(await reads.chain_base(), [*notes, *await reads.checkpoints()], key)
+    look = _whole if full else _fast
+    while verifier.head.seq < end.seq and await look(reads, verifier, end.seq):
+        progress(verifier.head.seq)
+    if full:
+        verifier.note(await reads.misfiled())
+    if last > end.seq:
+        verifier.note(Problem(end.seq + 1, "inserted", f"rows {end.seq + 1} to {last} stand behind the end"))
+    return verifier.finish(Place(end.seq, bytes.fromhex(end.hash)))
+
+
+def verify_export(
+    file: Iterable[str],
+    *,
+    notes: Sequence[str] = (),
+    key: NoteKey | None = None,
+    partial: bool = False,
+    progress: Progress = silent,
+) -> Verification:
+    """Whether an export is whole. It must begin with the first row, or after a known checkpoint.
+
+    Args:
+        file: Its lines.
+        partial: Rows may be left out, as filters do: then each row is checked alone.
+    """
+    rows = _links_of(file)
+    try:
+        first = next(rows, None)
+        if first is None:
+            return Verifier(START, notes, key).finish()
+        if partial:
+            return _verify_each(chain([first], rows))
+        verifier = Verifier(_base_of(first, notes), notes, key)
+        source = chain([first], rows)
+        while (some := list(islice(source, _AT_ONCE))) and verifier.add(some):
+            progress(verifier.head.seq)
+        return verifier.finish()
+    except Unreadable as fault:
+        return Verification(0, START, None, Problem(0, "unreadable", str(fault)))
+
+
+def _links_of(file: Iterable[str]) -> Iterator[Link]:
+    for number, event in enumerate(exports.events(file), start=1):
+        try:
+            yield exports.link_of(event)
+        except (KeyError, ValueError, TypeError):
+            raise Unreadable(number) from None
+
+
+def _base_of(first: Link, notes: Sequence[str]) -> Place:
+    """What the first row may follow: nothing, or a place that a checkpoint signed."""
+    before = Place(first.seq - 1, first.prev_hash)
+    signed = {checkpoint.read(note).place for note in notes}
+    return before if before in signed else START
+
+
+def _verify_each(rows: Iterable[Link]) -> Verification:
+    checked, head = 0, START
+    for row in rows:
+        problem = None
+        if row.seq <= head.seq:
+            problem = Problem(row.seq, "reordered", f"row {row.seq} stands after row {head.seq}")
+        elif row.seq == head.seq + 1 and checked and row.prev_hash != head.hash:
+            problem = Problem(row.seq, "relinked", "it does not name the hash of the row before it")
+        elif row.hash != link(row.prev_hash, row.canonical):
+            problem = Problem(row.seq, "edited", "its hash is not the hash of its bytes")
+        if problem is not None:
+            return Verification(checked, head, None, problem)
+        checked, head = checked + 1, Place(row.seq, row.hash)
+    return Verification(checked, head, None, None)
+
+
+async def export(
+    reads: Reads,
+    wanted: AuditFilter,
+    format: Format,
+    *,
+    after: int,
+    through: int,
+    progress: Progress = silent,
+) -> AsyncIterator[bytes]:
+    """Rows after one place up to another as text, oldest first, in pieces."""
+    if after == 0:
+        yield exports.header(format)
+    while rows := await reads.audit_rows(wanted, after_seq=after, through_seq=through):
+        after = rows[-1].seq
+        yield exports.lines(rows, format)
+        progress(after)
+
+
+def filters_json(wanted: AuditFilter) -> dict[str, Any]:
+    """The filters that are set, as JSON."""
+    times = {"since": wanted.since, "until": wanted.until}
+    given = asdict(wanted) | {name: None if at is None else rfc3339(at) for name, at in times.items()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def _fast(reads: Reads, verifier: Verifier, end: int) -> bool:
+    rows = [row for row in await reads.links(verifier.head.seq) if row.seq <= end]
+    return bool(rows) and await asyncio.to_thread(verifier.add, rows)
+
+
+async def _whole(reads: Reads, verifier: Verifier, end: int) -> bool:
+    rows = [row for row in await reads.columns(verifier.head.seq) if row[0].seq <= end]
+
+    def look() -> bool:
+        verifier.add([row for row, _ in rows])
+        return verifier.note(next(filter(None, (miscopied(*row) for row in rows)), None))
+
+    return bool(rows) and await asyncio.to_thread(look)
+
+
+def _place(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise InvalidRequest(errors=[("cursor", "use a next_cursor of an earlier page as it came")])
+    return int(cursor)

@@ -1,0 +1,201 @@
+"""Signs the audit's end now and then, and keeps each note in a second place.
+
+A checkpoint is made every thousand rows, and a minute after anything happened. It is stored with its
+own event, then appended to a file that is never rewritten: copy or mount that file where whoever runs
+the database cannot change it. A note that did not reach the file is appended at the next pass.
+"""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from bot.core import checkpoint
+from bot.core.chain import Place
+from bot.core.checkpoint import NAME, BadNote, Checkpoint, NoteKey
+from bot.core.clock import Clock
+from bot.core.errors import Unavailable
+from bot.core.times import rfc3339
+from bot.services.keys import private_file
+from bot.store import Committed, Store
+from bot.store.checkpoints import AddCheckpoint
+
+log = logging.getLogger(__name__)
+
+ROWS = 1000
+EVERY = timedelta(seconds=60)
+
+KEY_FILE = "checkpoints.pem"
+
+
+class NoteFile:
+    """Notes kept beside the database, one JSON object `{seq, at, key, note}` a line, only appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def notes(self) -> list[str]:
+        """Every whole note in the file, oldest first; none when there is no file.
+
+        Raises:
+            BadNote: a line is not one of ours.
+            OSError: the file cannot be read.
+        """
+        if not self._path.exists():
+            return []
+        *lines, torn = self._path.read_bytes().split(b"\n")
+        if torn:
+            # The power may go in the middle of a line; the note is still in the database.
+            log.warning("%s ends in half a line", self._path, extra={"event": "checkpoint_torn"})
+        return [self._note(number, line) for number, line in enumerate(lines, start=1) if line]
+
+    def append(self, signed: Sequence[Checkpoint], key: NoteKey) -> None:
+        """Add notes, on disk when it returns.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        lines = [
+            json.dumps({"seq": s.place.seq, "at": s.at, "key": str(key), "note": s.note}) + "\n"
+            for s in signed
+        ]
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            file.write((("\n" if torn else "") + "".join(lines)).encode())
+            file.flush()
+            os.fsync(descriptor)
+
+    def _note(self, number: int, line: bytes) -> str:
+        try:
+            return str(json.loads(line)["note"])
+        except (ValueError, KeyError, TypeError):
+            raise BadNote(f"{self._path}: line {number} holds no checkpoint.") from None
+
+
+def note_file(database: Path) -> NoteFile:
+    """Where the notes of a database are kept: `<database>.checkpoints`."""
+    return NoteFile(database.with_name(database.name + ".checkpoints"))
+
+
+def signing_key(key_dir: Path) -> Ed25519PrivateKey:
+    """The key that signs checkpoints, made at the first use, 0600.
+
+    Raises:
+        OSError: the directory cannot be written, or the key cannot be read.
+        ValueError: the file holds no Ed25519 key.
+    """
+    path = key_dir / KEY_FILE
+    key = load_pem_private_key(private_file(path, _new_key), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{path} holds no Ed25519 key; move it away and a new one is made.")
+    return key
+
+
+def known_key(key_dir: Path) -> NoteKey | None:
+    """The key that checkpoints should be signed with, if this machine has it; nothing is made.
+
+    Raises:
+        OSError: the key cannot be read.
+        ValueError: the file holds no Ed25519 key.
+    """
+    if not (key_dir / KEY_FILE).exists():
+        return None
+    return NoteKey(NAME, signing_key(key_dir).public_key())
+
+
+class Checkpoints:
+    """The pass that signs.
+
+    Args:
+        kept: The second place of each note.
+    """
+
+    def __init__(self, store: Store, clock: Clock, key: Ed25519PrivateKey, kept: NoteFile) -> None:
+        self._store = store
+        self._clock = clock
+        self._key = key
+        self._kept = kept
+        self.public = NoteKey(NAME, key.public_key())
+        self._rows = 0
+        self._enough = asyncio.Event()
+        store.on_commit(self._committed)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sign whenever it is time, until `stop`; then once more, so that a clean stop leaves no gap."""
+        async with asyncio.TaskGroup() as tasks:
+            stopping = tasks.create_task(self._wait_for(stop))
+            while not stop.is_set():
+                try:
+                    async with asyncio.timeout(EVERY.total_seconds()):
+                        await self._enough.wait()
+                except TimeoutError:
+                    pass
+                await self._pass()
+            stopping.cancel()
+        await self._pass()
+
+    async def sign(self) -> Checkpoint | None:
+        """Sign the present end of the chain; None when nothing but checkpoints was added since the last."""
+        reads = self._store.reads
+        note = await reads.last_checkpoint()
+        last = None if note is None else checkpoint.read(note)
+        head = await reads.chain_head()
+        # The event of the last checkpoint is the row after it: alone it is no news.
+        if head.seq <= (0 if last is None else last.place.seq + 1):
+            return None
+        signed = checkpoint.sign(
+            self._key,
+            log=await self._log() if last is None else last.log,
+            place=Place(head.seq, bytes.fromhex(head.hash)),
+            at=rfc3339(self._clock.now()),
+        )
+        await self._store.write(AddCheckpoint(signed, str(self.public), self._clock.now()))
+        return signed
+
+    async def keep(self) -> None:
+        """Append what the second place lacks."""
+        known = await asyncio.to_thread(self._kept.notes)
+        last = checkpoint.read(known[-1]).place.seq if known else 0
+        lacking = [checkpoint.read(note) for note in await self._store.reads.checkpoints(last)]
+        if lacking:
+            await asyncio.to_thread(self._kept.append, lacking, self.public)
+
+    async def _log(self) -> str:
+        [first] = await self._store.reads.links(0, limit=1)
+        return checkpoint.log_name(bytes(first.hash))
+
+    async def _pass(self) -> None:
+        self._rows = 0
+        self._enough.clear()
+        try:
+            await self.sign()
+            await self.keep()
+        except (Unavailable, OSError, BadNote) as trouble:
+            log.error("no checkpoint: %s", trouble, extra={"event": "checkpoint_failed"})
+
+    async def _wait_for(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._enough.set()
+
+    def _committed(self, changes: Sequence[Committed]) -> None:
+        self._rows += len(changes)
+        if self._rows >= ROWS:
+            self._enough.set()
+
+
+def _new_key() -> bytes:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

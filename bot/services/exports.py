@@ -1,0 +1,161 @@
+"""The audit as a file: JSON lines or CSV, and reading such a file back.
+
+Rows stand in the order of the chain. A line holds everything that the chain covers, so that an export
+is verified as the database is. JSON lines are the canonical bytes themselves with the two hashes added.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from bot.core import jsontext
+from bot.core.chain import Link
+from bot.core.digest import canonical
+
+
+class Format(StrEnum):
+    """How an export is written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+MEDIA_TYPES = {Format.JSONL: "application/jsonl", Format.CSV: "text/csv; charset=utf-8"}
+
+_COLUMNS = (
+    "seq",
+    "at",
+    "event",
+    "actor_type",
+    "actor_id",
+    "actor_name",
+    "via",
+    "agent",
+    "request_id",
+    "session_id",
+    "body",
+    "prev_hash",
+    "hash",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+"""A spreadsheet would run a cell that begins so; it gets an apostrophe in front."""
+
+
+class Unreadable(ValueError):
+    """A line is no audit event of an export."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"line {line} is no event of an audit export")
+        self.line = line
+
+
+def header(format: Format) -> bytes:
+    """What stands above the first row."""
+    return _csv([_COLUMNS]) if format is Format.CSV else b""
+
+
+def lines(rows: Iterable[Link], format: Format) -> bytes:
+    """Rows as text of an export."""
+    if format is Format.CSV:
+        return _csv(_cells(row) for row in rows)
+    return b"".join(_json_line(row) for row in rows)
+
+
+def events(file: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The events of an export in either format, with their hashes, in the order of the file.
+
+    Raises:
+        Unreadable: a line is none.
+    """
+    source = enumerate(file, start=1)
+    for number, line in source:
+        if number == 1 and line.rstrip("\r\n") == ",".join(_COLUMNS):
+            yield from _from_csv(text for _, text in source)
+            return
+        if line.strip():
+            yield _from_json(number, line)
+
+
+def link_of(event: Mapping[str, Any]) -> Link:
+    """The row of the chain that an exported event is.
+
+    Raises:
+        KeyError, ValueError, TypeError: it is none.
+    """
+    said = {name: value for name, value in event.items() if name not in ("hash", "prev_hash")}
+    return Link(
+        event["seq"], canonical(said), bytes.fromhex(event["prev_hash"]), bytes.fromhex(event["hash"])
+    )
+
+
+def _json_line(row: Link) -> bytes:
+    hashes = b',"hash":"%b","prev_hash":"%b"}\n' % (row.hash.hex().encode(), row.prev_hash.hex().encode())
+    return row.canonical[:-1] + hashes
+
+
+def _cells(row: Link) -> list[str]:
+    said = jsontext.reread(row.canonical)
+    actor = said["actor"]
+    found = [
+        *(said["seq"], said["at"], said["event"]),
+        *(actor["type"], actor["id"], actor["name"], said["via"]),
+        *(said["agent"], said["request_id"], said["session_id"]),
+        canonical(said["body"]).decode(),
+        row.prev_hash.hex(),
+        row.hash.hex(),
+    ]
+    return ["" if cell is None else _harmless(str(cell)) for cell in found]
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _csv(rows: Iterable[Iterable[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _from_json(number: int, line: str) -> dict[str, Any]:
+    try:
+        event = jsontext.reread(line)
+    except (json.JSONDecodeError, RecursionError):
+        raise Unreadable(number) from None
+    if not isinstance(event, dict):
+        raise Unreadable(number)
+    return event
+
+
+def _from_csv(rest: Iterable[str]) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(1 << 30)
+    for number, cells in enumerate(csv.reader(rest, strict=True), start=2):
+        if not cells:
+            continue
+        try:
+            found = {
+                name: cell.removeprefix("'") if cell[1:].startswith(_FORMULA) and cell[0] == "'" else cell
+                for name, cell in zip(_COLUMNS, cells, strict=True)
+            }
+            yield _event(found)
+        except (ValueError, RecursionError):
+            raise Unreadable(number) from None
+
+
+def _event(cells: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "seq": int(cells["seq"]),
+        "at": cells["at"],
+        "event": cells["event"],
+        "actor": {"type": cells["actor_type"], "id": cells["actor_id"], "name": cells["actor_name"]},
+        "via": cells["via"],
+        "agent": cells["agent"] or None,
+        "request_id": cells["request_id"] or None,
+        "session_id": cells["session_id"] or None,
+        "body": jsontext.reread(cells["body"]),
+        "prev_hash": cells["prev_hash"],
+        "hash": cells["hash"],
+    }
