@@ -49,10 +49,12 @@ from bot.services.rollbacks import Rollbacks
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.scheduler import SWEEP, Scheduler
 from bot.services.sessions import Sessions
+from bot.services.simulating import Simulator
 from bot.services.waiting import Waiters
 from bot.slack.app import SlackAccess, SlackFace, web_client
 from bot.slack.directory import SlackDirectory
 from bot.slack.links import CardLinks
+from bot.slack.rota import Rota
 from bot.slack.sender import SlackSender
 from bot.store import Store, sqlite_version
 from bot.store.commands import Prune
@@ -231,7 +233,7 @@ def _channels(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[M
     url, secret = settings.keyturn_smtp_url, settings.keyturn_webhook_secret
     own = built_in(
         clock,
-        smtp_url=url and url.get_secret_value(),
+        smtp_url=None if url is None else url.get_secret_value(),
         webhook_secret=secret.get_secret_value() if secret else webhook_secret(settings.keyturn_key_dir),
         allow=settings.keyturn_webhook_allow,
     )
@@ -268,6 +270,7 @@ def _connect(
     reviews = Reviews(store, approvals, directory, asking, clock, scheduler.note)
     rollbacks = Rollbacks(store, policies, directory, clock, new_id)
     links = CardLinks(client, store)
+    simulator = Simulator(approvals.judge, lambda: approvals.groups, directory, on_call, clock)
 
     async def callback_of(request_id: str) -> Callback | None:
         request = await store.reads.request(request_id)
@@ -290,6 +293,7 @@ def _connect(
         store=store,
         directory=directory,
         outbox=outbox,
+        rota=Rota(on_call, simulator, directory, lambda: approvals.groups, clock),
         clock=clock,
         new_reference=lambda: new_id("err"),
     )

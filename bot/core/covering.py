@@ -33,9 +33,21 @@ class CoverOffer:
     offered_by: SlackId
     offered_to: SlackId
     """Who must accept."""
+    takes: bool
+    """Whether the one who offered is to stand in, rather than to be relieved."""
     offered_at: datetime
     state: CoverState = CoverState.OFFERED
     decided_at: datetime | None = None
+
+    @property
+    def stands_in(self) -> SlackId:
+        """Who is on call by it."""
+        return self.offered_by if self.takes else self.offered_to
+
+    @property
+    def relieved(self) -> SlackId:
+        """Who is not, for that time."""
+        return self.offered_to if self.takes else self.offered_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,7 @@ def offer(schedule: Schedule, deal: Deal, *, id: str, now: datetime) -> CoverOff
         cover=Cover(by, of, deal.starts_at, deal.ends_at),
         offered_by=deal.proposer.id,
         offered_to=deal.other.id,
+        takes=deal.takes,
         offered_at=now,
     )
 

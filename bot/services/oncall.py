@@ -11,7 +11,7 @@ from bot.core import covering, oncall
 from bot.core.clock import Clock
 from bot.core.covering import CoverOffer, CoverState, Deal
 from bot.core.errors import CannotVerify, CoverRefused, NotFound, Unavailable
-from bot.core.models import Outgoing, Person
+from bot.core.models import Outgoing, Person, SlackId
 from bot.core.oncall import Cover, Schedule, Shift
 from bot.core.policy import PolicySet
 from bot.store import Store
@@ -118,8 +118,7 @@ class OnCall(Timetables):
         """
         id, now = self._new_id("cov"), self._clock.now()
         made = covering.offer(self.schedule(schedule), deal, id=id, now=now)
-        word = Outgoing("slack.cover", {"cover": made.id}, order=f"dm:{made.offered_to}")
-        await self._store.write(OfferCover(made, (word,)))
+        await self._store.write(OfferCover(made, (_word(made, made.offered_to),)))
         return made
 
     async def accept(self, id: str, by: Person) -> CoverOffer:
@@ -132,7 +131,8 @@ class OnCall(Timetables):
         found = covering.check_acceptance(await self._store.reads.cover(id), by.id, now=now)
         if found.state is CoverState.ACCEPTED:
             return found
-        accepted = await self._store.write(AcceptCover(found, by, now))
+        word = _word(found, found.offered_by)
+        accepted = await self._store.write(AcceptCover(found, by, now, (word,)))
         if accepted is None:
             raise CoverRefused(f"{found.cover.of} is already covered for part of that time.")
         return accepted
@@ -149,3 +149,8 @@ class OnCall(Timetables):
         if not await self._store.write(WithdrawCover(found, by, self._clock.now())):
             raise CoverRefused("This cover has ended already.")
         return found
+
+
+def _word(offer: CoverOffer, to: SlackId) -> Outgoing:
+    """A direct message about an offer, drawn as it stands when it is sent."""
+    return Outgoing("slack.cover", {"cover": offer.id, "to": to}, order=f"dm:{to}")

@@ -25,6 +25,7 @@ from bot.slack.commands import Commands
 from bot.slack.directory import SlackDirectory
 from bot.slack.listeners import ANYTHING, Listeners
 from bot.slack.queue import Queue
+from bot.slack.rota import Rota
 from bot.slack.signed_http import SignedHttp, Verifier
 from bot.store import Store
 
@@ -53,19 +54,20 @@ class SlackFace:
         store: Store,
         directory: SlackDirectory,
         outbox: Outbox,
+        rota: Rota,
         clock: Clock,
         new_reference: Callable[[], str],
     ) -> None:
         listeners = Listeners(
             Clicks(reviews, store, directory, client),
-            Commands(Queue(store, directory)),
+            Commands(Queue(store, directory), rota),
             outbox,
             client,
             new_reference,
         )
         self._access = access
         self._client = client
-        self.app = bolt_app(access, client, listeners)
+        self.app = bolt_app(access, client, listeners, rota)
         self.http: SignedHttp | None = None
         if access.app_token is None:
             self.http = SignedHttp(self.app, Verifier(access.signing_secrets, clock))
@@ -92,7 +94,7 @@ class SlackFace:
                 await socket.close()
 
 
-def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners) -> AsyncApp:
+def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners, rota: Rota) -> AsyncApp:
     """Bolt's application with every listener. Bodies are verified in front of it (`signed_http`)."""
 
     async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
@@ -112,6 +114,7 @@ def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners) 
         (ids.MODIFY, clicks.modify),
         (ids.DETAILS, clicks.details),
         (ids.PAGE, clicks.page),
+        (ids.ACCEPT_COVER, rota.accept),
         (ANYTHING, clicks.unknown),
     ):
         app.action(action_id)(listeners.button(work))

@@ -7,6 +7,7 @@ import difflib
 from typing import Any
 
 from bot.core.models import SlackId
+from bot.slack import rota
 from bot.slack.home import home_view, queue_blocks
 from bot.slack.queue import Queue
 from bot.slack.text import Block, literal
@@ -15,6 +16,7 @@ COMMAND = "/keyturn"
 
 HELP = {
     "queue": "what is waiting for you, by risk and deadline",
+    **rota.HELP,
     "help": "this text",
 }
 """Every subcommand there is, with what it does."""
@@ -23,8 +25,9 @@ HELP = {
 class Commands:
     """Answers to slash commands."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, schedules: rota.Rota) -> None:
         self._queue = queue
+        self._schedules = schedules
 
     async def answer(self, command: str, text: str, *, user_id: SlackId, team_id: str) -> dict[str, Any]:
         """Arguments of the private answer.
@@ -40,6 +43,8 @@ class Commands:
         if words[0].casefold() == "queue":
             queue = await self._queue.of(user_id, team_id)
             return {"text": f"{len(queue)} waiting for you", "blocks": queue_blocks(queue)}
+        if words[0].casefold() in rota.HELP:
+            return {"text": await self._schedules.answer(words, text, user_id=user_id, team_id=team_id)}
         return {"text": f"{_suggestion(words[0])}\n{_help()}"}
 
     async def home(self, *, user_id: SlackId, team_id: str) -> Block:

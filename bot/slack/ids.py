@@ -14,6 +14,7 @@ REJECT = "request.reject"
 MODIFY = "request.modify"
 DETAILS = "request.details"
 PAGE = "details.page"
+ACCEPT_COVER = "oncall.accept"
 
 REASON = "reason"
 TARGET = "target"
@@ -28,6 +29,9 @@ CARD_EVENT = "keyturn_card"
 
 PAGE_BLOCK = "page:"
 """Block id of a paging button: this and the page it leads to, from 0."""
+
+COVER_BLOCK = "cover:"
+"""Block id of the button that accepts an on-call cover: this and the offer's id."""
 
 _LONGEST_ID = 255
 

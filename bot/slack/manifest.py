@@ -69,9 +69,9 @@ def _events_url(http_url: str) -> str:
 def _command(events: str | None) -> dict[str, Any]:
     command = {
         "command": COMMAND,
-        "description": "What waits for you, and help",
+        "description": "What waits for you, who is on call, and help",
         "usage_hint": " | ".join(HELP),
-        "should_escape": False,
+        "should_escape": True,  # a person named in a command arrives as an id
     }
     return command if events is None else {**command, "url": events}
 

@@ -24,6 +24,7 @@ from bot.services.outbox import Delivery, Failed, Later, Sent, Unclear
 from bot.slack import ids
 from bot.slack.card import card
 from bot.slack.client import TROUBLE, error_code, status_of
+from bot.slack.covers import cover_message, mention
 from bot.slack.directory import SlackDirectory, lookup_budget
 from bot.slack.notes import approval_voided, notice, outcome, thread_message
 from bot.slack.wording import Names
@@ -88,6 +89,8 @@ class SlackSender:
             "slack.ephemeral": self._ephemeral,
             "slack.thread": self._thread,
             "slack.dm": self._dm,
+            "slack.cover": self._cover,
+            "slack.mention": self._mention,
             "slack.notice": self._notice,
         }
 
@@ -211,6 +214,29 @@ class SlackSender:
         await self._client.chat_postMessage(channel=str(said["channel"]), **notice(str(said["text"])))
         return Sent()
 
+    async def _cover(self, item: OutboxItem) -> Delivery:
+        """A word to one of the two between whom an on-call cover is being agreed."""
+        offer = await self._store.reads.cover(str(item.payload["cover"]))
+        to = str(item.payload["to"])
+        if offer is not None:
+            await self._client.chat_postMessage(channel=to, **cover_message(offer, to))
+        return Sent()
+
+    async def _mention(self, item: OutboxItem) -> Delivery:
+        """Call a user group under the request's first card, shown in its channel too."""
+        request = await self._request(item)
+        if request.status is not Status.PENDING:
+            return Sent()
+        cards = await self._store.reads.cards(request.id)
+        first = next((c for c in cards if c.channel is not None and c.ts is not None), None)
+        if first is None or first.channel is None:
+            return Later("no_card_yet", _CARD_SOON) if cards else Failed("no_card")
+        message = mention(request, str(item.payload["address"]))
+        await self._client.chat_postMessage(
+            channel=first.channel, thread_ts=first.ts, reply_broadcast=True, **message
+        )
+        return Sent(events=(_mentioned(request, item),))
+
     async def _request(self, item: OutboxItem) -> ApprovalRequest:
         assert item.request_id is not None, "cards and notes are of a request"
         request = await self._store.reads.request(RequestId(item.request_id))
@@ -290,6 +316,18 @@ class SlackSender:
 def _retry_after(refused: SlackApiError) -> timedelta:
     text = str(refused.response.headers.get("Retry-After", "1"))
     return timedelta(seconds=max(int(text), 1) if text.isdigit() else 1)
+
+
+def _mentioned(request: ApprovalRequest, item: OutboxItem) -> Event:
+    return Event(
+        name="notification_sent",
+        actor=Actor.system("slack"),
+        via=Via.SCHEDULER,
+        body={"kind": item.kind, "to": str(item.payload["address"]), "level": item.payload["level"]},
+        agent=request.agent,
+        request_id=request.id,
+        session_id=request.submission.session_id,
+    )
 
 
 def _sent_event(request: ApprovalRequest, channel: str, item: OutboxItem) -> Event:

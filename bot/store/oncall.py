@@ -30,6 +30,7 @@ class OfferCover:
             "ends_at": micros(cover.ends_at),
             "offered_by": offer.offered_by,
             "offered_to": offer.offered_to,
+            "takes": int(offer.takes),
             "offered_at": micros(offer.offered_at),
             "state": offer.state.value,
         }
@@ -41,12 +42,13 @@ class OfferCover:
 class AcceptCover:
     """The offer as it stands once accepted; None when another accepted cover holds in its time.
 
-    Accepting twice changes nothing and is audited once.
+    Accepting twice changes nothing, is audited once, and the proposer is told once.
     """
 
     offer: CoverOffer
     by: Person
     now: datetime
+    outbox: tuple[Outgoing, ...] = ()
 
     def apply(self, tx: Tx) -> CoverOffer | None:
         if tx.execute(_ACCEPT, {"id": self.offer.id, "now": micros(self.now)}) == 0:
@@ -55,6 +57,7 @@ class AcceptCover:
             return present if present is not None and present.state is CoverState.ACCEPTED else None
         accepted = replace(self.offer, state=CoverState.ACCEPTED, decided_at=self.now)
         tx.emit(overridden(accepted, self.by), self.now)
+        enqueue(tx, self.outbox, self.now)
         return accepted
 
 
@@ -84,16 +87,19 @@ def offer_of(row: Row) -> CoverOffer:
         cover=Cover(row["covering"], row["covered"], moment(row["starts_at"]), moment(row["ends_at"])),
         offered_by=SlackId(row["offered_by"]),
         offered_to=SlackId(row["offered_to"]),
+        takes=bool(row["takes"]),
         offered_at=moment(row["offered_at"]),
         state=CoverState(row["state"]),
         decided_at=optional_moment(row["decided_at"]),
     )
 
 
-_COLUMNS = "id, schedule, covering, covered, starts_at, ends_at, offered_by, offered_to, offered_at, state"
+_COLUMNS = (
+    "id, schedule, covering, covered, starts_at, ends_at, offered_by, offered_to, takes, offered_at, state"
+)
 _INSERT = f"""
     INSERT INTO oncall_cover ({_COLUMNS}) VALUES (:id, :schedule, :covering, :covered, :starts_at, :ends_at,
-        :offered_by, :offered_to, :offered_at, :state)
+        :offered_by, :offered_to, :takes, :offered_at, :state)
 """
 _ONE = "SELECT * FROM oncall_cover WHERE id = :id"
 _ACCEPT = """

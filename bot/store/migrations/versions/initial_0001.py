@@ -285,12 +285,14 @@ TABLES = (
         ends_at {big} NOT NULL,
         offered_by TEXT NOT NULL,
         offered_to TEXT NOT NULL,
+        takes {big} NOT NULL,
         offered_at {big} NOT NULL,
         state TEXT NOT NULL,
         decided_at {big},
         CONSTRAINT pk_oncall_cover PRIMARY KEY (id),
         CONSTRAINT ck_oncall_cover_state CHECK (state IN ('offered', 'accepted', 'withdrawn')),
         CONSTRAINT ck_oncall_cover_decided_in_full CHECK ((state = 'offered') = (decided_at IS NULL)),
+        CONSTRAINT ck_oncall_cover_takes CHECK (takes IN (0, 1)),
         CONSTRAINT ck_oncall_cover_span CHECK (starts_at < ends_at),
         CONSTRAINT ck_oncall_cover_two_people CHECK (offered_by <> offered_to AND covering <> covered)
     ) {strict}
