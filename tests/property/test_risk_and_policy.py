@@ -336,7 +336,10 @@ def test_no_path_pattern_and_no_path_makes_matching_fail(pattern: str, path: str
             assert not certain or glob.reaches(normal, glob=expanding, recursive=True)
 
 
-@settings(max_examples=300, deadline=None)
+SHARED = parse_yaml("workspace.yaml", WORKSPACE.encode()).value
+
+
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from([
     "name", "applies_to", "auto_approve_threshold", "default_timeout", "channel", "approvers", "block",
     "require", "allow",

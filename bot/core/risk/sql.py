@@ -4,10 +4,12 @@ Every statement counts, also inside CTEs and after a semicolon; the worst decide
 tried one after the other; what none of them reads counts as destructive without a bound.
 """
 
+import functools
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -56,6 +58,11 @@ _OUTFILE = re.compile(r"\bINTO\s+(?:OUT|DUMP)FILE\b", re.IGNORECASE)
 _USER_DDL = re.compile(
     r"(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(USER|ROLE|LOGIN|GROUP|POLICY)\b|SET\s+(LOCAL\s+|SESSION\s+)?"
     r"(ROLE|SESSION\s+AUTHORIZATION|PASSWORD)\b|(GRANT|REVOKE|DENY)\b|ALTER\s+DEFAULT\s+PRIVILEGES|REASSIGN\s+OWNED",
+    re.IGNORECASE,
+)
+_ADDS = re.compile(r"TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?\S+\s+ADD\b", re.IGNORECASE)
+_VERBS = re.compile(
+    r"\b(DELETE|DROP|TRUNCATE|UPDATE|INSERT|ALTER|GRANT|REVOKE|CREATE|EXEC(UTE)?|CALL|COPY|MERGE)\b",
     re.IGNORECASE,
 )
 _COMMAND_READS = frozenset(
@@ -130,15 +137,20 @@ def _worst(found: list[Statements]) -> Statements:
 
 
 def _statement(tree: exp.Expr) -> Statements:
-    """Judge one statement by every node in it that acts."""
-    return _worst([_NOTHING, *_acts(tree)])
+    """Judge one statement by every node in it that acts; one of a kind nobody knows is destructive."""
+    found = [judge(node) for node in tree.walk() if (judge := _judge_of(type(node))) is not None]
+    if _judge_of(type(tree)) is None and not isinstance(tree, _HARMLESS):
+        found.append(_destructive(f"{type(tree).__name__.upper()}, whose effect cannot be read"))
+    return _worst([_NOTHING, *found])
 
 
-def _acts(tree: exp.Expr) -> Iterator[Statements]:
-    for node in tree.walk():
-        judge = _JUDGES.get(type(node))
-        if judge is not None:
-            yield judge(node)
+Judge = Callable[[exp.Expr], "Statements"]
+
+
+@functools.cache
+def _judge_of(kind: Any) -> Judge | None:
+    """Of a class of the library, or of the nearest class above it."""
+    return next((_JUDGES[base] for base in kind.__mro__ if base in _JUDGES), None)
 
 
 def _write(detail: str) -> Statements:
@@ -158,6 +170,8 @@ def _delete(node: exp.Expr) -> Statements:
 
 
 def _update(node: exp.Expr) -> Statements:
+    if isinstance(node.parent, exp.When):
+        return _write("MERGE")  # its condition is the one that MERGE matches by
     reason = _no_bound(node, "UPDATE")
     return _destructive("UPDATE of every row", reason) if reason else _write("UPDATE")
 
@@ -198,8 +212,10 @@ def _never(node: exp.Expr) -> bool:
 
 
 def _complements(left: exp.Expr, right: exp.Expr) -> bool:
-    """`x IS NULL OR NOT x IS NULL` and `a OR NOT a`."""
+    """`a OR NOT a`, `x = 1 OR x <> 1`."""
     left, right = left.unnest(), right.unnest()
+    if {type(left), type(right)} == {exp.EQ, exp.NEQ}:
+        return bool(left.this == right.this and left.expression == right.expression)
     return (isinstance(right, exp.Not) and right.this.unnest() == left) or (
         isinstance(left, exp.Not) and left.this.unnest() == right
     )
@@ -336,17 +352,18 @@ def _command(node: exp.Expr) -> Statements:
         return assess_text(rest.partition(" AS ")[2] or rest.partition(" as ")[2])
     if _ACTS.search(whole):
         return _destructive(f"{verb} acts outside of the tables")
-    if verb == "ALTER" and re.match(r"(TABLE|VIEW|SYSTEM)\b.*?\bADD\b", rest, re.IGNORECASE | re.DOTALL):
+    if verb == "ALTER" and _ADDS.match(rest):
         dropped = re.search(r"\bDROP\b", rest, re.IGNORECASE)
         return (
             _destructive("ALTER that drops", "it drops a column or a constraint")
             if dropped
             else _write("ALTER that adds")
         )
-    if verb in ("DROP", "TRUNCATE", "FLUSH", "PURGE"):
+    if verb in ("DROP", "TRUNCATE", "FLUSH", "PURGE") or re.match(r"RESET\s+(MASTER|SLAVE|REPLICA)\b", whole):
         return _destructive(verb, f"{verb} removes all of it")
     if verb in _COMMAND_READS:
-        return _NOTHING
+        # T-SQL needs nothing between statements, so another may stand behind this one.
+        return _UNREADABLE if verb != "SHOW" and _VERBS.search(_without_strings(rest)) else _NOTHING
     return _write(verb) if verb in _COMMAND_WRITES else _destructive(f"{verb}, whose effect cannot be read")
 
 
@@ -371,7 +388,24 @@ def _plain_write(node: exp.Expr) -> Statements:
     return _write(type(node).__name__.upper())
 
 
-_JUDGES: dict[type[exp.Expr], Callable[[exp.Expr], Statements]] = {
+_HARMLESS = (
+    exp.Query,
+    exp.Describe,
+    exp.Show,
+    exp.Use,
+    exp.Transaction,
+    exp.Commit,
+    exp.Rollback,
+    exp.Values,
+    exp.Table,
+    exp.Semicolon,
+    exp.EndStatement,
+    exp.Analyze,
+    exp.Detach,
+)
+"""Statements that by themselves change nothing."""
+
+_JUDGES: dict[type, Judge] = {
     exp.Alter: _alter,
     exp.Anonymous: _function,
     exp.Attach: _plain_write,
