@@ -4,19 +4,27 @@ Every statement counts, also inside CTEs and after a semicolon; the worst decide
 tried one after the other; what none of them reads counts as destructive without a bound.
 """
 
-import functools
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from bot.core.risk.facts import Facts, Signal, SqlWorst
-from bot.core.risk.tables import names
+from bot.core.risk.statements import (
+    ACTS,
+    NOTHING,
+    UNREADABLE,
+    USER_DDL,
+    Statements,
+    destructive,
+    kept_as_text,
+    rights,
+    without_strings,
+    write,
+)
 
 # The library logs the text of statements it only half understands, and texts hold secrets.
 logging.getLogger("sqlglot").disabled = True
@@ -30,71 +38,28 @@ _LONG = 4_000
 DIALECTS = ("postgres", "mysql", "tsql", "sqlite", "oracle", "snowflake", "bigquery")
 
 
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """What a batch does. `unbounded` says why it has no bound; `privilege`: it hands out rights."""
-
-    worst: SqlWorst
-    unbounded: str | None
-    detail: str
-    privilege: bool
-
-
-_UNREADABLE = Statements(
-    SqlWorst.DESTRUCTIVE, "the SQL cannot be read", "SQL that cannot be read", privilege=False
-)
-_NOTHING = Statements(SqlWorst.READ, None, "nothing", privilege=False)
-
 _EXECUTABLE_COMMENT = re.compile(r"/\*!\d*\s*(.*?)\*/", re.DOTALL)
 """MySQL runs what stands in these."""
 
-_ACTS = re.compile(
-    r"\b(xp_cmdshell|xp_reg\w+|sp_oacreate|sp_configure|lo_export|lo_import|pg_read_file|pg_write_file|pg_ls_dir"
-    r"|pg_terminate_backend|pg_cancel_backend|dblink_exec|load_extension|sys_exec|sys_eval|utl_file|dbms_scheduler"
-    r"|dbms_java|pg_file_write|query_to_xml|load_file|setval|pg_reload_conf|pg_switch_wal|writefile|fts3_tokenizer)\b",
-    re.IGNORECASE,
-)
 _OUTFILE = re.compile(r"\bINTO\s+(?:OUT|DUMP)FILE\b", re.IGNORECASE)
-_USER_DDL = re.compile(
-    r"(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(USER|ROLE|LOGIN|GROUP|POLICY)\b|SET\s+(LOCAL\s+|SESSION\s+)?"
-    r"(ROLE|SESSION\s+AUTHORIZATION|PASSWORD)\b|(GRANT|REVOKE|DENY)\b|ALTER\s+DEFAULT\s+PRIVILEGES|REASSIGN\s+OWNED",
-    re.IGNORECASE,
-)
-_ADDS = re.compile(r"TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?\S+\s+ADD\b", re.IGNORECASE)
-_VERBS = re.compile(
-    r"\b(DELETE|DROP|TRUNCATE|UPDATE|INSERT|ALTER|GRANT|REVOKE|CREATE|EXEC(UTE)?|CALL|COPY|MERGE)\b",
-    re.IGNORECASE,
-)
-_COMMAND_READS = frozenset(
-    names(
-        "SHOW EXPLAIN DESCRIBE DESC ANALYZE USE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE END "
-        "HELP VALUES TABLE CHECKPOINT FETCH CLOSE DECLARE DISCARD LISTEN PRAGMA SET RESET"
-    )
-)
-_COMMAND_WRITES = frozenset(
-    names(
-        "REPLACE VACUUM REINDEX CREATE COMMENT ANALYZE OPTIMIZE REFRESH CLUSTER LOCK UNLOCK NOTIFY "
-        "UPSERT IMPORT INSERT UNLISTEN CACHE LOAD PUT GET ATTACH DETACH RENAME"
-    )
-)
 
 
 def assess_text(text: str, dialect: str | None = None) -> Statements:
     """Read a batch. `dialect` is tried first."""
     if len(text) > LONGEST:
-        return _UNREADABLE
+        return UNREADABLE
     plain = _EXECUTABLE_COMMENT.sub(r" ; \1 ; ", text)
     if not plain.strip(" \t\r\n;"):
-        return _UNREADABLE if text.strip() or not text else _NOTHING
-    if _OUTFILE.search(_without_strings(plain)):
+        return UNREADABLE if text.strip() or not text else NOTHING
+    if _OUTFILE.search(without_strings(plain)):
         return Statements(
             SqlWorst.DESTRUCTIVE, None, "it writes a file on the database server", privilege=False
         )
     try:
         parsed = _parsed(plain, dialect)
-        return _UNREADABLE if parsed is None else _worst([_statement(tree) for tree in parsed if tree])
+        return UNREADABLE if parsed is None else _worst([_statement(tree) for tree in parsed if tree])
     except RecursionError:
-        return _UNREADABLE
+        return UNREADABLE
 
 
 def note(facts: Facts, found: Statements) -> None:
@@ -127,7 +92,7 @@ def _parsed(text: str, dialect: str | None) -> list[exp.Expr | None] | None:
 
 def _worst(found: list[Statements]) -> Statements:
     if not found:
-        return _NOTHING
+        return NOTHING
     order = list(SqlWorst)
     worst = max(found, key=lambda s: order.index(s.worst))
     unbounded = next((s.unbounded for s in found if s.unbounded), None)
@@ -138,42 +103,29 @@ def _worst(found: list[Statements]) -> Statements:
 
 def _statement(tree: exp.Expr) -> Statements:
     """Judge one statement by every node in it that acts; one of a kind nobody knows is destructive."""
-    found = [judge(node) for node in tree.walk() if (judge := _judge_of(type(node))) is not None]
-    if _judge_of(type(tree)) is None and not isinstance(tree, _HARMLESS):
-        found.append(_destructive(f"{type(tree).__name__.upper()}, whose effect cannot be read"))
-    return _worst([_NOTHING, *found])
+    found = [judge(node) for node in tree.walk() if (judge := _judge_of(node)) is not None]
+    if _judge_of(tree) is None and not isinstance(tree, _HARMLESS):
+        found.append(destructive(f"{type(tree).__name__.upper()}, whose effect cannot be read"))
+    return _worst([NOTHING, *found])
 
 
 Judge = Callable[[exp.Expr], "Statements"]
 
 
-@functools.cache
-def _judge_of(kind: Any) -> Judge | None:
-    """Of a class of the library, or of the nearest class above it."""
-    return next((_JUDGES[base] for base in kind.__mro__ if base in _JUDGES), None)
-
-
-def _write(detail: str) -> Statements:
-    return Statements(SqlWorst.WRITE, None, detail, privilege=False)
-
-
-def _destructive(detail: str, unbounded: str | None = None) -> Statements:
-    return Statements(SqlWorst.DESTRUCTIVE, unbounded, detail, privilege=False)
-
-
-def _rights(detail: str) -> Statements:
-    return Statements(SqlWorst.DESTRUCTIVE, None, detail, privilege=True)
+def _judge_of(node: exp.Expr) -> Judge | None:
+    """Of its class, or of the nearest above it that has one."""
+    return next((_JUDGES[base] for base in type(node).__mro__ if base in _JUDGES), None)
 
 
 def _delete(node: exp.Expr) -> Statements:
-    return _destructive("DELETE", _no_bound(node, "DELETE"))
+    return destructive("DELETE", _no_bound(node, "DELETE"))
 
 
 def _update(node: exp.Expr) -> Statements:
     if isinstance(node.parent, exp.When):
-        return _write("MERGE")  # its condition is the one that MERGE matches by
+        return write("MERGE")  # its condition is the one that MERGE matches by
     reason = _no_bound(node, "UPDATE")
-    return _destructive("UPDATE of every row", reason) if reason else _write("UPDATE")
+    return destructive("UPDATE of every row", reason) if reason else write("UPDATE")
 
 
 def _no_bound(node: exp.Expr, verb: str) -> str | None:
@@ -261,131 +213,105 @@ def _compare(node: exp.Expr, left: exp.Literal, right: exp.Literal) -> bool:
 
 def _drop(node: exp.Expr) -> Statements:
     kind = str(node.args.get("kind") or "").upper() or "TABLE"
-    if _USER_DDL.match(f"DROP {kind}"):
+    if USER_DDL.match(f"DROP {kind}"):
         return Statements(
             SqlWorst.DESTRUCTIVE, f"DROP {kind}", f"DROP {kind} changes who may do what", privilege=True
         )
-    return _destructive(f"DROP {kind}", f"DROP {kind} removes all of it")
+    return destructive(f"DROP {kind}", f"DROP {kind} removes all of it")
 
 
 def _truncate(node: exp.Expr) -> Statements:
-    return _destructive("TRUNCATE", "TRUNCATE removes every row")
+    return destructive("TRUNCATE", "TRUNCATE removes every row")
 
 
 def _alter(node: exp.Expr) -> Statements:
     kind = str(node.args.get("kind") or "").upper()
-    if _USER_DDL.match(f"ALTER {kind}"):
-        return _rights(f"ALTER {kind} changes who may do what")
+    if USER_DDL.match(f"ALTER {kind}"):
+        return rights(f"ALTER {kind} changes who may do what")
     actions = node.args.get("actions") or []
     if any(isinstance(action, exp.Drop) for action in actions):
-        return _destructive("ALTER that drops", "it drops a column or a constraint with all it holds")
+        return destructive("ALTER that drops", "it drops a column or a constraint with all it holds")
     adds = (exp.ColumnDef, exp.AddConstraint, exp.AddPartition)
     if actions and all(isinstance(action, adds) for action in actions):
-        return _write("ALTER that adds")
-    return _destructive("ALTER")
+        return write("ALTER that adds")
+    return destructive("ALTER")
 
 
 def _copy(node: exp.Expr) -> Statements:
     text = node.sql()
-    if re.search(r"\bPROGRAM\b", _without_strings(text), re.IGNORECASE):
-        return _destructive("COPY runs a program on the database server")
+    if re.search(r"\bPROGRAM\b", without_strings(text), re.IGNORECASE):
+        return destructive("COPY runs a program on the database server")
     files = node.args.get("files") or []
     if not node.args.get("kind") and files:  # COPY … TO 'file'
-        return _destructive("COPY writes a file on the database server")
-    return _write("COPY")
+        return destructive("COPY writes a file on the database server")
+    return write("COPY")
 
 
 def _merge(node: exp.Expr) -> Statements:
     if any(str(then.this).upper() == "DELETE" for then in node.find_all(exp.Var)):
-        return _destructive("MERGE that deletes")
-    return _write("MERGE")
+        return destructive("MERGE that deletes")
+    return write("MERGE")
 
 
 def _call(node: exp.Expr) -> Statements:
-    return _destructive("it runs a procedure whose effect cannot be read")
+    return destructive("it runs a procedure whose effect cannot be read")
 
 
 def _function(node: exp.Expr) -> Statements:
     name = str(node.this) if isinstance(node, exp.Anonymous) else type(node).__name__
-    return _destructive(f"{name} acts outside of the tables") if _ACTS.fullmatch(name) else _NOTHING
+    return destructive(f"{name} acts outside of the tables") if ACTS.fullmatch(name) else NOTHING
 
 
 def _create(node: exp.Expr) -> Statements:
     kind = str(node.args.get("kind") or "").upper()
-    if _USER_DDL.match(f"CREATE {kind}"):
-        return _rights(f"CREATE {kind} changes who may do what")
+    if USER_DDL.match(f"CREATE {kind}"):
+        return rights(f"CREATE {kind} changes who may do what")
     replaces = bool(node.args.get("replace")) and kind == "TABLE"
     return (
-        _destructive("CREATE OR REPLACE TABLE", "it replaces a table with all it holds")
+        destructive("CREATE OR REPLACE TABLE", "it replaces a table with all it holds")
         if replaces
-        else _write("CREATE")
+        else write("CREATE")
     )
 
 
 def _insert(node: exp.Expr) -> Statements:
     if node.args.get("overwrite"):
-        return _destructive("INSERT OVERWRITE", "it replaces every row")
-    return _write("INSERT")
+        return destructive("INSERT OVERWRITE", "it replaces every row")
+    return write("INSERT")
 
 
 def _select(node: exp.Expr) -> Statements:
-    return _write("SELECT … INTO") if node.args.get("into") else _NOTHING
+    return write("SELECT … INTO") if node.args.get("into") else NOTHING
 
 
 def _set(node: exp.Expr) -> Statements:
     text = node.sql()
-    return _rights("it changes the role or a password") if _USER_DDL.match(text) else _NOTHING
+    return rights("it changes the role or a password") if USER_DDL.match(text) else NOTHING
 
 
 def _command(node: exp.Expr) -> Statements:
-    """A statement that the library keeps as text: judged by its leading words, unknown ones destructive."""
-    verb = str(node.this).upper()
+    """A statement that the library keeps as text."""
     argument = node.args.get("expression")
     rest = str(argument.this if isinstance(argument, exp.Literal) else argument or "")
-    whole = f"{verb} {rest}".strip()
-    if _USER_DDL.match(whole):
-        return _rights(f"{verb} changes who may do what")
-    if verb in ("EXPLAIN", "DESCRIBE"):
-        analyses = re.match(r"(\(.*?\banaly[sz]e\b.*?\)|analy[sz]e)\s*(.*)", rest, re.IGNORECASE | re.DOTALL)
-        return assess_text(analyses[2]) if analyses else _NOTHING
-    if verb in ("PREPARE",):
-        return assess_text(rest.partition(" AS ")[2] or rest.partition(" as ")[2])
-    if _ACTS.search(whole):
-        return _destructive(f"{verb} acts outside of the tables")
-    if verb == "ALTER" and _ADDS.match(rest):
-        dropped = re.search(r"\bDROP\b", rest, re.IGNORECASE)
-        return (
-            _destructive("ALTER that drops", "it drops a column or a constraint")
-            if dropped
-            else _write("ALTER that adds")
-        )
-    if verb in ("DROP", "TRUNCATE", "FLUSH", "PURGE") or re.match(r"RESET\s+(MASTER|SLAVE|REPLICA)\b", whole):
-        return _destructive(verb, f"{verb} removes all of it")
-    if verb in _COMMAND_READS:
-        # T-SQL needs nothing between statements, so another may stand behind this one.
-        return _UNREADABLE if verb != "SHOW" and _VERBS.search(_without_strings(rest)) else _NOTHING
-    return _write(verb) if verb in _COMMAND_WRITES else _destructive(f"{verb}, whose effect cannot be read")
+    found = kept_as_text(str(node.this).upper(), rest)
+    return assess_text(found) if isinstance(found, str) else found
 
 
 def _kill(node: exp.Expr) -> Statements:
-    return _destructive("it ends other sessions")
+    return destructive("it ends other sessions")
 
 
 def _pragma(node: exp.Expr) -> Statements:
     text = node.sql()
-    return _destructive("PRAGMA writable_schema") if "writable_schema" in text.lower() else _NOTHING
-
-
-def _without_strings(text: str) -> str:
-    return re.sub(r"'(?:[^']|'')*'", "''", text)
+    return destructive("PRAGMA writable_schema") if "writable_schema" in text.lower() else NOTHING
 
 
 def _right(node: exp.Expr) -> Statements:
-    return _rights(f"{type(node).__name__.upper()} changes who may do what")
+    return rights(f"{type(node).__name__.upper()} changes who may do what")
 
 
 def _plain_write(node: exp.Expr) -> Statements:
-    return _write(type(node).__name__.upper())
+    return write(type(node).__name__.upper())
 
 
 _HARMLESS = (

@@ -6,6 +6,7 @@ from bot.core.risk import sql
 from bot.core.risk.facts import Access, Signal, SqlWorst
 from bot.core.risk.options import Options, read
 from bot.core.risk.reading import Call, Handler
+from bot.core.risk.statements import Statements
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
 
@@ -168,7 +169,7 @@ def _input(call: Call, dialect: str) -> None:
 
 def _unseen(call: Call) -> None:
     """Statements in a file: it is known that there are some, not which."""
-    sql.note(call.facts, sql.Statements(SqlWorst.WRITE, None, "statements from a file", privilege=False))
+    sql.note(call.facts, Statements(SqlWorst.WRITE, None, "statements from a file", privilege=False))
 
 
 def _places(call: Call, options: Options) -> None:
