@@ -72,6 +72,11 @@ class Client:
         self._http = httpx.Client(**http_options(self._settings))
         self._waits = BackgroundWaits(self._settings)
 
+    @property
+    def settings(self) -> Settings:
+        """Where the server is, who asks, and how patient this client is."""
+        return self._settings
+
     def __enter__(self) -> Self:
         return self
 

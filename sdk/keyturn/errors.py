@@ -24,6 +24,7 @@ KeyturnError
     ├── NotFound              no such request, session or path for this agent
     ├── Conflict              it contradicts what happened before
     │   ├── AlreadyDecided · IdempotencyConflict · SessionEnded · NotClaimed · OutcomeConflict
+    │   └── NotRollbackable
     ├── RateLimited           too many requests for longer than `retry_for`
     └── Unavailable           the server cannot store anything, for longer than `retry_for`
 """
@@ -203,6 +204,10 @@ class OutcomeConflict(Conflict):
     """Another outcome was reported before."""
 
 
+class NotRollbackable(Conflict):
+    """The action cannot be rolled back, or its rollback has ended."""
+
+
 class RateLimited(ApiError):
     """Too many requests."""
 
@@ -232,6 +237,7 @@ _BY_CODE: dict[str, type[ApiError]] = {
     "session_ended": SessionEnded,
     "not_claimed": NotClaimed,
     "outcome_conflict": OutcomeConflict,
+    "not_rollbackable": NotRollbackable,
     "rate_limited": RateLimited,
     "unavailable": Unavailable,
 }

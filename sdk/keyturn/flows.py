@@ -52,6 +52,8 @@ _CLAIM = TypeAdapter(Claim)
 _EVALUATION = TypeAdapter(Evaluation)
 _SESSION = TypeAdapter(Session)
 _TIMELINE: TypeAdapter[Page[AuditEvent]] = TypeAdapter(Page[AuditEvent])
+_ROLLBACKS: TypeAdapter[dict[str, list[dict[str, Any]]]] = TypeAdapter(dict[str, list[dict[str, Any]]])
+_ROLLBACK_WORK: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 class CommonOptions(TypedDict, total=False):
@@ -286,3 +288,24 @@ def events_call(request_id: str, last_seq: str | None) -> Call:
     """The GET that opens a request's event stream, after `last_seq` where given."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_seq} if last_seq else {})
     return Call("GET", _of(request_id, "/events"), headers=headers)
+
+
+def rollback_queue(settings: Settings, wait: int) -> Flow[list[dict[str, Any]]]:
+    """Read the undo work there is; held by the server for at most `wait` seconds while there is none."""
+    query = {"wait": str(wait)} if wait > 0 else {}
+    call = Call("GET", "/v1/rollbacks", query=query, patience=float(wait))
+    return (yield from _ask(settings, call, _ROLLBACKS))["items"]
+
+
+def claim_rollback(settings: Settings, rollback_id: str, key: str) -> Flow[dict[str, Any]]:
+    """Take a confirmed undo; asked again with the same key, the answer is the same."""
+    return (yield from _ask(settings, post(_rollback(rollback_id, "/claim"), {}, key=key), _ROLLBACK_WORK))
+
+
+def report_rollback(settings: Settings, rollback_id: str, outcome: Mapping[str, Any]) -> Flow[None]:
+    """Tell what an undo would change, or what came of it. The same body again changes nothing."""
+    yield from _tell(settings, post(_rollback(rollback_id, "/outcome"), outcome))
+
+
+def _rollback(rollback_id: str, rest: str) -> str:
+    return f"/v1/rollbacks/{quote(rollback_id, safe='')}{rest}"

@@ -75,6 +75,11 @@ def current_action() -> Action:
     return action
 
 
+def running_action() -> Action | None:
+    """Return the action that is running here, or None."""
+    return _running.get()
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """Everything needed to get one action approved. `check` refuses approved params that cannot be run."""

@@ -1,0 +1,80 @@
+"""`command_undo`: one program with its arguments, without a shell, within a time limit."""
+
+import os
+import shlex
+import signal
+import subprocess
+from contextlib import suppress
+
+from keyturn.rollback.parts import Preview, Step, UndoFailed
+
+TIME_LIMIT = 300.0
+"""Seconds a command may take unless the resources say otherwise."""
+
+LONGEST_OUTPUT = 2000
+"""Characters of the end of its output that are kept."""
+
+
+class CommandUndo:
+    """Runs the commands that undo.
+
+    Args:
+        time_limit: Seconds; then the command and its children are killed, and the undo has failed.
+    """
+
+    def __init__(self, time_limit: float = TIME_LIMIT) -> None:
+        self._time_limit = time_limit
+
+    def preview(self, step: Step) -> Preview:
+        """As `Kind.preview`."""
+        line, cwd = shlex.join(map(str, step["argv"])), step.get("cwd")
+        where = f" in {cwd}" if cwd else ""
+        return Preview(
+            f"Run `{line}`{where}. What it will change cannot be checked.", None, (str(step["argv"][0]),)
+        )
+
+    def apply(self, step: Step, *, force: bool) -> str:
+        """As `Kind.apply`; there is no state to check, so `force` changes nothing."""
+        argv = [str(word) for word in step["argv"]]
+        try:
+            process = subprocess.Popen(
+                argv,
+                cwd=step.get("cwd"),
+                env={name: value for name, value in os.environ.items() if name != "KEYTURN_TOKEN"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UndoFailed(f"{argv[0]} could not be started: {error.strerror}") from error
+        output = self._finished(process, argv)
+        if process.returncode:
+            raise UndoFailed(
+                f"`{shlex.join(argv)}` ended with exit code {process.returncode}. {_end(output)}"
+            )
+        return f"Ran `{shlex.join(argv)}`. {_end(output)}".strip()
+
+    def in_place(self, step: Step) -> bool | None:
+        """As `Kind.in_place`: nobody can tell."""
+        return None
+
+    def _finished(self, process: subprocess.Popen[bytes], argv: list[str]) -> bytes:
+        try:
+            return process.communicate(timeout=self._time_limit)[0]
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):  # it may end at this very moment
+                os.killpg(process.pid, signal.SIGKILL)
+            output = process.communicate()[0]
+            raise UndoFailed(
+                f"`{shlex.join(argv)}` was stopped after {self._time_limit:g} s; "
+                f"it may have done a part of its work. {_end(output)}"
+            ) from None
+
+
+def _end(output: bytes) -> str:
+    text = output.decode("utf-8", "replace").replace("\x00", "\ufffd").strip()
+    if not text:
+        return ""
+    cut = text if len(text) <= LONGEST_OUTPUT else "…" + text[-LONGEST_OUTPUT:]
+    return f"Its output: {cut}"

@@ -1,0 +1,165 @@
+"""`config_restore`: one setting, compared and set, in a file or in a store that the agent registered.
+
+`store` is the name of a registered store, or the absolute path of a JSON, YAML, TOML or env file.
+"""
+
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any, Protocol
+
+from keyturn import exact
+from keyturn.rollback import places
+from keyturn.rollback.formats import MISSING, format_of
+from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed, text_diff
+
+
+class Store(Protocol):
+    """Settings somewhere else: a database table, a key-value service, a secret manager."""
+
+    def get(self, key: str) -> Any:
+        """The value; MISSING when there is none."""
+        ...
+
+    def compare_and_set(self, key: str, expected: Any, value: Any) -> bool:
+        """Set the value (MISSING: take it out) if it is `expected`, in one step; False when it is not."""
+        ...
+
+
+class ConfigRestore:
+    """Puts settings back."""
+
+    def __init__(self) -> None:
+        self._stores: dict[str, Store] = {}
+
+    def register(self, name: str, store: Store) -> None:
+        """Say what rollback data means by the store `name`."""
+        self._stores[name] = store
+
+    def store(self, name: str) -> Store:
+        """The store of a name or a path.
+
+        Raises:
+            UndoFailed: nothing of this name is registered, and it is no path of a known kind of file.
+        """
+        found = self._stores.get(name)
+        if found is not None:
+            return found
+        if not PurePath(name).is_absolute():
+            known = ", ".join(sorted(self._stores)) or "none"
+            raise UndoFailed(f"No store {name!r} is registered with this agent's worker; known: {known}")
+        return FileStore(name)
+
+    def preview(self, step: Step) -> Preview:
+        """As `Kind.preview`."""
+        name, key = str(step["store"]), str(step["key"])
+        store = self.store(name)
+        present, wanted = store.get(key), _old(step)
+        label = f"{name}: {key}"
+        if same(present, wanted):
+            return Preview(
+                f"{label} is as it was before the action; nothing will be changed.", None, (label,)
+            )
+        does = (
+            f"Take {key} out of {name}."
+            if wanted is MISSING
+            else f"Set {key} of {name} back to {_shown(wanted)}."
+        )
+        if "expected" not in step:
+            does += " Whether it was changed since cannot be checked."
+        return Preview(does, _diff(key, present, wanted), (label,), _conflict(step, present))
+
+    def apply(self, step: Step, *, force: bool) -> str:
+        """As `Kind.apply`."""
+        name, key = str(step["store"]), str(step["key"])
+        store = self.store(name)
+        present, wanted = store.get(key), _old(step)
+        if same(present, wanted):
+            return f"{key} of {name} is as it was before the action."
+        conflict = _conflict(step, present)
+        if conflict is not None and not force:
+            raise UndoConflict(conflict, _diff(key, present, wanted))
+        if not store.compare_and_set(key, present, wanted):
+            raise UndoConflict(f"{key} of {name} was changed at this very moment; nothing was changed.")
+        return (
+            f"Took {key} out of {name}."
+            if wanted is MISSING
+            else f"Set {key} of {name} back to {_shown(wanted)}."
+        )
+
+    def in_place(self, step: Step) -> bool | None:
+        """As `Kind.in_place`."""
+        return same(self.store(str(step["store"])).get(str(step["key"])), _old(step))
+
+
+class FileStore:
+    """The settings of one file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._format = format_of(path)
+
+    def get(self, key: str) -> Any:
+        """As `Store.get`."""
+        return self._readable(lambda text: self._format.value(text, key))
+
+    def compare_and_set(self, key: str, expected: Any, value: Any) -> bool:
+        """As `Store.compare_and_set`; the file is replaced at once, and keeps its mode."""
+        text = self._text()
+        if not same(self._format.value(text, key), expected):
+            return False
+        fresh = self._readable(lambda text: self._format.changed(text, key, value))
+        if self._text() != text:
+            return False
+        places.replace(self._path, fresh.encode("utf-8"), None)
+        return True
+
+    def _readable(self, look: Callable[[str], Any]) -> Any:
+        try:
+            return look(self._text())
+        except UndoFailed:
+            raise
+        except Exception as error:  # each library has errors of its own for text it cannot read
+            raise UndoFailed(
+                f"{self._path} cannot be read as settings: {error}. Nothing was changed."
+            ) from error
+
+    def _text(self) -> str:
+        found = places.read(self._path)
+        if found is None:
+            raise UndoFailed(f"{self._path} is gone; put it back first. Nothing was changed.")
+        return found.content.decode("utf-8")
+
+
+def _old(step: Step) -> Any:
+    return step.get("old_value") if step["had_value"] else MISSING
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are written alike; MISSING is only like itself."""
+    if one is MISSING or other is MISSING:
+        return one is other
+    return exact.same(one, other)
+
+
+def _conflict(step: Step, present: Any) -> str | None:
+    if "expected" not in step:
+        return None
+    left = step["expected"]
+    # An action that took the setting out leaves nothing, which JSON can only call null.
+    if same(present, left) or (left is None and present is MISSING):
+        return None
+    return (
+        f"{step['key']} has changed since the action: it left {_shown(left)}, there is {_shown(present)} now."
+    )
+
+
+def _shown(value: Any) -> str:
+    if value is MISSING:
+        return "nothing"
+    text = exact.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _diff(key: str, present: Any, wanted: Any) -> str:
+    before, after = ("" if v is MISSING else f"{key} = {exact.dumps(v)}" for v in (present, wanted))
+    return text_diff(before, after, key)

@@ -1,0 +1,191 @@
+"""`database_restore`: parameterised statements in one transaction, on a database the agent registered.
+
+On SQLite and PostgreSQL a preview really runs the statements and takes them back, so it can say how
+many rows each would change. A statement that would change no row says that the state is not the one
+the action left.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed
+
+Connect = Callable[[], Any]
+"""Makes a DB-API connection, or a coroutine function that makes an asyncpg one; it is closed after use."""
+
+_TAKES_BACK_ANYTHING = ("sqlite3", "pysqlite3", "psycopg", "psycopg2", "asyncpg", "pg8000")
+"""Drivers of databases whose transactions take back schema changes too; others are not tried out."""
+
+_CHANGES = ("insert", "update", "delete", "replace", "merge")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """How many rows each statement changed; None where the driver does not say."""
+
+    counts: tuple[int | None, ...]
+
+    def idle(self, statements: Sequence[Step]) -> list[int]:
+        """Places of the statements that should have changed a row and did not."""
+        return [
+            place
+            for place, (statement, count) in enumerate(zip(statements, self.counts, strict=True), start=1)
+            if count == 0 and str(statement["sql"]).lstrip().lower().startswith(_CHANGES)
+        ]
+
+
+class DatabaseRestore:
+    """Runs statements on registered databases."""
+
+    def __init__(self) -> None:
+        self._connects: dict[str, Connect] = {}
+
+    def register(self, name: str, connect: Connect) -> None:
+        """Say how to reach the database that rollback data calls `name`."""
+        self._connects[name] = connect
+
+    def preview(self, step: Step) -> Preview:
+        """As `Kind.preview`."""
+        statements, name = step["statements"], str(step["database"])
+        ran = self._run(step, keep=False)
+        plural = "" if len(statements) == 1 else "s"
+        summary = f"Run {len(statements)} statement{plural} on {name} in one transaction."
+        if ran is None:
+            summary += " They cannot be tried out on this database, so nothing was checked."
+        conflict = _conflict(name, [] if ran is None else ran.idle(statements))
+        return Preview(summary, _listed(statements, ran), (name,), conflict)
+
+    def apply(self, step: Step, *, force: bool) -> str:
+        """As `Kind.apply`."""
+        statements, name = step["statements"], str(step["database"])
+        ran = self._run(step, keep=True, force=force)
+        assert ran is not None, "statements that are kept are run"
+        changed = sum(count or 0 for count in ran.counts if count is not None and count > 0)
+        idle = len(ran.idle(statements))
+        note = f" {idle} of the statements changed nothing." if idle else ""
+        return f"Ran {len(statements)} statements on {name}, {changed} rows changed.{note}"
+
+    def in_place(self, step: Step) -> bool | None:
+        """As `Kind.in_place`: a transaction leaves no trace by which it could be told."""
+        return None
+
+    def _run(self, step: Step, *, keep: bool, force: bool = True) -> _Ran | None:
+        """Run the statements; without `force` one that changes nothing takes all of them back.
+
+        None when they were not tried, since this database could not take them back.
+        """
+        name = str(step["database"])
+        connect = self._connects.get(name)
+        if connect is None:
+            known = ", ".join(sorted(self._connects)) or "none"
+            raise UndoFailed(f"No database {name!r} is registered with this agent's worker; known: {known}")
+        try:
+            connection = connect()
+            if inspect.isawaitable(connection):
+                return asyncio.run(_run_async(connection, step, keep=keep, force=force))
+            return _run_dbapi(connection, step, keep=keep, force=force)
+        except UndoFailed:
+            raise
+        except Exception as error:  # every driver has errors of its own
+            raise UndoFailed(f"{name}: {type(error).__name__}: {error}. Nothing was changed.") from error
+
+
+def _run_dbapi(connection: Any, step: Step, *, keep: bool, force: bool) -> _Ran | None:
+    driver = type(connection).__module__.partition(".")[0]
+    try:
+        if not keep and driver not in _TAKES_BACK_ANYTHING:
+            return None
+        _begin(connection, driver)
+        try:
+            counts = []
+            for statement in step["statements"]:
+                cursor = connection.cursor()
+                params = _bound(statement.get("params") or (), driver)
+                # Without parameters none are passed: some drivers would then read a % in the text as one.
+                cursor.execute(str(statement["sql"]), *((params,) if params else ()))
+                counts.append(cursor.rowcount if cursor.rowcount >= 0 else None)
+                cursor.close()
+            ran = _Ran(tuple(counts))
+            _refuse_idle(ran, step, keep=keep, force=force)
+        except BaseException:
+            connection.rollback()
+            raise
+        if keep:
+            connection.commit()
+        else:
+            connection.rollback()
+        return ran
+    finally:
+        connection.close()
+
+
+def _begin(connection: Any, driver: str) -> None:
+    """A transaction around everything, schema changes too."""
+    if driver in ("sqlite3", "pysqlite3"):
+        # sqlite3 begins none by itself before DDL, and none at all when its isolation level is None.
+        connection.isolation_level = None
+        connection.execute("BEGIN IMMEDIATE")
+    elif getattr(connection, "autocommit", False) is True:
+        raise UndoFailed(
+            "The connection is in autocommit mode; register one that is not. Nothing was changed."
+        )
+
+
+async def _run_async(connecting: Awaitable[Any], step: Step, *, keep: bool, force: bool) -> _Ran:
+    connection = await connecting
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            counts = []
+            for statement in step["statements"]:
+                said = await connection.execute(str(statement["sql"]), *(statement.get("params") or ()))
+                last = str(said).split()[-1]
+                counts.append(int(last) if last.isdigit() else None)
+            ran = _Ran(tuple(counts))
+            _refuse_idle(ran, step, keep=keep, force=force)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        if keep:
+            await transaction.commit()
+        else:
+            await transaction.rollback()
+        return ran
+    finally:
+        await connection.close()
+
+
+def _refuse_idle(ran: _Ran, step: Step, *, keep: bool, force: bool) -> None:
+    idle = ran.idle(step["statements"])
+    if keep and not force and idle:
+        raise UndoConflict(str(_conflict(str(step["database"]), idle)), _listed(step["statements"], ran))
+
+
+def _conflict(name: str, idle: Sequence[int]) -> str | None:
+    if not idle:
+        return None
+    places = ", ".join(map(str, idle))
+    return f"The rows of {name} are not as the action left them: statement {places} would change nothing."
+
+
+def _bound(params: Sequence[Any], driver: str) -> tuple[Any, ...]:
+    """Parameters as the driver takes them: SQLite knows no Decimal."""
+    if driver not in ("sqlite3", "pysqlite3"):
+        return tuple(params)
+    return tuple(float(value) if isinstance(value, Decimal) else value for value in params)
+
+
+def _listed(statements: Sequence[Step], ran: _Ran | None) -> str:
+    lines = []
+    for place, statement in enumerate(statements, start=1):
+        count = None if ran is None else ran.counts[place - 1]
+        rows = "" if count is None else f"  -- {count} row{'' if count == 1 else 's'}"
+        params = statement.get("params") or []
+        values = f"  {params!r}" if params else ""
+        lines.append(f"{place}. {statement['sql']}{values}{rows}")
+    return "\n".join(lines)

@@ -1,0 +1,145 @@
+"""Files by their exact place: no symbolic link is followed, and a replacement is atomic.
+
+A path is walked one directory at a time, each opened with O_NOFOLLOW and relative to the one before,
+so that nobody can swap a directory for a link between the look and the write (POSIX).
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyturn.rollback.parts import UndoFailed
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A regular file as it is."""
+
+    content: bytes
+    mode: int
+
+
+def read(path: str) -> Found | None:
+    """The file, or None when there is none.
+
+    Raises:
+        UndoFailed: a link or something else stands in its place, or it cannot be read.
+    """
+    try:
+        with _parent(path, make=False) as (directory, name):
+            return _read_at(directory, name, path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UndoFailed(f"{path} cannot be read: {error.strerror}") from error
+
+
+def replace(path: str, content: bytes, mode: int | None) -> None:
+    """Put `content` in the file's place, at once and on disk; missing directories are made.
+
+    Raises:
+        UndoFailed: a link or a directory stands in its place, or it cannot be written.
+    """
+    try:
+        with _parent(path, make=True) as (directory, name):
+            present = _look(directory, name, path)
+            chosen = (
+                mode if mode is not None else (0o644 if present is None else stat.S_IMODE(present.st_mode))
+            )
+            _write(directory, name, content, chosen, present)
+    except OSError as error:
+        raise UndoFailed(f"{path} cannot be written: {error.strerror}") from error
+
+
+def remove(path: str) -> None:
+    """Remove the file; one that is not there stays away.
+
+    Raises:
+        UndoFailed: a link or a directory stands in its place, or it cannot be removed.
+    """
+    try:
+        with _parent(path, make=False) as (directory, name):
+            if _look(directory, name, path) is not None:
+                os.unlink(name, dir_fd=directory)
+                os.fsync(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UndoFailed(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def _read_at(directory: int, name: str, path: str) -> Found | None:
+    if _look(directory, name, path) is None:
+        return None
+    opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    with os.fdopen(opened, "rb") as file:
+        return Found(file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+
+
+def _look(directory: int, name: str, path: str) -> os.stat_result | None:
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(found.st_mode):
+        raise UndoFailed(f"{path} is a symbolic link now; nothing was followed and nothing was changed")
+    if not stat.S_ISREG(found.st_mode):
+        raise UndoFailed(f"{path} is no regular file now; nothing was changed")
+    return found
+
+
+def _write(directory: int, name: str, content: bytes, mode: int, present: os.stat_result | None) -> None:
+    temporary = f".{name[:100]}.{secrets.token_hex(6)}.keyturn"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=directory), "wb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            if present is not None:
+                with suppress(PermissionError):  # only root may give a file away
+                    os.fchown(file.fileno(), present.st_uid, present.st_gid)
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+    os.fsync(directory)
+
+
+@contextmanager
+def _parent(path: str, *, make: bool) -> Iterator[tuple[int, str]]:
+    """The directory that holds `path`, opened, and the name in it."""
+    place = Path(path)
+    if not place.is_absolute() or ".." in place.parts or not place.name:
+        raise UndoFailed(f"{path} is not an absolute path in normal form")
+    directory = os.open(place.anchor, _DIRECTORY)
+    try:
+        for part in place.parts[1:-1]:
+            below = _enter(directory, part, path, make=make)
+            os.close(directory)
+            directory = below
+        yield directory, place.name
+    finally:
+        os.close(directory)
+
+
+def _enter(directory: int, part: str, path: str, *, make: bool) -> int:
+    try:
+        return os.open(part, _DIRECTORY, dir_fd=directory)
+    except FileNotFoundError:
+        if not make:
+            raise
+        os.mkdir(part, dir_fd=directory)
+        return os.open(part, _DIRECTORY, dir_fd=directory)
+    except NotADirectoryError:  # what O_NOFOLLOW with O_DIRECTORY says of a link (Linux)
+        raise UndoFailed(
+            f"{path} leads through {part}, which is a link or no directory; nothing was changed"
+        ) from None

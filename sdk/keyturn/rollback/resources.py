@@ -1,0 +1,95 @@
+"""What a worker may undo and how: the five kinds, and what the agent registered for them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keyturn.rollback.commands import TIME_LIMIT, CommandUndo
+from keyturn.rollback.configs import ConfigRestore, Store
+from keyturn.rollback.databases import Connect, DatabaseRestore
+from keyturn.rollback.files import FileRestore
+from keyturn.rollback.handlers import Apply, Custom, Show
+from keyturn.rollback.parts import Kind, Preview, Step, UndoFailed, shortened
+
+
+class Resources:
+    """Databases, stores and handlers by the names that rollback data uses.
+
+        resources = Resources()
+        resources.database("shop", lambda: sqlite3.connect("shop.db"))
+        resources.handler("rebuild-cache", rebuild_cache)
+
+    Args:
+        command_seconds: How long one `command_undo` may take.
+    """
+
+    def __init__(self, *, command_seconds: float = TIME_LIMIT) -> None:
+        self._databases = DatabaseRestore()
+        self._configs = ConfigRestore()
+        self._custom = Custom()
+        self._kinds: dict[str, Kind] = {
+            "file_restore": FileRestore(),
+            "command_undo": CommandUndo(command_seconds),
+            "database_restore": self._databases,
+            "config_restore": self._configs,
+            "custom": self._custom,
+        }
+
+    def database(self, name: str, connect: Connect) -> None:
+        """Register how to connect: a function that returns a new DB-API connection, or an asyncpg one.
+
+        It is called for each preview and each undo, and what it returns is closed afterwards. For
+        asyncpg give a coroutine function: `lambda: asyncpg.connect(dsn)`.
+        """
+        self._databases.register(name, connect)
+
+    def store(self, name: str, store: Store) -> None:
+        """Register a store of settings; JSON, YAML, TOML and env files need no registration."""
+        self._configs.register(name, store)
+
+    def handler(self, name: str, apply: Apply, preview: Show | None = None) -> None:
+        """Register what undoes `custom` steps of this name, and what tells beforehand what it would do."""
+        self._custom.register(name, apply, preview)
+
+    def kind(self, step: Step) -> Kind:
+        """What undoes a step.
+
+        Raises:
+            UndoFailed: this version does not know its type.
+        """
+        found = self._kinds.get(str(step.get("type")))
+        if found is None:
+            raise UndoFailed(
+                f"This version of keyturn-sdk cannot undo {step.get('type')!r}; upgrade the agent"
+            )
+        return found
+
+    def preview(self, data: Any) -> Preview:
+        """What a whole undo would change: a list is undone in reverse.
+
+        Raises:
+            UndoFailed: a step cannot be done at all.
+        """
+        seen = [self.kind(step).preview(step) for step in in_order(data)]
+        if len(seen) == 1:
+            return seen[0]
+        conflicts = [preview.conflict for preview in seen if preview.conflict is not None]
+        diffs = [preview.diff for preview in seen if preview.diff]
+        return Preview(
+            summary=shortened_list([preview.summary for preview in seen]),
+            diff=shortened("\n".join(diffs)) if diffs else None,
+            affected=tuple(dict.fromkeys(name for preview in seen for name in preview.affected))[:1000],
+            conflict=shortened_list(conflicts) if conflicts else None,
+        )
+
+
+def in_order(data: Any) -> Sequence[Step]:
+    """The steps of rollback data in the order in which they are undone."""
+    return list(reversed(data)) if isinstance(data, list) else [data]
+
+
+def shortened_list(sentences: Sequence[str], *, most: int = 20) -> str:
+    """The sentences one after the other; of many the first, and how many more."""
+    shown = " ".join(sentences[:most])
+    left_out = len(sentences) - most
+    text = shown if left_out <= 0 else f"{shown} … and {left_out} more steps."
+    return text if len(text) <= 2900 else f"{text[:2900]}…"

@@ -1,0 +1,133 @@
+"""Undo data made while an agent works, and undone again."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from keyturn.rollback import (
+    CannotCapture,
+    Resources,
+    changed_file,
+    command,
+    config_value,
+    custom,
+    deleted_path,
+)
+from keyturn.rollback.resources import in_order
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path.resolve()
+
+
+def undo(captured):
+    resources = Resources()
+    assert resources.preview(captured.data).conflict is None
+    for step in in_order(json.loads(json.dumps(captured.data))):
+        resources.kind(step).apply(step, force=False)
+
+
+def snapshot(directory):
+    return {
+        str(path.relative_to(directory)): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("before", [b"text\r\n", b"", b"\xff\x00bytes", b"nul\x00", None])
+@pytest.mark.parametrize("after", [b"changed", None])
+def test_a_changed_file_comes_back_byte_for_byte(place, before, after):
+    file = place / "file"
+    if before is not None:
+        file.write_bytes(before)
+        file.chmod(0o600)
+    present = snapshot(place)
+    with changed_file(file) as captured:
+        file.write_bytes(b"x") if after is not None else file.unlink(missing_ok=True)
+    if snapshot(place) == present:
+        assert captured.data is None
+        return
+    undo(captured)
+    assert snapshot(place) == present
+
+
+def test_what_did_not_change_needs_no_undo(place):
+    (place / "file").write_text("same")
+    with changed_file(place / "file") as captured:
+        (place / "file").write_text("same")
+    assert captured.data is None
+
+
+def test_a_deleted_tree_comes_back_byte_for_byte(place):
+    for name in ("a", "deep/er/b", "deep/c"):
+        (place / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / "tree" / name).write_bytes(os.urandom(100))
+    (place / "tree" / "a").chmod(0o755)
+    before = snapshot(place)
+    with deleted_path(place / "tree") as captured:
+        import shutil
+
+        shutil.rmtree(place / "tree")
+    assert snapshot(place) == {}
+    undo(captured)
+    assert snapshot(place) == before
+
+
+def test_what_the_block_left_of_a_tree_is_not_undone(place):
+    (place / "tree").mkdir()
+    for name in "ab":
+        (place / "tree" / name).write_text(name)
+    with deleted_path(place / "tree") as captured:
+        (place / "tree" / "a").unlink()
+    assert captured.data["path"] == str(place / "tree" / "a")
+
+
+@pytest.mark.parametrize("capture", [changed_file, deleted_path])
+def test_what_is_too_large_is_refused_before_the_block_runs(place, capture):
+    (place / "big").write_bytes(b"x" * 5000)
+    with (
+        pytest.raises(CannotCapture, match="too large to be kept for an undo"),
+        capture(place / "big", largest=4000),
+    ):
+        raise AssertionError("the block must not run")
+    assert (place / "big").stat().st_size == 5000
+
+
+def test_a_tree_with_a_link_in_it_is_refused_before_the_block_runs(place):
+    (place / "tree" / "below").mkdir(parents=True)
+    (place / "tree" / "link").symlink_to(place / "tree" / "below")
+    with pytest.raises(CannotCapture, match="link or no regular file"), deleted_path(place / "tree"):
+        raise AssertionError("the block must not run")
+
+
+def test_a_file_behind_a_linked_directory_is_named_by_its_real_place(place):
+    (place / "real").mkdir()
+    (place / "through").symlink_to(place / "real")
+    with changed_file(place / "through" / "file") as captured:
+        (place / "real" / "file").write_text("x")
+    assert captured.data["path"] == str(place / "real" / "file")
+    undo(captured)
+    assert not (place / "real" / "file").exists()
+
+
+def test_a_changed_setting_comes_back(place):
+    file = place / "settings.json"
+    file.write_text('{"limit": 20, "price": 1.50}')
+    with config_value(file, "limit") as captured:
+        file.write_text('{"limit": 500, "price": 1.50}')
+    assert captured.data["expected"] == 500
+    undo(captured)
+    assert file.read_text() == '{"limit": 20, "price": 1.50}'
+
+
+def test_a_command_and_a_handler_name_their_undo(place):
+    with command(undo=["git", "revert", "HEAD"], cwd=place) as captured:
+        pass
+    assert captured.data == {"type": "command_undo", "argv": ["git", "revert", "HEAD"], "cwd": str(place)}
+    with custom("rebuild", {"table": "t"}) as captured:
+        pass
+    assert captured.data == {"type": "custom", "handler": "rebuild", "data": {"table": "t"}}

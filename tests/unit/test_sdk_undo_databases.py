@@ -1,0 +1,157 @@
+"""database_restore on real SQLite databases, and inverses derived from statements."""
+
+import sqlite3
+from contextlib import closing
+from decimal import Decimal
+
+import pytest
+
+from keyturn.rollback import NotDerivable, Resources, UndoConflict, UndoFailed, sql
+
+SCHEMA = """
+CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price REAL, note TEXT);
+INSERT INTO item VALUES (1, 'lamp', 49.5, NULL), (2, 'chair', 120, 'x'), (3, 'vase', 18.25, NULL);
+CREATE TABLE loose (a, b);
+CREATE TABLE parent (id INTEGER PRIMARY KEY, n);
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES parent (id) ON DELETE CASCADE);
+CREATE TABLE noisy (id INTEGER PRIMARY KEY, n);
+CREATE TRIGGER t AFTER DELETE ON noisy BEGIN DELETE FROM loose; END;
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.executescript(SCHEMA)
+    return tmp_path / "shop.db"
+
+
+@pytest.fixture
+def resources(place):
+    made = Resources()
+    made.database("shop", lambda: sqlite3.connect(place))
+    return made
+
+
+def rows(place, table="item"):
+    with closing(sqlite3.connect(place)) as connection:
+        return connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+
+
+def restoring(*statements):
+    listed = [{"sql": text, "params": list(params)} for text, *params in statements]
+    return {"type": "database_restore", "database": "shop", "statements": listed}
+
+
+def test_statements_run_in_one_transaction_and_the_preview_takes_them_back(place, resources):
+    before = rows(place)
+    step = restoring(
+        ("UPDATE item SET price = ? WHERE id = ?", Decimal("50.25"), 1),
+        ("DELETE FROM item WHERE id > ?", 1),
+        ("CREATE TABLE extra (id)",),
+    )
+    shown = resources.preview(step)
+    assert rows(place) == before
+    assert [line.partition("-- ")[2] for line in shown.diff.splitlines()] == ["1 row", "2 rows", ""]
+    assert "3 rows changed" in resources.kind(step).apply(step, force=False)
+    assert rows(place) == [(1, "lamp", 50.25, None)]
+    assert rows(place, "extra") == []
+
+
+def test_one_statement_that_fails_takes_all_back_schema_changes_too(place, resources):
+    step = restoring(("CREATE TABLE extra (id)",), ("DELETE FROM item",), ("INSERT INTO nowhere VALUES (1)",))
+    with pytest.raises(UndoFailed, match=r"no such table: nowhere.*Nothing was changed"):
+        resources.kind(step).apply(step, force=False)
+    assert len(rows(place)) == 3
+    with pytest.raises(sqlite3.OperationalError):
+        rows(place, "extra")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_statement_that_would_change_nothing_is_a_conflict_unless_forced(place, resources, force):
+    step = restoring(("UPDATE item SET name = 'x' WHERE id = 1",), ("DELETE FROM item WHERE id = 9",))
+    assert "statement 2 would change nothing" in resources.preview(step).conflict
+    if force:
+        assert "1 of the statements changed nothing" in resources.kind(step).apply(step, force=True)
+        assert rows(place)[0][1] == "x"
+    else:
+        with pytest.raises(UndoConflict):
+            resources.kind(step).apply(step, force=False)
+        assert rows(place)[0][1] == "lamp"
+
+
+def test_a_database_that_nobody_registered_is_named(resources):
+    with pytest.raises(UndoFailed, match=r"No database 'other' is registered.*known: shop"):
+        resources.preview({**restoring(("SELECT 1",)), "database": "other"})
+
+
+@pytest.mark.parametrize(
+    ("statement", "params"),
+    [
+        ("UPDATE item SET price = price * 2, note = ? WHERE price > ?", ("dear", 20)),
+        ("UPDATE item SET note = NULL", ()),
+        ("DELETE FROM item WHERE name IN (?, 'vase')", ("lamp",)),
+        ("DELETE FROM item", ()),
+        ("INSERT INTO item (id, name, price) VALUES (?, 'rug', 7.5), (5, ?, ?)", (4, "bed", None)),
+    ],
+)
+def test_a_derived_inverse_brings_the_rows_back_exactly(place, resources, statement, params):
+    before = rows(place)
+    with (
+        closing(sqlite3.connect(place)) as connection,
+        sql("shop", connection, statement, params) as captured,
+    ):
+        connection.execute(statement, params)
+        connection.commit()
+    assert rows(place) != before
+    assert resources.preview(captured.data).conflict is None
+    resources.kind(captured.data).apply(captured.data, force=False)
+    assert rows(place) == before
+
+
+def test_a_derived_inverse_leaves_rows_alone_that_somebody_changed_since(place, resources):
+    with closing(sqlite3.connect(place)) as connection:
+        with sql("shop", connection, "UPDATE item SET price = 1 WHERE id < 3") as captured:
+            connection.execute("UPDATE item SET price = 1 WHERE id < 3")
+            connection.commit()
+        connection.execute("UPDATE item SET name = 'sold' WHERE id = 2")
+        connection.commit()
+    with pytest.raises(UndoConflict):
+        resources.kind(captured.data).apply(captured.data, force=False)
+    assert rows(place)[:2] == [(1, "lamp", 1.0, None), (2, "sold", 1.0, "x")]
+
+
+def test_a_given_inverse_is_taken_as_it_is(place):
+    with closing(sqlite3.connect(place)) as connection:
+        inverse = [{"sql": "DROP TABLE extra", "params": []}]
+        with sql("shop", connection, "CREATE TABLE extra (id)", inverse=inverse) as captured:
+            connection.execute("CREATE TABLE extra (id)")
+    assert captured.data == {"type": "database_restore", "database": "shop", "statements": inverse}
+
+
+@pytest.mark.parametrize(
+    ("statement", "params", "said"),
+    [
+        ("DROP TABLE item", (), "Only INSERT, UPDATE and DELETE"),
+        ("DELETE FROM loose", (), "no primary key"),
+        ("DELETE FROM nothing", (), "no table"),
+        ("DELETE FROM noisy", (), "triggers"),
+        ("DELETE FROM parent", (), "Foreign keys"),
+        ("UPDATE item SET id = id + 1", (), "changes the primary key"),
+        ("UPDATE item SET name = (SELECT 'x')", (), "with a query"),
+        ("INSERT INTO item (name) VALUES ('x')", (), "Give the primary key"),
+        ("INSERT OR REPLACE INTO item (id, name) VALUES (1, 'x')", (), "without OR REPLACE"),
+        ("INSERT INTO item SELECT * FROM item", (), "with a query"),
+        ("DELETE FROM item WHERE id = ?", (), "one \\? for each"),
+        ("DELETE FROM item; DELETE FROM loose", (), "one statement"),
+        ("DELETE FROM item WHERE my_function(id)", (), "calls functions"),
+        ("DELETE FROM", (), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_derived_safely_is_refused_before_anything_changes(place, statement, params, said):
+    with (
+        closing(sqlite3.connect(place)) as connection,
+        pytest.raises(NotDerivable, match=said),
+        sql("shop", connection, statement, params),
+    ):
+        raise AssertionError("the block must not run")

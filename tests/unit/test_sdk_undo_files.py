@@ -1,0 +1,153 @@
+"""file_restore on real files: content, mode, absence, links, conflicts."""
+
+import base64
+import os
+import stat
+from hashlib import sha256
+
+import pytest
+
+from keyturn.rollback import UndoConflict, UndoFailed
+from keyturn.rollback.files import FileRestore
+
+FILES = FileRestore()
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A directory without links above it."""
+    return tmp_path.resolve()
+
+
+def digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+def restore(path, original="old\n", after=b"new\n", **changes):
+    step = {
+        "type": "file_restore",
+        "path": str(path),
+        "existed": True,
+        "original_content": original,
+        "mode": 0o640,
+    }
+    return {**step, "after_sha256": None if after is None else digest(after), **changes}
+
+
+def test_content_and_mode_come_back(place):
+    file = place / "settings"
+    file.write_bytes(b"new\n")
+    file.chmod(0o600)
+    step = restore(file)
+    shown = FILES.preview(step)
+    assert "-new\n+old" in shown.diff
+    assert shown.conflict is None
+    assert file.read_bytes() == b"new\n"
+    FILES.apply(step, force=False)
+    assert file.read_bytes() == b"old\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_bytes_that_are_no_text_come_back(place):
+    file, original = place / "picture", bytes(range(256))
+    file.write_bytes(b"x")
+    step = restore(file, None, b"x", original_base64=base64.b64encode(original).decode())
+    assert "binary" in FILES.preview(step).diff
+    FILES.apply(step, force=False)
+    assert file.read_bytes() == original
+
+
+def test_a_deleted_file_comes_back_with_the_directories_above_it(place):
+    file = place / "a" / "b" / "file"
+    FILES.apply(restore(file, after=None), force=False)
+    assert file.read_text() == "old\n"
+
+
+def test_a_file_that_the_action_made_is_removed_once(place):
+    file = place / "made"
+    file.write_bytes(b"new\n")
+    step = {"type": "file_restore", "path": str(file), "existed": False, "after_sha256": digest(b"new\n")}
+    FILES.apply(step, force=False)
+    assert not file.exists()
+    assert FILES.in_place(step)
+    assert "as it was" in FILES.apply(step, force=False)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_somebody_changed_since_stops_it_unless_forced(place, force):
+    file = place / "settings"
+    file.write_bytes(b"somebody else's\n")
+    step = restore(file)
+    assert "has changed since the action" in FILES.preview(step).conflict
+    if force:
+        FILES.apply(step, force=True)
+        assert file.read_bytes() == b"old\n"
+        return
+    with pytest.raises(UndoConflict) as caught:
+        FILES.apply(step, force=False)
+    assert "-somebody else's" in caught.value.diff
+    assert file.read_bytes() == b"somebody else's\n"
+
+
+def test_a_file_made_where_the_action_left_none_is_a_conflict(place):
+    file = place / "again"
+    file.write_bytes(b"mine\n")
+    with pytest.raises(UndoConflict):
+        FILES.apply(restore(file, after=None), force=False)
+
+
+def test_without_a_digest_the_preview_says_that_nothing_could_be_checked(place):
+    file = place / "settings"
+    file.write_bytes(b"whatever\n")
+    step = restore(file)
+    del step["after_sha256"]
+    assert "cannot be checked" in FILES.preview(step).summary
+    FILES.apply(step, force=False)
+    assert file.read_bytes() == b"old\n"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_link_in_the_files_place_is_never_followed(place, force):
+    secret, file = place / "secret", place / "settings"
+    secret.write_bytes(b"new\n")
+    file.symlink_to(secret)
+    with pytest.raises(UndoFailed, match="symbolic link"):
+        FILES.apply(restore(file), force=force)
+    assert secret.read_bytes() == b"new\n"
+    assert file.is_symlink()
+
+
+def test_a_directory_that_became_a_link_is_never_followed(place):
+    real, through = place / "real", place / "through"
+    real.mkdir()
+    (real / "settings").write_bytes(b"new\n")
+    through.symlink_to(real)
+    with pytest.raises(UndoFailed, match="is a link or no directory"):
+        FILES.apply(restore(through / "settings"), force=True)
+    assert (real / "settings").read_bytes() == b"new\n"
+
+
+def test_a_directory_in_the_files_place_is_left_alone(place):
+    (place / "settings").mkdir()
+    with pytest.raises(UndoFailed, match="no regular file"):
+        FILES.apply(restore(place / "settings"), force=True)
+
+
+@pytest.mark.parametrize("path", ["relative", "/a/../b"])
+def test_a_path_that_is_not_exact_is_refused(path):
+    with pytest.raises(UndoFailed, match="not an absolute path"):
+        FILES.apply(restore(path), force=True)
+
+
+def test_nothing_is_left_behind_when_it_cannot_be_written(place, monkeypatch):
+    file = place / "settings"
+    file.write_bytes(b"new\n")
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(UndoFailed, match="No space left"):
+        FILES.apply(restore(file), force=False)
+    assert [entry.name for entry in place.iterdir()] == ["settings"]
+    assert file.read_bytes() == b"new\n"
