@@ -67,7 +67,13 @@ def note(request: ApprovalRequest, why: str, *, broadcast: bool, **facts: Any) -
     """A line in the thread under the request's first card; broadcast, in its channel too."""
     return Outgoing(
         kind="slack.note",
-        payload={"why": why, "broadcast": broadcast, "at_level": request.level, **facts},
+        payload={
+            "why": why,
+            "broadcast": broadcast,
+            "channel": request.channel,
+            "level": request.level,
+            **facts,
+        },
         order=f"channel:{request.channel}",
         request_id=request.id,
     )

@@ -32,6 +32,8 @@ TITLES: Final = {
 
 NOT_OURS = "Keyturn does not know this button any more; nothing was done. Open the latest copy of the card."
 NOT_OPENED = "Slack did not open the form in time; nothing was done. Please click again."
+ALREADY_ON_IT = "You have said already that you are on it; the card shows it. Nothing was moved again."
+NO_NEXT_LEVEL = "There is nobody further to ask: this request is on the last level of its ladder."
 STILL_RECORDING = "This is still being recorded. The card will show what came of it."
 STILL_LOOKING = "Checking who may decide this…"
 

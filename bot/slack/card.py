@@ -30,6 +30,7 @@ from bot.slack.text import (
     shortened,
     utc,
 )
+from bot.slack.told import WORTH_SAYING, lateness
 from bot.slack.wording import Names
 
 CONFIRM_LENGTH = 300
@@ -89,7 +90,8 @@ def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
         *_preview(request),
         rich(*_why(request)),
         *(_progress(request, names) if pending else _outcome(request)),
-        *(_clock(request) if pending else ()),
+        *(_attention(request) if pending else ()),
+        *(_clock(request, names) if pending else ()),
         *(_buttons(request) if pending else ()),
     ]
 
@@ -260,16 +262,27 @@ def _progress(request: ApprovalRequest, names: Names) -> list[Block]:
     return [rich(*found)]
 
 
-def _clock(request: ApprovalRequest) -> list[Block]:
+def _clock(request: ApprovalRequest, names: Names) -> list[Block]:
     """Deadline and next escalation, in the viewer's zone."""
     if request.deadline_at is None:
         return []
-    words = f"Decide by {date(request.deadline_at)}, or it may not run"
+    words = [f"Decide by {date(request.deadline_at)}, or it may not run"]
     if request.next_escalation_at is not None:
-        above = request.plan[request.level + 1]
-        whom = escape(shortened(above.escalate_to or above.rule or "the next level", 80))
-        words += f"  ·  next: {whom}, {date(request.next_escalation_at)}"
-    return [context(mrkdwn(words))]
+        words.append(f"next: {escape(wording.next_people(request, names))}, {date(request.next_escalation_at)}")
+    if request.watch.late >= WORTH_SAYING:
+        words.append(lateness(request.watch.late))
+    return [context(mrkdwn("  ·  ".join(words)))]
+
+
+def _attention(request: ApprovalRequest) -> list[Block]:
+    """Who was asked further up, and who has taken it."""
+    found = []
+    for rung in request.plan[1 : request.level + 1]:
+        whom = shortened(rung.escalate_to or rung.rule or "the next level", 80)
+        found.append(labelled("Escalated to", leaf(f"{whom}, "), date_leaf(rung.opens_at)))
+    for ack in request.watch.acks:
+        found.append(labelled("On it:", leaf(f"{shortened(ack.by.name, 80)}, since "), date_leaf(ack.at)))
+    return [rich(*found)] if found else []
 
 
 def _outcome(request: ApprovalRequest) -> list[Block]:
@@ -331,7 +344,14 @@ def _buttons(request: ApprovalRequest) -> list[Block]:
                 _button(request, ids.MODIFY, "Modify"),
                 _button(request, ids.DETAILS, "Details"),
             ],
-        }
+        },
+        {
+            "type": "actions",
+            "elements": [
+                _button(request, ids.ACKNOWLEDGE, "I'm on it"),
+                *([_button(request, ids.ESCALATE, "Escalate now")] if request.next_escalation_at else []),
+            ],
+        },
     ]
 
 

@@ -6,6 +6,7 @@ back as an `Answer`, so that the same words fit a form, a private message and a 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -92,6 +93,14 @@ class Clicks:
             return await self._review(by, Verdict.MODIFY)
         return await self._open(by, Verdict.MODIFY, modify_form(request))
 
+    async def acknowledge(self, by: Interaction) -> Answer:
+        """Somebody is on it: the card shows who, and later times move."""
+        return await self._attended(by, self._reviews.acknowledge, answers.ALREADY_ON_IT)
+
+    async def escalate(self, by: Interaction) -> Answer:
+        """Ask the next people now."""
+        return await self._attended(by, self._reviews.escalate, answers.NO_NEXT_LEVEL)
+
     async def details(self, by: Interaction) -> Answer:
         """Open everything about a request, for anybody of this workspace who sees the card."""
         request = await self._readable(by)
@@ -175,6 +184,19 @@ class Clicks:
             return _refused(refused, by)
         return DONE
 
+    async def _attended(
+        self, by: Interaction, attend: Callable[[Click], Awaitable[bool]], nothing: str
+    ) -> Answer:
+        """Let the person move the ladder; `nothing` is what to say when nothing moved."""
+        click = _click(by, None, None)
+        if click is None:
+            return Answer(answers.NOT_OURS)
+        try:
+            moved = await attend(click)
+        except (ReviewRefused, Unavailable) as refused:
+            return _refused(refused, by)
+        return DONE if moved else Answer(nothing, request_id=click.request_id)
+
     async def _open(self, by: Interaction, verdict: Verdict, form: Block) -> Answer:
         """Open `form` for somebody who may decide; a refusal that comes late takes the form's place."""
         click = _click(by, verdict, None)
@@ -210,7 +232,7 @@ class Clicks:
         return DONE
 
 
-def _click(by: Interaction, verdict: Verdict, params: JsonObject | None) -> Click | None:
+def _click(by: Interaction, verdict: Verdict | None, params: JsonObject | None) -> Click | None:
     """The verdict as the service takes it; None when the button points at nothing."""
     if by.reference is None:
         return None

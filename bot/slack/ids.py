@@ -13,6 +13,8 @@ APPROVE = "request.approve"
 REJECT = "request.reject"
 MODIFY = "request.modify"
 DETAILS = "request.details"
+ACKNOWLEDGE = "request.acknowledge"
+ESCALATE = "request.escalate"
 PAGE = "details.page"
 ACCEPT_COVER = "oncall.accept"
 

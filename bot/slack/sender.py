@@ -26,8 +26,9 @@ from bot.slack.card import card
 from bot.slack.client import TROUBLE, error_code, status_of
 from bot.slack.covers import cover_message, mention
 from bot.slack.directory import SlackDirectory, lookup_budget
+from bot.slack.telling import Telling
 from bot.slack.notes import approval_voided, notice, outcome, thread_message
-from bot.slack.wording import Names
+from bot.slack.wording import FEW, Names
 from bot.store import Store
 from bot.store.cards import CardFailed, CardPainted, CardPosted
 from bot.store.outbox import OutboxItem
@@ -92,6 +93,7 @@ class SlackSender:
             "slack.cover": self._cover,
             "slack.mention": self._mention,
             "slack.notice": self._notice,
+            **Telling(client, store).kinds,
         }
 
     @property
@@ -117,6 +119,9 @@ class SlackSender:
         """Post a card, or adopt the message that an unclear earlier try has left."""
         request = await self._request(item)
         card_id = int(item.payload["card_id"])
+        if _late_copy(item, request):
+            await self._store.write(CardFailed(card_id, "decided"))
+            return Sent()
         channel = await self._channel(str(item.payload["channel"]))
         found = await self._earlier(item, channel) if item.unclear else None
         if found is not None:
@@ -252,7 +257,10 @@ class SlackSender:
         loners = (
             name for entry in entitled_sets(request) if entry.group is None for name in entry.users or ()
         )
-        named = list(dict.fromkeys([*([behind] if behind else []), *loners]))[:_NAMED]
+        above = request.plan[request.level + 1 : request.level + 2]
+        few = [entry.users for level in above for entry in level.entitles if len(entry.users or ()) <= FEW]
+        coming = (name for users in few for name in users or ())
+        named = list(dict.fromkeys([*([behind] if behind else []), *loners, *coming]))[:_NAMED]
         known, unknown = {}, set()
         with lookup_budget(), suppress(CannotVerify):
             for name in named:
@@ -330,6 +338,12 @@ def _mentioned(request: ApprovalRequest, item: OutboxItem) -> Event:
     )
 
 
+def _late_copy(item: OutboxItem, request: ApprovalRequest) -> bool:
+    """Whether an escalation's card would ask somebody about what was decided meanwhile."""
+    asked_later = int(item.payload["level"]) > 0 or item.payload["kind"] == "dm"
+    return asked_later and request.status is not Status.PENDING and not item.unclear
+
+
 def _sent_event(request: ApprovalRequest, channel: str, item: OutboxItem) -> Event:
     return Event(
         name="notification_sent",
@@ -338,7 +352,7 @@ def _sent_event(request: ApprovalRequest, channel: str, item: OutboxItem) -> Eve
         body={
             "kind": item.kind,
             "channel": channel,
-            "target": item.payload["channel"],
+            "to": item.payload["channel"],
             "level": item.payload["level"],
         },
         agent=request.agent,

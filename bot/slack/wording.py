@@ -71,6 +71,10 @@ CAUSE: Final = {
     Cause.PAUSED: "The kill switch is on.",
 }
 
+FEW = 3
+"""People of a group that are named one by one."""
+
+_LONGEST_NEXT = 200
 _NOUNS: Final = {
     Status.PENDING: "pending",
     Status.APPROVED: "approved",
@@ -131,6 +135,15 @@ def progress(request: ApprovalRequest) -> str:
 def who_may(request: ApprovalRequest, names: Names) -> str:
     """The groups and people who may decide, for people."""
     return "; ".join(dict.fromkeys(_set_words(entry, names) for entry in entitled_sets(request)))
+
+
+def next_people(request: ApprovalRequest, names: Names) -> str:
+    """Whom the next level asks: the group, and the people in it when they are few."""
+    above = request.plan[request.level + 1]
+    group = above.escalate_to or above.rule or "the next level"
+    people = [names.of(user) for entry in above.entitles for user in entry.users or ()]
+    shown = f"{group} ({listed(people)})" if 0 < len(people) <= FEW else group
+    return shown if len(shown) <= _LONGEST_NEXT else f"{shown[: _LONGEST_NEXT - 1]}…"
 
 
 def approvers_so_far(request: ApprovalRequest) -> list[str]:

@@ -77,7 +77,7 @@ def test_a_target_without_anybody_is_audited_with_the_reason() -> None:
         ("notification_failed", "manager", "unknown_recipient"),
         ("notification_failed", "U0GONE001", "cannot_verify"),
     ]
-    assert knocks(step) == ()
+    assert knocks(step) == []
 
 
 def test_only_people_are_looked_up() -> None:

@@ -125,10 +125,17 @@ def test_the_notification_names_action_target_requester_and_deadline() -> None:
         assert part in text
 
 
-def test_four_buttons_carry_the_request_and_the_digest_and_nothing_else() -> None:
+def test_buttons_carry_the_request_and_the_digest_and_nothing_else() -> None:
     request = make_request()
     found = buttons(drawn(request))
-    assert list(found) == ["request.approve", "request.reject", "request.modify", "request.details"]
+    assert list(found) == [
+        "request.approve",
+        "request.reject",
+        "request.modify",
+        "request.details",
+        "request.acknowledge",
+        "request.escalate",
+    ]
     assert {button["value"] for button in found.values()} == {f"{request.id} {request.digest}"}
     assert found["request.approve"]["style"] == "primary"
     assert found["request.reject"]["style"] == "danger"

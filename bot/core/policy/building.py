@@ -13,10 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bot.core.digest import canonical, sha256
-from bot.core.models import ApproverSet, LadderRule, Requirement, RiskLevel, Target
-from bot.core.policy import checks, patterns, scheduling
+from bot.core.models import ApproverSet, Requirement, RiskLevel
+from bot.core.policy import checks, escalating, patterns, scheduling
 from bot.core.policy.format import (
-    NOT_AVAILABLE,
     Approvers,
     EscalationRule,
     LimitRule,
@@ -107,8 +106,6 @@ def _fault(file: str, detail: ErrorDetails, kind: type[BaseModel]) -> Fault:
     location = tuple(step for step in detail["loc"] if step != "[key]")
     key = str(location[-1]) if location else ""
     match detail["type"]:
-        case "extra_forbidden" if key in NOT_AVAILABLE:
-            return Fault(file, location, f"{key} is not available: {NOT_AVAILABLE[key]}", "remove the key")
         case "extra_forbidden":
             known = checks.keys_at(kind, location[:-1])
             return Fault(
@@ -146,7 +143,7 @@ def _compiled(shared: WorkspaceFile, policies: Mapping[str, PolicyFile], version
         groups,
         {name: scheduling.compiled(name, file) for name, file in shared.schedules.items()},
     )
-    compiled = [_policy(file, model, workspace) for file, model in policies.items()]
+    compiled = [_policy(file, model, workspace, shared) for file, model in policies.items()]
     compiled.sort(key=lambda policy: policy.is_default)
     return PolicySet(version, workspace, tuple(compiled))
 
@@ -161,7 +158,7 @@ def _people(people: People | None, name: str, *, seat: bool = True) -> ApproverS
     return ApproverSet(name, "users", people.users or (), seat)
 
 
-def _policy(file: str, model: PolicyFile, workspace: Workspace) -> Policy:
+def _policy(file: str, model: PolicyFile, workspace: Workspace, shared: WorkspaceFile) -> Policy:
     applies = model.applies_to
     groups = workspace.groups
     name = model.name or file.removesuffix(".yaml").removesuffix(".yml")
@@ -185,7 +182,9 @@ def _policy(file: str, model: PolicyFile, workspace: Workspace) -> Policy:
         rollback_until=model.rollback_until,
         agent_may_escalate_to=tuple(groups[name] for name in model.agent_may_escalate_to),
         grant_max_risk=model.grant_max_risk,
-        escalations=_escalations(model.escalation_rules, groups),
+        escalations=_escalations(model.escalation_rules, groups, shared),
+        remind=escalating.remind(model.remind),
+        ack_for=model.ack_for,
         limits=tuple(_limit(name, limit, groups) for limit in model.limits),
     )
 
@@ -280,29 +279,18 @@ def _comparisons(where: Mapping[str, Mapping[str, Any]] | None) -> Iterator[tupl
 
 
 def _escalations(
-    rules: Sequence[EscalationRule], groups: Mapping[str, ApproverSet]
+    rules: Sequence[EscalationRule], groups: Mapping[str, ApproverSet], shared: WorkspaceFile
 ) -> tuple[Escalation, ...]:
     ordered = sorted(rules, key=lambda rule: rule.priority)
     return tuple(
-        Escalation(_rung(rule, groups), tuple(_trigger(rule)), _rejections(rule)) for rule in ordered
+        Escalation(escalating.rung(rule, groups, shared), tuple(_trigger(rule)), _rejections(rule))
+        for rule in ordered
     )
 
 
 def _rejections(rule: EscalationRule) -> tuple[int, timedelta] | None:
     repeated = rule.trigger.repeated_rejections
     return None if repeated is None else (repeated.count, repeated.within)
-
-
-def _rung(rule: EscalationRule, groups: Mapping[str, ApproverSet]) -> LadderRule:
-    asked = groups[rule.escalate_to]
-    return LadderRule(
-        name=rule.name,
-        after=rule.trigger.after,
-        wait=rule.wait,
-        escalate_to=ApproverSet(asked.group, asked.source, asked.users, seat=False),
-        may_approve=rule.may_approve,
-        notify=tuple(Target(kind, address) for target in rule.notify for kind, address in target.items()),
-    )
 
 
 def _trigger(rule: EscalationRule) -> Iterator[Condition]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from bot.core.models import RiskLevel
-from bot.core.policy import scheduling
+from bot.core.policy import escalating, scheduling
 from bot.core.policy.format import Approvers, PolicyFile, Rule
 from bot.core.policy.problems import Location
 from bot.core.policy.workspace import WorkspaceFile
@@ -43,6 +43,9 @@ _EXAMPLES = {
     "allow": "a list of rules",
     "groups": "a list of group names, or in workspace.yaml a mapping of names to people",
     "per": "per: 1d", "within": "within: 1h", "count": "a whole number from 1 on", "across": "across: agents",
+    "every": "every: 10m", "times": "a whole number from 1 on", "remind": "remind: {every: 10m, times: 3}",
+    "outside": "outside: hold", "during": "the name of business hours", "ack_for": "ack_for: 10m",
+    "business_hours": 'office: {days: [Mon-Fri], from: "09:00", to: "17:00", zone: Europe/Berlin}',
     "max": "a number above 0, at most 1000000000000", "limits": "a list of limits",
     "tiers": "pairs of least amount and points: [[1000, 20], [10000, 40]]",
 }  # fmt: skip
@@ -330,6 +333,8 @@ def _most(approvers: Approvers, workspace: WorkspaceFile) -> int | None:
 def _escalations(file: str, policy: PolicyFile, workspace: WorkspaceFile, *, whole: bool) -> Iterator[Found]:
     if not whole:
         return
+    for location, wrong, instead in escalating.faults(policy, workspace):
+        yield file, location, wrong, instead
     for at, name in enumerate(policy.agent_may_escalate_to):
         if name not in workspace.groups:
             yield file, ("agent_may_escalate_to", at), *_undefined(name, workspace)

@@ -228,17 +228,25 @@ class RepeatedRejections(Strict):
 
 
 class Trigger(Strict):
-    """When an escalation rule acts: some time after the request, and only if the rest holds too."""
+    """When an escalation rule acts: some time after the request, or without `after` at once; and only
+    if the rest holds."""
 
-    after: Duration
+    after: Duration | None = None
     risk_at_least: Level | None = None
     action_types: Texts | None = None
     where: Where | None = None
     repeated_rejections: RepeatedRejections | None = None
 
 
+class RemindFile(Strict):
+    """How often people are reminded while a level waits."""
+
+    every: Duration
+    times: Annotated[int, Field(ge=1, le=100)]
+
+
 class EscalationRule(Strict):
-    """A further level: when it opens, whom it asks, how long it lasts."""
+    """A further level: when it opens, whom it asks, how long it lasts; or more people for the first."""
 
     name: Name
     trigger: Trigger
@@ -247,6 +255,9 @@ class EscalationRule(Strict):
     wait: Duration | None = None
     may_approve: bool = True
     notify: tuple[Notify, ...] = ()
+    remind: RemindFile | None = None
+    during: Name | None = None
+    outside: Literal["skip", "hold"] | None = None
 
 
 class AppliesTo(Strict):
@@ -276,6 +287,8 @@ class PolicyFile(Strict):
     default_timeout: Duration = timedelta(minutes=5)
     approval_valid_for: Duration = timedelta(minutes=15)
     rollback_until: Duration = timedelta(hours=24)
+    remind: RemindFile | None = None
+    ack_for: Duration = timedelta(minutes=10)
     channel: Channel | None = None
     approvers: Approvers
     grant_max_risk: Level | None = None
@@ -287,16 +300,6 @@ class PolicyFile(Strict):
     escalation_rules: tuple[EscalationRule, ...] = ()
     weights: dict[Literal[tuple(POINTS)], Number] = Field(default_factory=dict)  # type: ignore[valid-type]  # the names are data
     money: MoneyFile = Field(default_factory=MoneyFile)
-
-
-NOT_AVAILABLE = {
-    "business_hours": "business hours",
-    "during": "business hours",
-    "outside": "business hours",
-    "remind": "reminders",
-    "ack_for": "acknowledgements that move deadlines",
-}
-"""Keys that Keyturn knows by name and refuses, because accepting them would promise what does not happen."""
 
 
 def json_schema(model: type[BaseModel] = PolicyFile) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bot.core.models import (
     Effect,
     LadderRule,
     PolicyDecision,
+    Remind,
     Requirement,
     RiskAssessment,
     RiskLevel,
@@ -65,7 +66,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """A compiled `after` rule. `rejections` is how many there must have been, in what time."""
+    """A compiled escalation rule. `rejections` is how many there must have been, in what time."""
 
     rung: LadderRule
     conditions: tuple[Condition, ...]
@@ -186,6 +187,8 @@ class Policy:
     agent_may_escalate_to: tuple[ApproverSet, ...]
     grant_max_risk: RiskLevel | None
     escalations: tuple[Escalation, ...]
+    remind: Remind | None = None
+    ack_for: timedelta = timedelta(minutes=10)
     limits: tuple[Limit, ...] = ()
 
     def applies(self, subject: Subject) -> bool:
@@ -265,6 +268,7 @@ class Policy:
         return self._asks(walk, name, own, explaining.explain(self, walk, name, why))
 
     def _asks(self, walk: Walk, name: str, own: Requirement | None, text: str) -> Ruling:
+        rungs = self._rungs(walk)
         return Ruling(
             policy=PolicyDecision(self.name, walk.version, name, Effect.REVIEW, text, self.rollback_until),
             cause=None,
@@ -273,13 +277,16 @@ class Policy:
             level_wait=self.level_wait,
             approval_valid_for=self.approval_valid_for,
             agent_may_escalate_to=self.agent_may_escalate_to,
-            ladder=self._ladder(walk),
+            ladder=tuple(rung for rung in rungs if rung.after is not None),
+            immediate=tuple(rung for rung in rungs if rung.after is None),
+            remind=self.remind,
+            ack_for=self.ack_for,
             never_approve=walk.subject.rank >= self.reject_from,
             grant_max_risk=self.grant_max_risk,
             standing=self.requirement,
         )
 
-    def _ladder(self, walk: Walk) -> tuple[LadderRule, ...]:
+    def _rungs(self, walk: Walk) -> tuple[LadderRule, ...]:
         return tuple(e.rung for e in self.escalations if e.matches(walk.subject, walk.history))
 
 

@@ -107,6 +107,20 @@ class Hours(Strict):
         return Window(self.days, self.from_, self.to + past_midnight)
 
 
+class OfficeHours(Hours):
+    """Business hours, by the clock of the one who is asked."""
+
+    zone: Zone = ZoneInfo("UTC")
+    """Of channels and addresses, which have no clock of their own."""
+
+
+def _spans(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+BusinessHours = Annotated[tuple[OfficeHours, ...], Field(min_length=1), BeforeValidator(_spans)]
+
+
 class LayerFile(Strict):
     """One rotation of a schedule."""
 
@@ -147,6 +161,7 @@ class WorkspaceFile(Strict):
     auditors: People | None = None
     groups: dict[Name, People] = Field(default_factory=dict)
     schedules: dict[Name, ScheduleFile] = Field(default_factory=dict)
+    business_hours: dict[Name, BusinessHours] = Field(default_factory=dict)
 
     def people(self) -> Mapping[Sequence[str], People]:
         """Every set of people, by where it stands."""
