@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bot.commands import policy
+from bot.commands import oncall, policy
 from bot.commands.saying import clear_errors, refuse, say
 from bot.config import Settings, StoreSettings
 from bot.http.admin import RemoteAgents, as_row, socket_path
@@ -38,6 +38,7 @@ agents_app = typer.Typer(
     epilog="Example: keyturn agents add builder --owner U0123ABCD --callback-host hooks.example.com",
 )
 app.add_typer(agents_app, name="agents")
+app.add_typer(oncall.app, name="oncall")
 app.add_typer(policy.app, name="policy")
 
 
