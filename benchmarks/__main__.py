@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.assessing import assessing
 from benchmarks.machine import REPO, facts, need_wrk, say, step_aside
 from benchmarks.policy import policy
 from benchmarks.posts import accepted, idle
@@ -65,11 +66,12 @@ def _cases(
         "idle": lambda: idle(directory, template, rounds=rounds, seconds=seconds),
         "waiting": lambda: waiting(directory, template, waiters=waiters, samples=50 if quick else 300),
         "policy": lambda: policy(rounds=rounds),
+        "risk": lambda: assessing(rounds=rounds, fuzzed=300 if quick else 3_000),
         "starting": lambda: starting(directory, template, pending=pending, overdue=overdue),
     }
 
 
-_NAMES = ("accepted", "idle", "waiting", "policy", "starting")
+_NAMES = ("accepted", "idle", "waiting", "policy", "risk", "starting")
 
 
 def _options() -> argparse.Namespace:
