@@ -38,6 +38,12 @@ _VERBS = re.compile(
     r"\b(DELETE|DROP|TRUNCATE|UPDATE|INSERT|ALTER|GRANT|REVOKE|CREATE|EXEC(UTE)?|CALL|COPY|MERGE)\b",
     re.IGNORECASE,
 )
+_BODIES = re.compile(
+    r"(OR\s+(REPLACE|ALTER)\s+)?(\w+\s+)?(FUNCTION|PROC|PROCEDURE|TRIGGER|RULE|EVENT|PACKAGE)\b",
+    re.IGNORECASE,
+)
+"""What is made of statements that run another time."""
+
 _COMMAND_READS = frozenset(
     names(
         "SHOW EXPLAIN DESCRIBE DESC ANALYZE USE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE END "
@@ -93,7 +99,13 @@ def kept_as_text(verb: str, rest: str) -> Statements | str:
         )
     if verb in ("DROP", "TRUNCATE", "FLUSH", "PURGE") or re.match(r"RESET\s+(MASTER|SLAVE|REPLICA)\b", whole):
         return destructive(verb, f"{verb} removes all of it")
+    # T-SQL needs nothing between statements, so another may stand behind this one.
+    if (
+        verb != "SHOW"
+        and not (verb == "CREATE" and _BODIES.match(rest))
+        and _VERBS.search(without_strings(rest))
+    ):
+        return UNREADABLE
     if verb in _COMMAND_READS:
-        # T-SQL needs nothing between statements, so another may stand behind this one.
-        return UNREADABLE if verb != "SHOW" and _VERBS.search(without_strings(rest)) else NOTHING
+        return NOTHING
     return write(verb) if verb in _COMMAND_WRITES else destructive(f"{verb}, whose effect cannot be read")
