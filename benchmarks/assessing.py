@@ -77,8 +77,8 @@ def assessing(*, rounds: int, fuzzed: int) -> Section:
     shown = next(iter(worst.params.values()))[:40].replace("|", "\\|").replace("\n", " ")
     return Section(
         title="Risk",
-        about=f"Reading an action and rating it: {len(commands)} commands and {len(statements)} SQL statements,"
-        f" then {fuzzed} fuzzed ones of at most {_LONGEST} characters (seed {_SEED}), and loading {RULES} rules.",
+        about=f"Reading an action and rating it: {len(commands)} commands and {len(statements)} statements,"
+        f" then {fuzzed} fuzzed ones of up to {_LONGEST} characters (seed {_SEED}); loading {RULES} rules.",
         head=("what", "time"),
         rows=[
             ["a command, median", f"{statistics.median(command_us):.0f} us"],
