@@ -184,7 +184,9 @@ def test_allow_with_command_and_path_needs_both_for_all() -> None:
         "git status\nrm x",
         "git status & rm x", "sudo git status", "env git status", "sh -c 'git status'", "git status > x",
         "git statusx",
-        "x git status", "/tmp/git status", "A=1 git status; rm x", "git log <(rm x)", "cat x | git diff",
+        "x git status", "/tmp/git status", "A=1 git status; rm x", "PATH=./bin:$PATH git status",
+        "PATH=./bin; git status", "> x; git status", "git status; >> x", "export PATH=./bin; git status",
+        "git log <(rm x)", "cat x | git diff",
         "git diff $X",
     ],
 )  # fmt: skip

@@ -167,6 +167,8 @@ class Reading:
         """Read a simple command with its redirections and assignments."""
         for name, value in command.assignments:
             self.assign(name, value, alone=not command.words)
+        if not command.words and (command.assignments or command.redirects):
+            self._line([], command)
         for redirect in command.redirects:
             self._redirect(redirect, command)
         if command.words:
@@ -233,16 +235,23 @@ class Reading:
             command.upstream, command.stdin = within.upstream, within.stdin
 
     def _line(self, words: Sequence[Word], command: Simple) -> None:
-        name = program_name(words[0].text)
         plain = " ".join(word.text for word in words)
         text = plain if shell.is_plain(plain) else shlex.join(word.text for word in words)
-        tail = plain[len(words[0].text) :]
         redirects = "".join(f" {r.operator} {r.target.text}" for r in command.redirects)
+        whole = text + redirects
+        readable = all(word.known for word in words)
+        short = plain
+        if words:
+            short = program_name(words[0].text) + plain[len(words[0].text) :]
+            readable = readable and not words[0].glob
+        if words is command.words or not words:
+            # What is set before a program can change what its name means.
+            whole = " ".join(
+                [*(f"{name}={value.text}" for name, value in command.assignments), whole]
+            ).strip()
+        forms = dict.fromkeys((whole, plain, short, plain + redirects, short + redirects))
         writes = any(_writes(r) for r in command.redirects)
-        forms = dict.fromkeys((text, plain, name + tail, plain + redirects, name + tail + redirects))
-        self.facts.lines.append(
-            Line(text + redirects, tuple(forms), all(w.known for w in words) and not words[0].glob, writes)
-        )
+        self.facts.lines.append(Line(whole, tuple(filter(None, forms)), readable, writes))
 
     def _program_place(self, word: Word, command: Simple) -> None:
         if "/" in word.text:
