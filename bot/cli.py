@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bot.commands import oncall, policy
+from bot.commands import audit, oncall, pause, policy
 from bot.commands.saying import clear_errors, refuse, say
 from bot.config import Settings, StoreSettings
 from bot.http.admin import RemoteAgents, as_row, socket_path
@@ -40,6 +40,9 @@ agents_app = typer.Typer(
 app.add_typer(agents_app, name="agents")
 app.add_typer(oncall.app, name="oncall")
 app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
+app.command(epilog="Example: keyturn pause deploy-bot cancel --reason 'Incident 4711'")(pause.pause)
+app.command(epilog="Example: keyturn resume deploy-bot")(pause.resume)
 
 
 @app.command(

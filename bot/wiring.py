@@ -22,7 +22,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.config import Settings, StoreSettings
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
-from bot.http import admin, wire
+from bot.http import admin, operating, wire
 from bot.http.app import KeyturnApp, create_app
 from bot.http.face import Facts, HttpSettings, Services
 from bot.http.metrics import Metrics, Standing
@@ -33,14 +33,15 @@ from bot.notify.webhook import Callback, WebhookSender
 from bot.services import plugins
 from bot.services.agents import Agents
 from bot.services.approvals import Approvals
+from bot.services.asking import Asking
 from bot.services.audit import Audit
 from bot.services.checkpoints import Checkpoints, note_file, signing_key
-from bot.services.asking import Asking
 from bot.services.escalations import Escalations
 from bot.services.health import Health
 from bot.services.keys import private_file, webhook_secret
 from bot.services.oncall import OnCall
 from bot.services.outbox import Outbox
+from bot.services.pauses import Pauses
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.reloading import Reloads
@@ -95,9 +96,10 @@ class Bot:
     scheduler: Scheduler
     health: Health
     waiters: Waiters
+    checkpoints: Checkpoints
+    commands: Mapping[str, admin.Command]
     slack: SlackFace
     app: KeyturnApp
-    checkpoints: Checkpoints
     clock: Clock
     listeners: Listeners
 
@@ -107,16 +109,16 @@ class Bot:
         New calls are refused first, then waits are answered, and the loops end last.
         """
         server = _Server(self.app)
-        commands = _Server(admin.admin_app(self.agents))
+        commands = _Server(admin.admin_app(self.agents, self.commands))
         async with asyncio.TaskGroup() as tasks:
             loops = asyncio.Event()
             await self.reloads.started()
             await self._start_ticking()
             tasks.create_task(self.outbox.run(loops, self.health.beat))
             tasks.create_task(self.slack.run(loops))
+            tasks.create_task(self.checkpoints.run(loops))
             tasks.create_task(self.reloads.run(loops))
             serving = [
-            tasks.create_task(self.checkpoints.run(loops))
                 tasks.create_task(server.serve([self.listeners.http])),
                 tasks.create_task(commands.serve([self.listeners.admin])),
             ]
@@ -217,6 +219,15 @@ async def offline_agents(settings: StoreSettings) -> AsyncIterator[Agents]:
         yield Agents(store, clock, new_token, webhook_key(settings.keyturn_key_dir))
 
 
+@asynccontextmanager
+async def offline_commands(settings: StoreSettings) -> AsyncIterator[Mapping[str, admin.Command]]:
+    """Operators' commands on a store that no server has open, as `offline_agents`."""
+    clock = SystemClock()
+    async with Store.open(settings.keyturn_database_url, clock=clock) as store:
+        audit = Audit(store, clock, None, note_file(settings.database_path))
+        yield operating.commands(store, audit, Pauses(store, clock), clock)
+
+
 def slack_access(settings: Settings) -> SlackAccess:
     """How to reach Slack, by the settings."""
     app_token = settings.slack_app_token
@@ -262,10 +273,12 @@ def _connect(
     agents = Agents(store, clock, new_token, webhook_key(settings.keyturn_key_dir))
     receipts = Receipts.open(settings.keyturn_key_dir, settings.public_url)
     on_call = OnCall(store, lambda: policies.current, clock, new_id)
-    directory = SlackDirectory(client, clock, on_call.now)
-    asking = Asking(policies, directory)
     kept = note_file(settings.database_path)
     checkpoints = Checkpoints(store, clock, signing_key(settings.keyturn_key_dir), kept)
+    audit = Audit(store, clock, checkpoints.public, kept)
+    pauses = Pauses(store, clock)
+    directory = SlackDirectory(client, clock, on_call.now)
+    asking = Asking(policies, directory)
     approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note, asking)
     reviews = Reviews(store, approvals, directory, asking, clock, scheduler.note)
     rollbacks = Rollbacks(store, policies, directory, clock, new_id)
@@ -308,11 +321,11 @@ def _connect(
         approvals=approvals,
         agents=agents,
         sessions=Sessions(store, clock, new_id),
+        audit=audit,
         safeguards=SafeguardsRequests(approvals, store),
         rollbacks=rollbacks,
         receipts=receipts,
         health=health,
-        audit=Audit(store, clock, checkpoints.public, kept),
         metrics=metrics,
         facts=lambda: _facts(store, policies, clock, sandbox=settings.sandbox),
         slack_link=links.of,
@@ -333,11 +346,12 @@ def _connect(
         scheduler=scheduler,
         health=health,
         waiters=waiters,
+        checkpoints=checkpoints,
+        commands=operating.commands(store, audit, pauses, clock),
         slack=slack,
         app=create_app(services, HttpSettings(settings.public_url)),
         clock=clock,
         listeners=listeners,
-        checkpoints=checkpoints,
     )
 
 

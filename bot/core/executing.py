@@ -20,6 +20,7 @@ from bot.core.errors import (
     NotClaimed,
     OutcomeConflict,
     OutsideWindow,
+    Paused,
     PreviewChanged,
 )
 from bot.core.lifecycle import bumped
@@ -55,14 +56,24 @@ class Outcome:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-def claim(request: ApprovalRequest, *, digest: str, preview_digest: str | None, now: datetime) -> Transition:
+def claim(
+    request: ApprovalRequest,
+    *,
+    digest: str,
+    preview_digest: str | None,
+    now: datetime,
+    paused: str | None = None,
+) -> Transition:
     """Consume the approval. The agent may run `decision.params`, once.
 
+    Args:
+        paused: Why nothing of this agent or this type may run; None when it may.
+
     Raises:
-        AlreadyClaimed, NotApproved, DigestMismatch, ApprovalExpired, OutsideWindow, PreviewChanged:
-            in this order.
+        AlreadyClaimed, NotApproved, DigestMismatch, Paused, ApprovalExpired, OutsideWindow,
+            PreviewChanged: in this order.
     """
-    refused = why_not(request, digest=digest, preview_digest=preview_digest, now=now)
+    refused = why_not(request, digest=digest, preview_digest=preview_digest, now=now, paused=paused)
     if refused is not None:
         raise refused
     after = bumped(request, now, execution=Execution(ExecutionState.CLAIMED, claimed_at=now))
@@ -71,7 +82,12 @@ def claim(request: ApprovalRequest, *, digest: str, preview_digest: str | None, 
 
 
 def why_not(
-    request: ApprovalRequest, *, digest: str, preview_digest: str | None, now: datetime
+    request: ApprovalRequest,
+    *,
+    digest: str,
+    preview_digest: str | None,
+    now: datetime,
+    paused: str | None = None,
 ) -> Conflict | None:
     """The first reason to refuse a claim, or None."""
     decision = request.decision
@@ -81,6 +97,8 @@ def why_not(
         return NotApproved(f"The request is {request.status.value}; nothing may run.")
     if digest != decision.digest:
         return DigestMismatch(f"{digest} is not what was approved; approved was {decision.digest}.")
+    if paused is not None:
+        return Paused(f"{paused}. Nothing runs until an operator resumes it.")
     if now >= decision.expires_at:
         return ApprovalExpired(f"The approval expired at {rfc3339(decision.expires_at)}; ask again.")
     opens = None if decision.conditions is None else decision.conditions.not_before

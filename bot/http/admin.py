@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ _LONGEST_PATH = 100
 
 
 def socket_path(database: Path) -> Path:
-    """Where the server of `database` listens: beside it, or in the temporary directory if that is too long."""
+    """Where the server of `database` listens: beside it, or below the temporary directory if too long."""
     path = database.absolute().with_name(database.name + ".sock")
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         return path
@@ -52,8 +52,16 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def admin_app(agents: Agents) -> Starlette:
-    """The commands as routes. There is no token: the socket's mode is the authority."""
+Command = Callable[[dict[str, Any]], Awaitable[Any]]
+"""What a command does with the object it is sent; what it returns is answered as JSON."""
+
+
+def admin_app(agents: Agents, more: Mapping[str, Command] | None = None) -> Starlette:
+    """The commands as routes. There is no token: the socket's mode is the authority.
+
+    Args:
+        more: Commands of other parts, by path without the slash in front.
+    """
 
     async def add(body: dict[str, Any]) -> Any:
         return {"token": await agents.add(**body)}
@@ -72,9 +80,8 @@ def admin_app(agents: Agents) -> Starlette:
         return {"secret": await agents.webhook_secret(body["name"])}
 
     commands = {"add": add, "rotate": rotate, "revoke": revoke, "list": listing, "webhook-secret": secret}
-    return Starlette(
-        routes=[Route(f"/agents/{name}", _route(run), methods=["POST"]) for name, run in commands.items()]
-    )
+    every = {f"agents/{name}": run for name, run in commands.items()} | dict(more or {})
+    return Starlette(routes=[Route(f"/{path}", _route(run), methods=["POST"]) for path, run in every.items()])
 
 
 def as_row(agent: Agent) -> dict[str, Any]:
@@ -98,12 +105,7 @@ class RemoteAgents:
 
     def running(self) -> bool:
         """Whether somebody listens."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            try:
-                probe.connect(str(self._path))
-            except OSError:
-                return False
-        return True
+        return running(self._path)
 
     async def add(self, name: str, **facts: Any) -> str:
         """As `Agents.add`."""
@@ -127,13 +129,33 @@ class RemoteAgents:
         return str((await self._call("webhook-secret", name=name))["secret"])
 
     async def _call(self, command: str, **body: Any) -> dict[str, Any]:
-        transport = httpx.AsyncHTTPTransport(uds=str(self._path))
-        async with httpx.AsyncClient(transport=transport, base_url="http://keyturn") as client:
-            response = await client.post(f"/agents/{command}", json=body)
-        answer: dict[str, Any] = response.json()
-        if response.status_code != httpx.codes.OK:
-            raise _REFUSALS.get(answer["code"], Unavailable)(answer["message"])
-        return answer
+        return await call(self._path, f"agents/{command}", body)
+
+
+def running(path: Path) -> bool:
+    """Whether a server listens at this socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+async def call(path: Path, command: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The running server's answer to one command.
+
+    Raises:
+        KeyturnError: it refused.
+    """
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    # Cancelling what is pending may take a while.
+    async with httpx.AsyncClient(transport=transport, base_url="http://keyturn", timeout=60) as client:
+        response = await client.post(f"/{command}", json=dict(body))
+    answer: dict[str, Any] = response.json()
+    if response.status_code != httpx.codes.OK:
+        raise _REFUSALS.get(answer["code"], Unavailable)(answer["message"])
+    return answer
 
 
 _REFUSALS: dict[str, type[KeyturnError]] = {"invalid_request": InvalidRequest, "not_found": NotFound}

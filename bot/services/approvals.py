@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from bot.core import climbing, executing, jsontext, lifecycle
+from bot.core import climbing, executing, jsontext, lifecycle, pausing
 from bot.core.authority import Candidates, entitled_sets, fillable
 from bot.core.climbing import Summons
 from bot.core.clock import Clock
@@ -47,6 +47,7 @@ from bot.core.models import (
     Via,
 )
 from bot.core.notifying import Members
+from bot.core.pausing import Pause
 from bot.core.policy import PolicySet
 from bot.core.times import rfc3339
 from bot.services import judging
@@ -55,9 +56,13 @@ from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.waiting import Waiters
 from bot.store import Store
+from bot.store.audit_reads import AuditEvent
 from bot.store.commands import ClaimRequest, CreateRequest, Idempotency, RecordEvents, SaveTransition
 
 T = TypeVar("T")
+
+_AT_ONCE = 1000
+"""Events that the store returns at once."""
 
 NoteDeadline = Callable[[datetime | None], None]
 """Told each deadline once it is stored (`Scheduler.note`)."""
@@ -129,7 +134,8 @@ class Approvals:
         """What would happen to this submission; nothing is stored."""
         judged = await self.judge(submission.action, agent.name)
         _check_escalation(submission, judged.ruling)
-        ruling = judged.ruling
+        pause = await self._store.reads.pause_of(agent.name, submission.action.type)
+        ruling = (judged if pause is None else pausing.stopped(judged, pause)).ruling
         return Evaluation(
             digest_of(submission.action),
             judged.risk,
@@ -151,9 +157,12 @@ class Approvals:
         """
         idempotency = None if key is None else Idempotency(agent.name, "request", key, sha256(body))
         policies = self._policies.current
+        pause: Pause | None = None
         while True:
             judged = await self._judge(policies, submission.action, agent.name)
             _check_escalation(submission, judged.ruling)
+            if pause is not None:
+                judged = pausing.stopped(judged, pause)
             pinged = [target for rule in judged.ruling.immediate for target in pinged_by(rule)]
             step = lifecycle.submit(
                 submission,
@@ -165,7 +174,8 @@ class Approvals:
             )
             charges = judged.ruling.charges
             created = await self._store.write(CreateRequest(step, idempotency, agent.credential, charges))
-            if not created.over_limit:  # else another approval took the room that was left
+            pause = created.paused
+            if pause is None and not created.over_limit:  # else another approval took the last room
                 break
         if not created.created:
             return await self._present(RequestId(created.request_id)), False
@@ -241,7 +251,7 @@ class Approvals:
                 yield Change(None, "state", request)
             while True:
                 changed.clear()
-                events = await self._store.reads.events(request.id, after)
+                events = await self._news(request, after)
                 request = await self._present(request.id)
                 for event in events:
                     after = event.seq
@@ -250,6 +260,19 @@ class Approvals:
                     return
                 if not events:
                     await changed.wait()
+
+    async def _news(self, request: ApprovalRequest, after: int) -> list[AuditEvent]:
+        """The request's events, and what was paused or resumed of its agent or type, in order."""
+        reads = self._store.reads
+        own = await reads.events(request.id, after)
+        through = own[-1].seq if len(own) == _AT_ONCE else None
+        others = [
+            event
+            for event in await reads.pauses_since(after)
+            if pausing.concerns(event.body["what"], request.agent, request.action.type)
+            and (through is None or event.seq < through)
+        ]
+        return sorted([*own, *others], key=lambda event: event.seq)
 
     async def cancel(self, agent: Agent, request_id: str, reason: str | None) -> ApprovalRequest:
         """Withdraw a pending request; an operator may withdraw any.
@@ -297,14 +320,23 @@ class Approvals:
             if idempotency is not None and (earlier := await self._answered(idempotency)) is not None:
                 return earlier
             now = self._clock.now()
+            pause = await self._store.reads.pause_of(request.agent, request.action.type)
             try:
-                step = executing.claim(request, digest=digest, preview_digest=preview_digest, now=now)
+                step = executing.claim(
+                    request,
+                    digest=digest,
+                    preview_digest=preview_digest,
+                    now=now,
+                    paused=None if pause is None else pause.sentence,
+                )
+                answer = self._claim_answer(step, audience)
+                stored = await self._store.write(ClaimRequest(step, idempotency, answer))
+            except IdempotencyConflict:
+                raise
             except Conflict as refusal:
                 event = executing.claim_refused(request, refusal)
                 await self._store.write(RecordEvents((event,), now))
                 raise
-            answer = self._claim_answer(step, audience)
-            stored = await self._store.write(ClaimRequest(step, idempotency, answer))
             if stored is not None:
                 return stored
 

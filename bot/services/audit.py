@@ -5,7 +5,7 @@ with none. An export begins with its own entry in the audit.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
@@ -16,7 +16,7 @@ from bot.core.checkpoint import NoteKey
 from bot.core.clock import Clock
 from bot.core.errors import InvalidRequest
 from bot.core.models import Actor, Event, Via
-from bot.core.times import rfc3339
+from bot.core.times import read_rfc3339, rfc3339
 from bot.core.verifying import Verification, Verifier, miscopied
 from bot.services import exports
 from bot.services.approvals import Page
@@ -206,6 +206,17 @@ def filters_json(wanted: AuditFilter) -> dict[str, Any]:
     times = {"since": wanted.since, "until": wanted.until}
     given = asdict(wanted) | {name: None if at is None else rfc3339(at) for name, at in times.items()}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def filter_of(given: Mapping[str, Any]) -> AuditFilter:
+    """The reverse of `filters_json`.
+
+    Raises:
+        ValueError: a time is none.
+        TypeError: there is no such filter.
+    """
+    times = {name: read_rfc3339(given[name]) for name in ("since", "until") if name in given}
+    return AuditFilter(**{**given, **times})
 
 
 async def _fast(reads: Reads, verifier: Verifier, end: int) -> bool:

@@ -20,6 +20,7 @@ from bot.core.clock import Clock
 from bot.core.errors import (
     AlreadySettled,
     CannotVerify,
+    HeldByPause,
     InvalidFields,
     NotAPerson,
     OtherWorkspace,
@@ -44,6 +45,7 @@ from bot.core.models import (
     Via,
 )
 from bot.core.params import check_params
+from bot.core.pausing import HELD
 from bot.core.reviewing import Given
 from bot.services.approvals import Approvals, NoteDeadline
 from bot.services.asking import Asking
@@ -100,10 +102,11 @@ class Reviews:
             request = await self._store.reads.request(click.request_id)
             try:
                 step = await self._verdict(request, click)
+                saved = await self._store.write(SaveTransition(step, click=True))
             except ReviewRefused as refusal:
                 await self._record_refusal(request, click, refusal)
                 raise
-            if await self._store.write(SaveTransition(step)):
+            if saved:
                 return await self._answer(step, click)
 
     async def may_review(self, click: Click) -> ApprovalRequest:
@@ -119,6 +122,9 @@ class Reviews:
             if present.status is not Status.PENDING:
                 raise AlreadySettled(request=present)
             reviewing.check_fresh(present, click.digest)
+            pause = await self._store.reads.pause_of(present.agent, present.action.type)
+            if pause is not None:
+                raise HeldByPause(f"{pause.sentence}. {HELD}")
         except ReviewRefused as refusal:
             await self._record_refusal(request, click, refusal)
             raise

@@ -50,7 +50,7 @@ class Waiters:
                     self._seen[request_id] = version
 
     def wake_all(self) -> None:
-        """Let every waiter look again, at shutdown."""
+        """Let every waiter look again: at shutdown, and when something is paused or resumed."""
         for request_id in list(self._events):
             self._wake(request_id)
 
@@ -58,6 +58,8 @@ class Waiters:
         for change in changes:
             if change.request_id is not None:
                 self._wake(RequestId(change.request_id))
+            elif change.event in ("agent_paused", "agent_resumed"):
+                self.wake_all()
 
     def _wake(self, request_id: RequestId) -> None:
         for event in self._events.get(request_id, ()):

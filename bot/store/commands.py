@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.core.errors import IdempotencyConflict, Unauthorized
+from bot.core.errors import HeldByPause, IdempotencyConflict, Paused, Unauthorized
 from bot.core.models import (
     ApprovalRequest,
+    Cause,
     Charge,
     Event,
     Outgoing,
@@ -20,6 +21,7 @@ from bot.core.models import (
     Transition,
     Via,
 )
+from bot.core.pausing import HELD, Pause
 from bot.store import budgets, rows
 from bot.store.cards import CardFailed, CardPainted, CardPosted, CreateCard
 from bot.store.codec import duration_micros, micros, optional_micros
@@ -42,6 +44,7 @@ from bot.store.parties import (
     refuse_ended,
     session_started,
 )
+from bot.store.pauses import stopping
 from bot.store.transaction import Tx
 
 __all__ = [
@@ -94,6 +97,8 @@ class Created:
     created: bool
     over_limit: bool = False
     """Nothing was written, since a limit has no room left; the request must be judged again."""
+    paused: Pause | None = None
+    """Nothing was written, since this stands; the request must be rejected for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,12 @@ class CreateRequest:
 
     def apply(self, tx: Tx) -> Created:
         request = self.transition.request
-        if self.charges:
+        pause = None if request.cause is Cause.PAUSED else stopping(tx, request)
+        if self.charges or pause is not None:
             if self.idempotency is not None and (earlier := known_key(tx, self.idempotency)) is not None:
                 return Created(earlier["request_id"], False)
+            if pause is not None:
+                return Created(request.id, False, paused=pause)
             if not budgets.fits(tx, self.charges, self.transition.now):
                 return Created(request.id, False, over_limit=True)
         if self.idempotency is not None:
@@ -142,11 +150,21 @@ class CreateRequest:
 
 @dataclass(frozen=True, slots=True)
 class SaveTransition:
-    """A change of a request. False, and nothing written, when its version was not one below."""
+    """A change of a request. False, and nothing written, when its version was not one below.
+
+    Args:
+        click: A person decides, which no one may while the agent or the type is paused.
+
+    Raises:
+        HeldByPause: it is a click, and a pause stands.
+    """
 
     transition: Transition
+    click: bool = False
 
     def apply(self, tx: Tx) -> bool:
+        if self.click and (pause := stopping(tx, self.transition.request)) is not None:
+            raise HeldByPause(f"{pause.sentence}. {HELD}")
         return _save(tx, self.transition)
 
 
@@ -159,6 +177,7 @@ class ClaimRequest:
 
     Raises:
         IdempotencyConflict: the key came with another body before.
+        Paused: a pause stands.
     """
 
     transition: Transition
@@ -172,6 +191,9 @@ class ClaimRequest:
             if known is not None:
                 answer: bytes = known["answer"]
                 return answer
+        pause = stopping(tx, self.transition.request)
+        if pause is not None:
+            raise Paused(f"{pause.sentence}. Nothing runs until an operator resumes it.")
         if not _save(tx, self.transition):
             return None
         if key is not None:

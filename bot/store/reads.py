@@ -20,12 +20,14 @@ from bot.core.models import (
     Status,
     Used,
 )
+from bot.core.pausing import Pause
 from bot.core.rollback import Rollback
 from bot.store import budgets, rows
 from bot.store.audit_reads import AuditReads
 from bot.store.codec import micros, moment, optional_moment
 from bot.store.dialect import Row
 from bot.store.oncall import COVER, COVERS, offer_of
+from bot.store.pauses import COVERING, PAUSES, covering_params, pause_of
 from bot.store.rollback_rows import SELECT_ROLLBACK, rollback_of
 
 
@@ -165,6 +167,19 @@ class Reads(AuditReads):
         """Every agent by name, revoked ones too."""
         return [rows.agent_of(row) for row in await self._all("SELECT * FROM agent ORDER BY name", {})]
 
+    async def pauses(self) -> list[Pause]:
+        """What is paused."""
+        return [pause_of(row) for row in await self._all(PAUSES, {})]
+
+    async def pause_of(self, agent: str, action_type: str) -> Pause | None:
+        """The pause that stops this agent's actions of this type."""
+        row = await self._one(COVERING, covering_params(agent, action_type))
+        return None if row is None else pause_of(row)
+
+    async def has_asked_for(self, action_type: str) -> bool:
+        """Whether any request was of this type."""
+        return await self._one(_OF_TYPE, {"action_type": action_type}) is not None
+
     async def session(self, agent: str, id: str) -> Session | None:
         """A session with its requests counted by status."""
         found = await self._all(_SESSION, {"agent": agent, "id": id})
@@ -285,6 +300,7 @@ _REJECTIONS = """
             WHERE digest = :digest AND decided_at > :since AND status = 'rejected' AND cause = 'human')
             AS of_action
 """
+_OF_TYPE = "SELECT 1 FROM audit WHERE action_type = :action_type LIMIT 1"
 _SESSION = """
     SELECT s.*, r.status, COUNT(r.id) AS count FROM session s
     LEFT JOIN request r ON r.agent = s.agent AND r.session_id = s.id

@@ -1,0 +1,112 @@
+"""The kill switch: an agent, a type of action, or everything is paused until somebody resumes it.
+
+While something is paused, new requests are rejected, nothing is claimed, and no click decides.
+Deadlines go on. What was claimed before may still report its outcome.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.core.errors import InvalidRequest
+from bot.core.lifecycle import Judged
+from bot.core.models import ACTION_TYPE, Actor, Cause, Effect, Event, Reviewer, Via
+
+ALL = "all"
+
+HELD = "No decision is taken until an operator resumes it; deadlines go on."
+_AGENT = "agent:"
+_TYPE = "type:"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What is paused (`all`, `agent:<name>` or `type:<action type>`), why, by whom and since when."""
+
+    what: str
+    reason: str
+    by: Reviewer
+    at: datetime
+
+    @property
+    def sentence(self) -> str:
+        """Why nothing runs, for agents and for people."""
+        return f"{subject(self.what)} paused: {self.reason}"
+
+
+def covering(agent: str, action_type: str) -> tuple[str, str, str]:
+    """Everything whose pause stops an agent's action, widest first."""
+    return (ALL, _AGENT + agent, _TYPE + action_type)
+
+
+def concerns(what: object, agent: str, action_type: str) -> bool:
+    """Whether a pause of `what` is about this agent or this type."""
+    return what in covering(agent, action_type)
+
+
+def read_what(text: str, *, agents: frozenset[str], types: frozenset[str]) -> str:
+    """What a person wants to pause: `all`, or a name that is known as an agent or as a type.
+
+    `agent:` or `type:` in front says which is meant, and then need not be known.
+
+    Raises:
+        InvalidRequest: it is neither, or both.
+    """
+    given = text.strip()
+    if given == ALL:
+        return ALL
+    if given.startswith(_AGENT) and _NAME.fullmatch(given.removeprefix(_AGENT)):
+        return given
+    if given.startswith(_TYPE) and re.fullmatch(ACTION_TYPE, given.removeprefix(_TYPE)):
+        return given
+    found = [_AGENT + given] * (given in agents) + [_TYPE + given] * (given in types)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidRequest(f"{given} is an agent and an action type; write agent:{given} or type:{given}.")
+    raise InvalidRequest(
+        f"Keyturn knows no agent and no action type {given!r}. Write all, a known name,"
+        " or agent:NAME or type:NAME to pause one that is not known yet."
+    )
+
+
+def subject(what: str) -> str:
+    """`Agent builder is`, for sentences."""
+    if what == ALL:
+        return "Everything is"
+    kind, _, name = what.partition(":")
+    return f"{'Agent' if kind == 'agent' else 'Action type'} {name} is"
+
+
+def stopped(judged: Judged, pause: Pause) -> Judged:
+    """The ruling on an action while `pause` stands, whatever the policy says of it."""
+    ruling = judged.ruling
+    policy = replace(ruling.policy, rule="paused", effect=Effect.REJECT, explanation=pause.sentence)
+    return replace(
+        judged,
+        ruling=replace(
+            ruling, policy=policy, cause=Cause.PAUSED, requirement=None, ladder=(), charges=(), immediate=()
+        ),
+    )
+
+
+def paused(pause: Pause, *, cancel: bool, via: Via) -> Event:
+    """The audit's note that something was paused."""
+    mode = "cancel" if cancel else "hold"
+    body = {"what": pause.what, "reason": pause.reason, "pending": mode}
+    return Event("agent_paused", _person(pause.by, via), via, body, agent=_agent(pause.what))
+
+
+def resumed(pause: Pause, *, by: Reviewer, via: Via) -> Event:
+    """The audit's note that something runs again."""
+    body = {"what": pause.what, "reason": pause.reason, "paused_by": pause.by.id}
+    return Event("agent_resumed", _person(by, via), via, body, agent=_agent(pause.what))
+
+
+def _agent(what: str) -> str | None:
+    return what.removeprefix(_AGENT) if what.startswith(_AGENT) else None
+
+
+def _person(by: Reviewer, via: Via) -> Actor:
+    return Actor.system("cli") if via is Via.CLI else Actor.human(by)

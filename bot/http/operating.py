@@ -1,0 +1,46 @@
+"""What operators' commands do in the running server, or on the store when none runs."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bot.core.clock import Clock
+from bot.core.models import Actor, Via
+from bot.core.times import read_rfc3339
+from bot.http.admin import Command
+from bot.services.audit import Audit, filter_of
+from bot.services.exports import Format
+from bot.services.pauses import Pauses
+from bot.store import Store
+from bot.store.checkpoints import PruneAudit
+
+_OPERATOR = Actor.system("cli")
+
+
+def commands(store: Store, audit: Audit, pauses: Pauses, clock: Clock) -> Mapping[str, Command]:
+    """Every command by its path. Each takes and answers a JSON object."""
+
+    async def pause(body: dict[str, Any]) -> Any:
+        done = await pauses.pause(body["what"], reason=body["reason"], cancel=body["cancel"])
+        return {"what": done.pause.what, "sentence": done.pause.sentence, "cancelled": done.cancelled}
+
+    async def resume(body: dict[str, Any]) -> Any:
+        return {"what": (await pauses.resume(body["what"])).what}
+
+    async def exported(body: dict[str, Any]) -> Any:
+        await audit.record_export(
+            filter_of(body["filters"]),
+            Format(body["format"]),
+            after=body["after"],
+            through=body["through"],
+            actor=_OPERATOR,
+            via=Via.CLI,
+        )
+        return {}
+
+    async def prune(body: dict[str, Any]) -> Any:
+        before: datetime = read_rfc3339(body["before"])
+        place = await store.write(PruneAudit(before, _OPERATOR, Via.CLI, clock.now()))
+        return {"through": None if place is None else place.seq}
+
+    return {"pause": pause, "resume": resume, "audit/exported": exported, "audit/prune": prune}
