@@ -35,13 +35,18 @@ def name_of_script(call: Call, script: str, arguments: Sequence[str]) -> None:
             call.facts.name(argument.rpartition("=")[2])
 
 
+_FILE_NAME = re.compile(r"[^\s=:]+\.[A-Za-z][A-Za-z0-9]{0,4}")
+
+
 def looks_like_path(text: str) -> bool:
     """Whether an argument of an unknown program is likely a path."""
     if "://" in text and not text.lower().startswith("file://"):
         return False
     if "\n" in text or len(text) > 4096:
         return False
-    return text.startswith(("/", "~", "./", "../", ".")) or "/" in text or "\\" in text or text[1:3] == ":\\"
+    return (
+        text.startswith(("~", ".")) or "/" in text or "\\" in text or _FILE_NAME.fullmatch(text) is not None
+    )
 
 
 def _attached(option: str) -> str:
