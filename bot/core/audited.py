@@ -108,6 +108,7 @@ def _review(review: Review) -> dict[str, Any]:
         "reason": review.reason,
         "conditions": conditions_state(review.conditions),
         "groups": list(review.groups),
+        "stands_for": list(review.stands_for),
         "voided": review.voided,
         "counts": review.counts,
         "at": rfc3339(review.at),

@@ -398,6 +398,8 @@ class Review:
     conditions: Conditions | None = None
     groups: tuple[str, ...] = ()
     """Groups with a seat that this person belonged to at the click."""
+    stands_for: tuple[SlackId, ...] = ()
+    """People whose on-call shift this person covered at the click: with them it is one person."""
     voided: bool = False
     counts: bool = True
     """False for an edit that its author may not approve as well."""

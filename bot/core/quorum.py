@@ -2,7 +2,8 @@
 
 A requirement is met when enough distinct people approve the same digest and every
 mandatory group is represented by somebody who represents no other. One person in two
-groups fills one seat, whichever leaves the others best off.
+groups fills one seat, whichever leaves the others best off. Somebody covering an on-call
+shift and the one covered are one person.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +36,26 @@ def missing(requirement: Requirement, reviews: Sequence[Review], digest: Digest)
     Seats are filled by the assignment of distinct people to mandatory groups that fills most
     (one person fills one seat), the rest counts towards the quorum.
     """
-    people = {r.reviewer.id: frozenset(r.groups) for r in live_approvals(reviews, digest)}
+    people = _people(live_approvals(reviews, digest))
     seats = requirement.mandatory
     filled = _fill_seats(seats, people)
     open_groups = tuple(g for g in seats if g not in filled)
     short = max(requirement.needed - len(people), len(open_groups), 0)
     return Missing(short, open_groups)
+
+
+def _people(approvals: Sequence[Review]) -> dict[SlackId, frozenset[str]]:
+    """Each person by the first of their ids, with the groups of all of them."""
+    people: dict[SlackId, frozenset[str]] = {}
+    known_as: dict[SlackId, SlackId] = {}
+    for review in approvals:
+        ids = (review.reviewer.id, *review.stands_for)
+        same = {known_as[id] for id in ids if id in known_as}
+        person = min(same, default=review.reviewer.id)
+        people[person] = frozenset(review.groups).union(*(people.pop(one) for one in same))
+        known_as = {id: person if one in same else one for id, one in known_as.items()}
+        known_as.update(dict.fromkeys(ids, person))
+    return people
 
 
 def _fill_seats(seats: Sequence[str], people: Mapping[SlackId, frozenset[str]]) -> dict[str, SlackId]:

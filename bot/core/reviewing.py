@@ -42,6 +42,7 @@ from bot.core.models import (
     Review,
     Reviewer,
     RiskAssessment,
+    SlackId,
     Status,
     Transition,
     Verdict,
@@ -57,6 +58,8 @@ class Given:
     reviewer: Reviewer
     digest: Digest
     groups: tuple[str, ...] = ()
+    stands_for: tuple[SlackId, ...] = ()
+    """People whose on-call shift the reviewer covers."""
     reason: str | None = None
     target: str | None = None
     """What the reviewer typed to confirm a critical action."""
@@ -196,6 +199,7 @@ def _review(given: Given, verdict: Verdict, digest: Digest, now: datetime) -> Re
         reason=given.reason,
         conditions=given.conditions,
         groups=given.groups,
+        stands_for=given.stands_for,
     )
 
 

@@ -4,6 +4,7 @@ Implemented over Slack's Web API (`bot.slack.directory`). What cannot be verifie
 raises `CannotVerify`: it authorises nobody.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from bot.core.models import Person, SlackId
@@ -33,6 +34,14 @@ class Directory(Protocol):
 
         Raises:
             CannotVerify: Slack did not answer in time.
+        """
+        ...
+
+    async def covers(self, source: str) -> Mapping[SlackId, SlackId]:
+        """Of the members of a schedule, who stands in now, and for whom; of other sources nobody.
+
+        Raises:
+            CannotVerify: as for `members`.
         """
         ...
 

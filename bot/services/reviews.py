@@ -238,10 +238,16 @@ class Reviews:
             reviewer=Reviewer(person.id, person.name),
             digest=click.digest,
             groups=groups,
+            stands_for=await self._stands_for(present, person.id),
             reason=click.reason,
             target=click.target,
             conditions=click.conditions,
         )
+
+    async def _stands_for(self, request: ApprovalRequest, person: SlackId) -> tuple[SlackId, ...]:
+        """Whose shift this person covers, in the schedules that the request asks."""
+        found = [await self._directory.covers(source) for source in sorted(sources(request))]
+        return tuple({covers[person]: None for covers in found if person in covers})
 
     async def _members(self, request: ApprovalRequest) -> Membership:
         return {source: await self._directory.members(source) for source in sorted(sources(request))}

@@ -140,16 +140,36 @@ class SlackDirectory:
             await self._all(self.members, sorted(authority.sources(request)))
             await self._all(self.named, sorted(people)[:_PREFETCHED])
 
+    async def covers(self, source: str) -> Mapping[SlackId, SlackId]:
+        """Who stands in now for whom, by `schedule:NAME`.
+
+        Raises:
+            CannotVerify: Slack did not answer in time, or nobody knows the schedule.
+        """
+        if not source.startswith(SCHEDULE) or self._on_duty is None:
+            return {}
+        duty = await self._on_duty(source.removeprefix(SCHEDULE))
+        found: dict[SlackId, SlackId] = {}
+        for by, of in (duty.covered or {}).items():
+            both = await self._ids((by, of))
+            if len(both) == 2:
+                found[both[0]] = both[1]
+        return found
+
+    async def _ids(self, names: Iterable[str]) -> list[SlackId]:
+        """Ids of people named by id or address; an address nobody has is nobody."""
+        found: list[SlackId] = []
+        for name in names:
+            if "@" not in name:
+                found.append(SlackId(name))
+            elif (person := await self.by_email(name)) is not None:
+                found.append(person.id)
+        return found
+
     async def _named_on_duty(self, duty: OnDuty) -> frozenset[SlackId]:
         if duty.usergroup is not None:
             return await self.members(_USERGROUP + duty.usergroup)
-        found: set[SlackId] = set()
-        for name in duty.people:
-            if "@" not in name:
-                found.add(SlackId(name))
-            elif (person := await self.by_email(name)) is not None:
-                found.add(person.id)
-        return frozenset(found)
+        return frozenset(await self._ids(duty.people))
 
     async def _all(self, look_up: Callable[[str], Awaitable[object]], names: Iterable[str]) -> None:
         for name in names:

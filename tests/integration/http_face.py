@@ -1,7 +1,7 @@
 """The HTTP face as it is served: uvicorn on a free port, the real services, a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -108,6 +108,9 @@ class Strangers:
 
     async def members(self, source: str) -> frozenset[SlackId]:
         return frozenset()
+
+    async def covers(self, source: str) -> Mapping[SlackId, SlackId]:
+        return {}
 
 
 POLICY = """

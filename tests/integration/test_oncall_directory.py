@@ -110,6 +110,18 @@ async def test_an_accepted_cover_changes_who_may_decide_at_once(
     assert await directory.members("schedule:primary") == {SAM.id}
 
 
+async def test_whoever_stands_in_is_known_by_id(
+    directory: SlackDirectory, on_call: OnCall, clock: HandClock
+) -> None:
+    if await directory.members("schedule:primary") != {SAM.id}:
+        clock.move(DAY)
+    made = await on_call.offer("primary", Deal(SAM, DANA, False, clock.now(), clock.now() + HOUR))
+    assert await directory.covers("schedule:primary") == {}
+    await on_call.accept(made.id, DANA)
+    assert await directory.covers("schedule:primary") == {DANA.id: SAM.id}
+    assert await directory.covers("slack_usergroup:S0614TZR7") == {}
+
+
 async def test_either_of_the_two_may_end_a_cover_and_nobody_else(on_call: OnCall) -> None:
     made = await on_call.offer("primary", Deal(SAM, DANA, True, NOON, NOON + HOUR))
     with pytest.raises(CoverRefused, match="not yours"):
