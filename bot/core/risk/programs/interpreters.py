@@ -33,7 +33,7 @@ def shell(call: Call) -> None:
     elif options.operands and not options.has("s"):
         _script(call, options.operands)
     else:
-        _from_input(call)
+        read_input(call)
     for start_file in options.all("rcfile", "init-file"):
         call.touch([start_file], Access.READ)
         call.opaque("it starts a shell with start-up code of its own")
@@ -48,7 +48,8 @@ def _shell_text(call: Call, text: Word, operands: list[Word]) -> None:
     call.reading.shell(text.text, call.simple, {**given, "@": every, "*": every} if operands else None)
 
 
-def _from_input(call: Call) -> None:
+def read_input(call: Call) -> None:
+    """A shell that runs what comes in."""
     text = call.input_text
     if text is not None:
         call.shell(text)

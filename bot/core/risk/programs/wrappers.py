@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 from bot.core.risk.facts import Signal
-from bot.core.risk.options import Options
+from bot.core.risk.options import Options, read
 from bot.core.risk.programs import cloud, packages
-from bot.core.risk.programs.interpreters import SHELLS
+from bot.core.risk.programs.interpreters import SHELLS, read_input
 from bot.core.risk.reading import Call, Handler, program_name
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
@@ -152,10 +152,12 @@ def wrap(call: Call) -> None:
         texts = _later_text(spec, rest)
     for text in texts:
         call.shell(text.text)
-    for directory in options.all("chdir", "D", "C"):
-        if call.name in ("sudo",):
-            call.simple.cwd = directory.text
+    if call.name == "sudo":
+        for directory in options.all("chdir", "D"):
+            call.simple.cwd, call.simple.cwd_known = directory.text, directory.known
     _run(call, spec, options, rest)
+    if len(rest) <= spec.operands and not texts and (spec.privilege or call.name == "unshare"):
+        read_input(call)  # it starts a shell
 
 
 def _later_text(spec: Wrapper, rest: list[Word]) -> list[Word]:
@@ -170,8 +172,6 @@ def _run(call: Call, spec: Wrapper, options: Options, rest: list[Word]) -> None:
     if not inner or inner[0].text.startswith("-"):
         if inner and inner[0].text == "--":
             call.inner(inner[1:])
-        elif call.name in ("parallel", "sh") and call.piped:
-            call.opaque(f"{call.name} runs a program read from its input")
         return
     call.inner(inner)
     known = set(spec.valued.split()) | set(spec.shell.split())
@@ -258,22 +258,15 @@ def tool_runner(call: Call) -> None:
         if own := _BASE.get(call.name):
             own(call)
         return
-    rest = list(call.args[at + 1 :])
-    if call.name in ("lxc", "multipass", "apptainer", "singularity", "crictl"):
-        rest = rest[1:]
-    while rest and (rest[0].text.startswith("-")):
-        taken = (
-            2
-            if rest[0].text
-            in ("-n", "-p", "--name", "--with", "-e", "--from", "--package", "-C", "--env-file")
-            else 1
-        )
-        rest = rest[taken:] if rest[0].text != "--" else rest[1:]
-    if rest:
-        if call.name in ("npm", "pnpm", "bun", "yarn", "pipx"):
-            packages.run_package(Call(call.reading, [call.words[0], *rest], call.simple, call.name))
-        else:
-            call.inner(rest)
+    place = 1 if call.name in ("lxc", "multipass", "apptainer", "singularity", "crictl") else 0
+    rest = read(call.args[at + 1 + place :], _TOOL_VALUED.split(), stop=True).operands
+    if call.name in ("npm", "pnpm", "bun", "yarn", "pipx"):
+        packages.run_package(Call(call.reading, [call.words[0], *rest], call.simple, call.name))
+    else:
+        call.inner(rest)
+
+
+_TOOL_VALUED = "n p e C name with from package env-file python"
 
 
 _BASE: dict[str, Handler] = {}
