@@ -2,15 +2,19 @@
 
 Its jobs live in memory and hold nothing that a restart could lose. One job stands at the
 next deadline and is moved up when a nearer one is stored; a sweep runs the same pass every
-half minute, which also catches steps of the clock and what other processes stored.
+half minute, which also catches what other processes stored. APScheduler waits on a clock that no
+step of the wall clock moves, so a watch looks for such steps, and for a machine that has slept.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from bot.core.clock import Clock
 from bot.core.errors import Unavailable
 from bot.store import Store
 
@@ -19,6 +23,12 @@ log = logging.getLogger(__name__)
 SWEEP = timedelta(seconds=30)
 _NOTICE = timedelta(seconds=5)
 _DAILY = timedelta(days=1)
+_WATCH = timedelta(seconds=5)
+_STEP = timedelta(seconds=2)
+"""By how much the two clocks may part between two looks before it counts as a step."""
+
+_OVERLAPPING = 100
+"""Ticks that may come while a pass runs; all but the pass itself only ask for another one."""
 
 Pass = Callable[[], Awaitable[object]]
 
@@ -30,13 +40,18 @@ class Scheduler:
         beat: Told the name of each pass that was completed.
     """
 
-    def __init__(self, store: Store, beat: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, beat: Callable[[str], None], clock: Clock) -> None:
         self._store = store
         self._beat = beat
+        self._clock = clock
+        self._running = False
+        self._again = False
+        self._every: dict[str, timedelta] = {}
         self._due: Pass | None = None
         self._armed_at: datetime | None = None
         self._scheduler = AsyncIOScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+            timezone=UTC,
+            job_defaults={"coalesce": True, "max_instances": _OVERLAPPING, "misfire_grace_time": None},
         )
 
     async def start(self, *, due: Pass, notice: Pass, prune: Pass) -> None:
@@ -54,12 +69,37 @@ class Scheduler:
             ("prune", self._guarded("prune", prune), _DAILY),
         ):
             self._scheduler.add_job(work, "interval", seconds=every.total_seconds(), id=name)
+            self._every[name] = every
         self._scheduler.start()
         await self._pass_over_due()
+
+    @property
+    def next_sweep_at(self) -> datetime | None:
+        """When the sweep comes by APScheduler's clock; None when it is stopped."""
+        job = self._scheduler.get_job("sweep")
+        return None if job is None else job.next_run_time
 
     def stop(self) -> None:
         """No more ticks."""
         self._scheduler.shutdown(wait=False)
+
+    async def watch(self, stop: asyncio.Event, every: timedelta = _WATCH) -> None:
+        """Look for steps of the wall clock until `stop`."""
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            wall, steady = self._clock.now(), loop.time()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), every.total_seconds())
+            drift = self._clock.now() - wall - timedelta(seconds=loop.time() - steady)
+            if abs(drift) > _STEP:
+                await self.clock_stepped(drift)
+
+    async def clock_stepped(self, drift: timedelta) -> None:
+        """The wall clock is no longer where it was: every tick is set anew, and what is due handled."""
+        log.warning("the clock moved by %s", drift, extra={"event": "clock_stepped"})
+        for name, every in self._every.items():
+            self._scheduler.reschedule_job(name, trigger="interval", seconds=every.total_seconds())
+        await self._pass_over_due()
 
     def note(self, deadline: datetime | None) -> None:
         """A deadline was stored: look then, unless a nearer one is armed."""
@@ -74,14 +114,23 @@ class Scheduler:
         )
 
     async def _pass_over_due(self) -> None:
+        """One pass at a time; a tick that comes meanwhile makes it look once more."""
         assert self._due is not None, "only a started scheduler ticks"
-        self._armed_at = None
+        self._again = True
+        if self._running:
+            return
+        self._running = True
         try:
-            await self._due()
-            self.note(await self._store.reads.next_deadline())
+            while self._again:
+                self._again = False
+                await self._due()
+                self._armed_at = None
+                self.note(await self._store.reads.next_deadline())
             self._beat("escalations")
         except Unavailable as trouble:
             log.warning("escalation pass failed: %s", trouble.message, extra={"event": "pass_failed"})
+        finally:
+            self._running = False
 
     def _guarded(self, name: str, work: Pass) -> Pass:
         async def run() -> None:

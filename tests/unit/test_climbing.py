@@ -299,7 +299,7 @@ def test_hours_are_read_by_the_recipients_own_clock() -> None:
 
 def test_outside_of_its_hours_a_level_is_held() -> None:
     request = asked(ladder=(make_rule(during=hours(hold=True)),))
-    opening = {DANA: MONDAY_NINE}
+    opening: dict[str, datetime] = {DANA: MONDAY_NINE}
     held = due(request, FIVE, Summons(MANAGER.members, opening))
     assert (held.request.level, held.request.next_escalation_at) == (0, MONDAY_NINE)
     assert held.request.deadline_at == MONDAY_NINE + 10 * MINUTE

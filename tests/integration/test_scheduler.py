@@ -1,0 +1,84 @@
+"""When the scheduler looks: never twice at once, never not at all, whatever the clock does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.services.scheduler import SWEEP, Scheduler
+from bot.store import Store
+from bot.system import SystemClock
+from tests.integration.slack_desk import ShiftedClock
+
+
+class Passes:
+    """A pass that can be held up, counted."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.at_once = 0
+        self.most_at_once = 0
+        self.changed = asyncio.Event()
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def __call__(self) -> None:
+        self.begun += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.changed.set()
+        await self.free.wait()
+        self.at_once -= 1
+
+    async def until(self, number: int) -> None:
+        """Until so many passes have begun."""
+        async with asyncio.timeout(20):
+            while self.begun < number:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+async def nothing() -> None:
+    """A pass with nothing to do."""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path}/k.db", clock=SystemClock()) as store:
+        yield store
+
+
+async def test_a_deadline_that_falls_due_during_a_pass_is_looked_at_after_it(store: Store) -> None:
+    passes, scheduler = Passes(), Scheduler(store, lambda _name: None, SystemClock())
+    await scheduler.start(due=passes, notice=nothing, prune=nothing)
+    try:
+        passes.free.clear()
+        scheduler.note(datetime.now(UTC))
+        await passes.until(2)
+        scheduler.note(datetime.now(UTC) - timedelta(seconds=1))
+        scheduler.note(datetime.now(UTC) - timedelta(seconds=2))
+        await asyncio.sleep(0)
+        passes.free.set()
+        await passes.until(3)
+    finally:
+        scheduler.stop()
+    assert passes.most_at_once == 1
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+async def test_a_step_of_the_clock_is_noticed_and_every_tick_set_anew(store: Store, step: timedelta) -> None:
+    clock = ShiftedClock()
+    passes, scheduler = Passes(), Scheduler(store, lambda _name: None, clock)
+    stop = asyncio.Event()
+    await scheduler.start(due=passes, notice=nothing, prune=nothing)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(scheduler.watch(stop, timedelta(milliseconds=20)))
+        await asyncio.sleep(0)
+        clock.shift(step)
+        await passes.until(2)
+        stop.set()
+    assert scheduler.next_sweep_at is not None
+    assert scheduler.next_sweep_at <= datetime.now(UTC) + SWEEP
+    scheduler.stop()
