@@ -115,7 +115,7 @@ def action_line(action: Action, *, longest: int = LONGEST_VALUE) -> str:
     Args:
         longest: Characters shown of each value; what is left out is counted beside it.
     """
-    say = _Quoted(longest)
+    say = Quoted(longest)
     sentence = _SENTENCES.get(action.type)
     known = "" if sentence is None else sentence(action.params, say)
     return known or f"{action.type}{_any_params(action.params, say)}"
@@ -139,7 +139,7 @@ def json_text(value: Any) -> str:
     return jsontext.dumps(value).decode()
 
 
-class _Quoted:
+class Quoted:
     """Puts values in quotes that they cannot close."""
 
     def __init__(self, longest: int) -> None:
@@ -154,10 +154,10 @@ class _Quoted:
         return f"“{shown}…” (and {left_out:,} more characters)" if left_out else f"“{shown}”"
 
 
-_Sentence = Callable[[JsonObject, _Quoted], str]
+_Sentence = Callable[[JsonObject, Quoted], str]
 
 
-def _file_write(params: JsonObject, say: _Quoted) -> str:
+def _file_write(params: JsonObject, say: Quoted) -> str:
     if "path" not in params:
         return ""
     verb = "Create file" if params.get("overwrite") is False else "Write file"
@@ -166,14 +166,14 @@ def _file_write(params: JsonObject, say: _Quoted) -> str:
     return f"{verb} {say(params['path'])}{size}"
 
 
-def _file_delete(params: JsonObject, say: _Quoted) -> str:
+def _file_delete(params: JsonObject, say: Quoted) -> str:
     if "path" not in params:
         return ""
     below = " and everything below it" if params.get("recursive") is True else ""
     return f"Delete {say(params['path'])}{below}"
 
 
-def _command(params: JsonObject, say: _Quoted) -> str:
+def _command(params: JsonObject, say: Quoted) -> str:
     if not isinstance(params.get("command"), str):
         return ""
     line, arguments = params["command"], params.get("args")
@@ -183,7 +183,7 @@ def _command(params: JsonObject, say: _Quoted) -> str:
     return f"Run {say(line)}{where}"
 
 
-def _network(params: JsonObject, say: _Quoted) -> str:
+def _network(params: JsonObject, say: Quoted) -> str:
     if "url" not in params:
         return ""
     method = params.get("method", "GET")
@@ -191,7 +191,7 @@ def _network(params: JsonObject, say: _Quoted) -> str:
     return f"Send {method.upper() if plain else say(method)} to {say(params['url'])}"
 
 
-def _database(params: JsonObject, say: _Quoted) -> str:
+def _database(params: JsonObject, say: Quoted) -> str:
     if "query" not in params:
         return ""
     values = params.get("params")
@@ -201,7 +201,7 @@ def _database(params: JsonObject, say: _Quoted) -> str:
     return f"Run SQL {say(params['query'])}{given}{where}"
 
 
-def _config(params: JsonObject, say: _Quoted) -> str:
+def _config(params: JsonObject, say: Quoted) -> str:
     if "key" not in params:
         return ""
     old = f" from {say(params['old_value'])}" if "old_value" in params else ""
@@ -209,7 +209,7 @@ def _config(params: JsonObject, say: _Quoted) -> str:
     return f"Change setting {say(params['key'])}{old}{new}"
 
 
-def _deployment(params: JsonObject, say: _Quoted) -> str:
+def _deployment(params: JsonObject, say: Quoted) -> str:
     services = params.get("services")
     what = f" {_several(services, say)}" if isinstance(services, list) and services else ""
     version = f" version {say(params['version'])}" if params.get("version") else ""
@@ -217,14 +217,14 @@ def _deployment(params: JsonObject, say: _Quoted) -> str:
     return f"Deploy{what}{version} to {say(named) if named else 'an environment that is not named'}"
 
 
-def _user_data(params: JsonObject, say: _Quoted) -> str:
+def _user_data(params: JsonObject, say: Quoted) -> str:
     what = say(params["data_type"]) if params.get("data_type") else "data"
     whose = f" of user {say(params['user_id'])}" if params.get("user_id") else ""
     purpose = f" for {say(params['purpose'])}" if params.get("purpose") else ""
     return f"Access {what}{whose}{purpose}"
 
 
-def _external_call(params: JsonObject, say: _Quoted) -> str:
+def _external_call(params: JsonObject, say: Quoted) -> str:
     if "service" not in params and "endpoint" not in params:
         return ""
     endpoint = f" {say(params['endpoint'])}" if params.get("endpoint") else ""
@@ -232,7 +232,7 @@ def _external_call(params: JsonObject, say: _Quoted) -> str:
     return f"Call{endpoint}{service}"
 
 
-def _system(params: JsonObject, say: _Quoted) -> str:
+def _system(params: JsonObject, say: Quoted) -> str:
     if "target" not in params and "operation" not in params:
         return ""
     operation = say(params["operation"]) if params.get("operation") else "Change"
@@ -241,7 +241,7 @@ def _system(params: JsonObject, say: _Quoted) -> str:
 
 
 def _money(verb: str) -> _Sentence:
-    def sentence(params: JsonObject, say: _Quoted) -> str:
+    def sentence(params: JsonObject, say: Quoted) -> str:
         amount = _amount(params, say)
         to = next((params[key] for key in _RECIPIENTS if params.get(key)), None)
         return f"{verb} {amount}" + (f" to {say(to)}" if to is not None else "")
@@ -252,7 +252,7 @@ def _money(verb: str) -> _Sentence:
 _RECIPIENTS = ("to", "recipient", "destination", "beneficiary", "payee", "account")
 
 
-def _amount(params: JsonObject, say: _Quoted) -> str:
+def _amount(params: JsonObject, say: Quoted) -> str:
     if "amount" not in params:
         return "an amount that is not given"
     amount, currency = params["amount"], params.get("currency")
@@ -265,7 +265,7 @@ def _amount(params: JsonObject, say: _Quoted) -> str:
     return f"{figure} {currency if known else say(currency)}"
 
 
-def _any_params(params: JsonObject, say: _Quoted) -> str:
+def _any_params(params: JsonObject, say: Quoted) -> str:
     """The first few params, for an action without a sentence of its own."""
     if not params:
         return " without parameters"
@@ -273,7 +273,7 @@ def _any_params(params: JsonObject, say: _Quoted) -> str:
     return f" with {', '.join(shown)}{_rest(len(params))}"
 
 
-def _several(values: list[Any], say: _Quoted) -> str:
+def _several(values: list[Any], say: Quoted) -> str:
     return ", ".join(say(value) for value in values[:_LISTED]) + _rest(len(values))
 
 

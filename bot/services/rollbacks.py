@@ -126,6 +126,17 @@ class Rollbacks:
             if (begun := await self._begin([request], asked, None)) is not None:
                 return begun
 
+    async def start_or_join(self, request_id: str, asked: Asked) -> Rollback:
+        """The rollback of a request that is under way, else a new one.
+
+        Raises:
+            NotFound, NotRollbackable, InvalidFields.
+        """
+        under_way = await self._store.reads.rollback_of_request(request_id)
+        if under_way is not None and under_way.state.open:
+            return under_way
+        return await self.start(request_id, asked)
+
     async def start_session(self, session_id: str, asked: Asked, *, agent: str | None = None) -> Rollback:
         """Ask for the undo of everything that a session did, newest first.
 
@@ -159,13 +170,9 @@ class Rollbacks:
         except ReviewRefused as refusal:
             await self._record_refusal(request, hand, refusal, digest)
             raise
-        under_way = await self._store.reads.rollback_of_request(request.id)
-        if under_way is not None and under_way.state.open:
-            return under_way
         latest = request.execution.undo
         force = latest is not None and latest.state is RollbackState.CONFLICT
-        asked = Asked(reason, Actor.human(person), Via.SLACK, force)
-        return await self.start(request_id, asked)
+        return await self.start_or_join(request_id, Asked(reason, Actor.human(person), Via.SLACK, force))
 
     async def operator(self, hand: Hand) -> Person:
         """The person behind a slash command, if they may start any rollback.

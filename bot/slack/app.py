@@ -18,6 +18,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core.clock import Clock
 from bot.services.outbox import Outbox
 from bot.services.reviews import Reviews
+from bot.services.rollbacks import Rollbacks
 from bot.slack import ids
 from bot.slack.clicks import Clicks
 from bot.slack.client import SlackAccess, quiet_logger, web_client
@@ -27,6 +28,7 @@ from bot.slack.listeners import ANYTHING, Listeners
 from bot.slack.queue import Queue
 from bot.slack.rota import Rota
 from bot.slack.signed_http import SignedHttp, Verifier
+from bot.slack.undo import Undo
 from bot.store import Store
 
 __all__ = ["SlackAccess", "SlackFace", "bolt_app", "web_client"]
@@ -51,6 +53,7 @@ class SlackFace:
         client: AsyncWebClient,
         *,
         reviews: Reviews,
+        rollbacks: Rollbacks,
         store: Store,
         directory: SlackDirectory,
         outbox: Outbox,
@@ -67,7 +70,7 @@ class SlackFace:
         )
         self._access = access
         self._client = client
-        self.app = bolt_app(access, client, listeners, rota)
+        self.app = bolt_app(access, client, listeners, rota, Undo(rollbacks, client))
         self.http: SignedHttp | None = None
         if access.app_token is None:
             self.http = SignedHttp(self.app, Verifier(access.signing_secrets, clock))
@@ -94,7 +97,9 @@ class SlackFace:
                 await socket.close()
 
 
-def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners, rota: Rota) -> AsyncApp:
+def bolt_app(
+    access: SlackAccess, client: AsyncWebClient, listeners: Listeners, rota: Rota, undo: Undo
+) -> AsyncApp:
     """Bolt's application with every listener. Bodies are verified in front of it (`signed_http`)."""
 
     async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
@@ -117,6 +122,7 @@ def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners, 
         (ids.ESCALATE, clicks.escalate),
         (ids.PAGE, clicks.page),
         (ids.ACCEPT_COVER, rota.accept),
+        (ids.ROLLBACK, undo.start),
         (ANYTHING, clicks.unknown),
     ):
         app.action(action_id)(listeners.button(work))
@@ -124,9 +130,11 @@ def bolt_app(access: SlackAccess, client: AsyncWebClient, listeners: Listeners, 
         (ids.APPROVE, clicks.submit_approval),
         (ids.REJECT, clicks.submit_rejection),
         (ids.MODIFY, clicks.submit_changes),
+        (ids.ROLLBACK_CONFIRM, undo.confirm),
         (ANYTHING, clicks.unknown),
     ):
         app.view(callback_id)(listeners.form(submitted))
+    app.command(ANYTHING, matchers=[undo.wanted])(undo.command)
     app.command(ANYTHING)(listeners.command)
     app.event("app_home_opened")(listeners.home)
     app.event(ANYTHING)(listeners.ignored)

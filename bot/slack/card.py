@@ -31,6 +31,7 @@ from bot.slack.text import (
     utc,
 )
 from bot.slack.told import WORTH_SAYING, lateness
+from bot.slack.undo_card import undo_blocks
 from bot.slack.wording import Names
 
 CONFIRM_LENGTH = 300
@@ -90,6 +91,7 @@ def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
         *_preview(request),
         rich(*_why(request)),
         *(_progress(request, names) if pending else _outcome(request)),
+        *undo_blocks(request),
         *(_attention(request) if pending else ()),
         *(_clock(request, names) if pending else ()),
         *(_buttons(request) if pending else ()),
@@ -268,7 +270,9 @@ def _clock(request: ApprovalRequest, names: Names) -> list[Block]:
         return []
     words = [f"Decide by {date(request.deadline_at)}, or it may not run"]
     if request.next_escalation_at is not None:
-        words.append(f"next: {escape(wording.next_people(request, names))}, {date(request.next_escalation_at)}")
+        words.append(
+            f"next: {escape(wording.next_people(request, names))}, {date(request.next_escalation_at)}"
+        )
     if request.watch.late >= WORTH_SAYING:
         words.append(lateness(request.watch.late))
     return [context(mrkdwn("  ·  ".join(words)))]

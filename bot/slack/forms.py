@@ -35,7 +35,7 @@ def approve_form(request: ApprovalRequest) -> Block:
     typed = ceremony(request.current_risk.level) is Ceremony.TYPED
     blocks = [
         *_what(request),
-        _text_input(ids.REASON, "Reason", optional=not typed, hint="Audited, and told to the agent."),
+        text_input(ids.REASON, "Reason", optional=not typed, hint="Audited, and told to the agent."),
         *([_target_input(request)] if typed else []),
         *_condition_inputs(),
     ]
@@ -44,7 +44,7 @@ def approve_form(request: ApprovalRequest) -> Block:
 
 def reject_form(request: ApprovalRequest) -> Block:
     """View `request.reject`: the reason, which the agent is told."""
-    reason = _text_input(ids.REASON, "Reason", hint="The agent is told, so say what would be acceptable.")
+    reason = text_input(ids.REASON, "Reason", hint="The agent is told, so say what would be acceptable.")
     return _modal(ids.REJECT, request, "Reject", [*_what(request), reason], submit="Reject")
 
 
@@ -57,7 +57,7 @@ def modify_form(request: ApprovalRequest) -> Block:
         *_what(request),
         *(_param_input(field, request) for field in fields if field.editable),
         *_kept(kept),
-        _text_input(ids.REASON, "Reason", optional=True, hint="What you changed, and why."),
+        text_input(ids.REASON, "Reason", optional=True, hint="What you changed, and why."),
         *([_target_input(request) | {"optional": True}] if typed else []),
         *_condition_inputs(),
     ]
@@ -74,9 +74,9 @@ def notice(title: str, sentence: str) -> Block:
     }
 
 
-def reason_of(values: Values) -> str | None:
-    """What stands in `reason`; None when nothing does."""
-    return _stripped(values, ids.REASON)
+def reason_of(values: Values, block_id: str = ids.REASON) -> str | None:
+    """What stands in `reason`, or in another block for words; None when nothing does."""
+    return _stripped(values, block_id)
 
 
 def target_of(values: Values) -> str | None:
@@ -247,12 +247,13 @@ def _hint(field: _Field, request: ApprovalRequest) -> str:
 def _target_input(request: ApprovalRequest) -> Block:
     wanted = target(request.current_action)
     label = f'Type "{wanted}" to confirm'
-    return _text_input(ids.TARGET, label, hint="Exactly as it stands between the quotes.", multiline=False)
+    return text_input(ids.TARGET, label, hint="Exactly as it stands between the quotes.", multiline=False)
 
 
-def _text_input(
+def text_input(
     block_id: str, label: str, *, optional: bool = False, hint: str, multiline: bool = True
 ) -> Block:
+    """An input for words."""
     return {
         "type": "input",
         "block_id": block_id,
@@ -271,7 +272,7 @@ def _text_input(
 def _condition_inputs() -> list[Block]:
     return [
         context(plain("Conditions are told to the agent; the two times are enforced.")),
-        _text_input(ids.CONDITIONS, "Conditions", optional=True, hint="For example: watch the error rate."),
+        text_input(ids.CONDITIONS, "Conditions", optional=True, hint="For example: watch the error rate."),
         _time_input(ids.NOT_BEFORE, "Not before"),
         _time_input(ids.NOT_AFTER, "Not after"),
     ]

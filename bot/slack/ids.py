@@ -16,9 +16,16 @@ DETAILS = "request.details"
 ACKNOWLEDGE = "request.acknowledge"
 ESCALATE = "request.escalate"
 PAGE = "details.page"
+AUDIT_PAGE = "audit.page"
+AGENT_PAUSE = "agent.pause"
+AGENT_RESUME = "agent.resume"
 ACCEPT_COVER = "oncall.accept"
 
+ROLLBACK = "rollback.start"
+ROLLBACK_CONFIRM = "rollback.confirm"
+
 REASON = "reason"
+FORCE_REASON = "force_reason"
 TARGET = "target"
 CONDITIONS = "conditions"
 NOT_BEFORE = "not_before"
@@ -58,6 +65,23 @@ def parse_reference(value: object) -> Reference | None:
     if not request_id.startswith("req_") or not digest.startswith("sha256:"):
         return None
     return Reference(RequestId(request_id), Digest(digest))
+
+
+class RollbackReference(NamedTuple):
+    """What the form of a rollback points at."""
+
+    rollback_id: str
+    digest: str
+
+
+def parse_rollback(value: object) -> RollbackReference | None:
+    """`<rollback id> <digest>`; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    rollback_id, _, digest = value.partition(" ")
+    if not rollback_id.startswith("rbk_") or not digest.startswith("sha256:"):
+        return None
+    return RollbackReference(rollback_id, digest)
 
 
 def pointer(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.core.models import SlackId
-from bot.slack.ids import Reference, parse_reference
+from bot.slack.ids import Reference, RollbackReference, parse_reference, parse_rollback
 
 Body = Mapping[str, Any]
 """A `block_actions` or `view_submission` payload."""
@@ -28,6 +28,10 @@ class Interaction:
     """The same for every delivery of one interaction, different for every interaction."""
     reference: Reference | None
     """What the button or the view points at."""
+    rollback: RollbackReference | None
+    """The same for the form of a rollback."""
+    value: str
+    """What the clicked button carries."""
     block_id: str
     view_id: str | None
     view_hash: str | None
@@ -50,6 +54,8 @@ def parse(body: Body) -> Interaction:
         trigger_id=str(body.get("trigger_id", "")),
         delivery=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
         reference=parse_reference(pointing),
+        rollback=parse_rollback(pointing),
+        value=str(action.get("value", "")),
         block_id=str(action.get("block_id", "")),
         view_id=_string(view.get("id")),
         view_hash=_string(view.get("hash")),

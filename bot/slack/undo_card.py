@@ -1,0 +1,84 @@
+"""Rollback on the card: what can be undone until when, how an undo stands, and what came of it. Pure."""
+
+from bot.core.describe import target
+from bot.core.models import ApprovalRequest, ExecutionState, RollbackState, Undo
+from bot.slack import ids, wording
+from bot.slack.text import (
+    Block,
+    context,
+    cut,
+    date,
+    date_leaf,
+    leaf,
+    line,
+    mrkdwn,
+    plain,
+    quote,
+    rich,
+    shortened,
+)
+
+STATE = {
+    RollbackState.REQUESTED: "⏪ Rollback asked for: the agent is working out what it would change",
+    RollbackState.PREVIEWED: "⏪ Rollback shown, waiting for confirmation",
+    RollbackState.CLAIMED: "⏪ Rolling back",
+    RollbackState.SUCCEEDED: "⏪ Rolled back",
+    RollbackState.FAILED: "❌ The rollback failed",
+    RollbackState.CONFLICT: "⚠️ The rollback stopped: something has changed since",
+    RollbackState.EXPIRED: "⌛ The rollback was not carried out",
+}
+"""Every state of a rollback in words."""
+
+
+def undo_blocks(request: ApprovalRequest) -> list[Block]:
+    """What the card says of rollback; nothing when there is nothing to roll back."""
+    run = request.execution
+    if run.rollback_until is None or run.rollback_digest is None:
+        return []
+    told = [] if run.undo is None else [_told(run.undo)]
+    if run.state is not ExecutionState.SUCCEEDED:
+        return told
+    button = _button(request, run.undo)
+    if button is None:
+        return told
+    deadline = (
+        [] if _open(run.undo) else [context(mrkdwn(f"Can be rolled back until {date(run.rollback_until)}"))]
+    )
+    return [*told, *deadline, {"type": "actions", "elements": [button]}]
+
+
+def _told(undo: Undo) -> Block:
+    words = STATE[undo.state]
+    if undo.state is RollbackState.PREVIEWED and undo.confirmed:
+        words = "⏪ Rollback confirmed, waiting for the agent"
+    elif undo.state is RollbackState.PREVIEWED and undo.missing:
+        words = f"{words}: {undo.missing} more {'person' if undo.missing == 1 else 'people'}"
+    part = " (a step of the whole session's)" if undo.session else ""
+    found = [line(leaf(f"{words}{part}, ", bold=True), date_leaf(undo.at))]
+    if undo.message:
+        said = cut(undo.message, characters=900, lines=12)
+        found += [quote(said.text)] if said.text else []
+    return rich(*found)
+
+
+def _button(request: ApprovalRequest, undo: Undo | None) -> Block | None:
+    what = shortened(target(wording.shown_action(request)), 40)
+    if undo is None or undo.state in (RollbackState.FAILED, RollbackState.EXPIRED):
+        label, style = f"Roll back {what}", {}
+    elif undo.state is RollbackState.CONFLICT:
+        label, style = f"Roll back {what} anyway", {"style": "danger"}
+    elif undo.confirmed or undo.state is RollbackState.CLAIMED:
+        return None
+    else:
+        label, style = "Show and confirm the rollback", {}
+    return {
+        "type": "button",
+        "action_id": ids.ROLLBACK,
+        "text": plain(label, 75),
+        "value": f"{request.id} {request.execution.rollback_digest}",
+        **style,
+    }
+
+
+def _open(undo: Undo | None) -> bool:
+    return undo is not None and undo.state.open
