@@ -374,6 +374,10 @@ class _Reader:
         names = [self._text(c) for c in node.named_children if "variable_name" in c.type]
         name = names[0] if names else ""
         simple = node.type == "simple_expansion" or len(node.named_children) == 1
+        self.count += 1
+        if self.count > MOST_WORDS:
+            self._fault("it has too many words")
+            return
         if name == "HOME" and simple and not piece.template:
             piece.plain("~")
         elif simple and name in self.variables:
