@@ -67,8 +67,10 @@ class Template:
         command = [sys.executable, "-m", "bot.cli", "agents", "add", AGENT, "--no-owner", "--rate", "0"]
         environment = {**settings(self._origin), "PYTHONPATH": str(REPO), "PATH": "/usr/bin:/bin"}
         done = subprocess.run(
-            command, env=environment, cwd=self._origin, capture_output=True, text=True, check=True
+            command, env=environment, cwd=self._origin, capture_output=True, text=True, check=False
         )
+        if done.returncode:
+            raise RuntimeError(f"keyturn agents add failed:\n{done.stderr}")
         return done.stdout.strip()
 
 
