@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bot.commands import audit, oncall, pause, policy
+from bot.commands import audit, oncall, pause, policy, rollback
 from bot.commands.saying import clear_errors, refuse, say
 from bot.config import Settings, StoreSettings
 from bot.http.admin import RemoteAgents, as_row, socket_path
@@ -43,6 +43,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 app.command(epilog="Example: keyturn pause deploy-bot cancel --reason 'Incident 4711'")(pause.pause)
 app.command(epilog="Example: keyturn resume deploy-bot")(pause.resume)
+app.command(epilog="Example: keyturn rollback req_0123 --reason 'It broke the shop'")(rollback.rollback)
 
 
 @app.command(

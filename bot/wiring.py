@@ -348,7 +348,10 @@ def _connect(
         health=health,
         waiters=waiters,
         checkpoints=checkpoints,
-        commands=operating.commands(store, audit, pauses, clock),
+        commands={
+            **operating.commands(store, audit, pauses, clock),
+            **operating.rollback_commands(rollbacks),
+        },
         slack=slack,
         app=create_app(services, HttpSettings(settings.public_url)),
         clock=clock,

@@ -6,11 +6,13 @@ from typing import Any
 
 from bot.core.clock import Clock
 from bot.core.models import Actor, Via
+from bot.core.rollback import Asked
 from bot.core.times import read_rfc3339
 from bot.http.admin import Command
 from bot.services.audit import Audit, filter_of
 from bot.services.exports import Format
 from bot.services.pauses import Pauses
+from bot.services.rollbacks import Rollbacks
 from bot.store import Store
 from bot.store.checkpoints import PruneAudit
 
@@ -44,3 +46,21 @@ def commands(store: Store, audit: Audit, pauses: Pauses, clock: Clock) -> Mappin
         return {"through": None if place is None else place.seq}
 
     return {"pause": pause, "resume": resume, "audit/exported": exported, "audit/prune": prune}
+
+
+def rollback_commands(rollbacks: Rollbacks) -> Mapping[str, Command]:
+    """The commands that only a running server can do: an undo needs an agent that asks for its work."""
+
+    async def start(body: dict[str, Any]) -> Any:
+        asked = Asked(body["reason"], _OPERATOR, Via.CLI, bool(body.get("force")))
+        if "request" in body:
+            begun = await rollbacks.start(body["request"], asked)
+        else:
+            begun = await rollbacks.start_session(body["session"], asked, agent=body.get("agent"))
+        return {
+            "id": begun.id,
+            "requests": [item.request_id for item in begun.items],
+            "left_out": {left.request_id: left.why for left in begun.left_out},
+        }
+
+    return {"rollback": start}
