@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.core.deliveries import told
 from bot.core.errors import (
     EditRefused,
     InvalidFields,
@@ -107,7 +108,7 @@ class Clicks:
         if isinstance(request, Answer):
             return request
         try:
-            await self._client.views_open(trigger_id=by.trigger_id, view=details(request))
+            await self._client.views_open(trigger_id=by.trigger_id, view=await self._details(request))
         except TROUBLE:
             return Answer(answers.NOT_OPENED, request_id=request.id)
         return DONE
@@ -117,7 +118,7 @@ class Clicks:
         request = await self._readable(by)
         if isinstance(request, Answer):
             return request
-        view = details(request, page_of(by.block_id))
+        view = await self._details(request, page_of(by.block_id))
         try:
             await self._client.views_update(view_id=by.view_id, hash=by.view_hash, view=view)
         except TROUBLE:
@@ -144,6 +145,10 @@ class Clicks:
     async def unknown(self, by: Interaction) -> Answer:
         """A button of an older or a stranger's card."""
         return Answer(answers.NOT_OURS)
+
+    async def _details(self, request: ApprovalRequest, page: int = 0) -> Block:
+        events = await self._store.reads.events(request.id)
+        return details(request, page, story=told((event.at, event.event, event.body) for event in events))
 
     async def _shown(self, by: Interaction) -> ApprovalRequest | None:
         """The request, if what the person saw is what would be decided; the service words the rest."""

@@ -4,9 +4,10 @@ Nothing is cut here: what the card leaves out stands in full on one of the pages
 most about 9,000 characters and 20 frames, which is well below Slack's limits for a view.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bot.core.deliveries import Told
 from bot.core.describe import action_line, target, visible
 from bot.core.models import ApprovalRequest
 from bot.slack import ids, wording
@@ -28,9 +29,13 @@ class _Piece:
     text: str
 
 
-def details(request: ApprovalRequest, page: int = 0) -> Block:
-    """One page of the details; a page beyond the last is the last."""
-    pages = _pages(request)
+def details(request: ApprovalRequest, page: int = 0, *, story: Sequence[Told] = ()) -> Block:
+    """One page of the details; a page beyond the last is the last.
+
+    Args:
+        story: How the waiting went: hops and deliveries, by the audit.
+    """
+    pages = _pages(request, story)
     number = min(max(page, 0), len(pages) - 1)
     blocks = [
         rich(line(leaf(shortened(wording.headline(request), 200), bold=True))),
@@ -74,10 +79,11 @@ def _page_button(request: ApprovalRequest, label: str, page: int) -> Block:
     return {"type": "actions", "block_id": f"{ids.PAGE_BLOCK}{page}", "elements": [button]}
 
 
-def _pages(request: ApprovalRequest) -> list[list[_Piece]]:
-    pieces = [
-        piece for title, text in _sections(request) for piece in _split(title, visible(text, lines=True))
-    ]
+def _pages(request: ApprovalRequest, story: Sequence[Told]) -> list[list[_Piece]]:
+    sections = [*_sections(request)]
+    if story:
+        sections.insert(-1, ("Who was asked, and what arrived", _story(story)))
+    pieces = [piece for title, text in sections for piece in _split(title, visible(text, lines=True))]
     pages: list[list[_Piece]] = [[]]
     for piece in pieces:
         held = sum(len(other.text) for other in pages[-1])
@@ -152,6 +158,10 @@ def _reviews(request: ApprovalRequest) -> str:
         + (f": {r.reason}" if r.reason else "")
         for r in request.reviews
     )
+
+
+def _story(story: Sequence[Told]) -> str:
+    return "\n".join(f"{line.at[:19].replace('T', ' ')} {shortened(line.words, 300)}" for line in story)
 
 
 def _identity(request: ApprovalRequest) -> str:

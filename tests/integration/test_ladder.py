@@ -1,0 +1,242 @@
+"""The ladder in Slack: every hop on the card, in the thread and in the audit, and hands on it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.models import ApprovalRequest, Cause, Status
+from bot.sandbox.model import Message
+from tests.integration import slack_desk
+from tests.integration.slack_desk import DANA, PRIYA, RAFAEL, SAM, Desk, buttons, running_desk, view_words
+
+RULES = """
+escalation_rules:
+  - name: first
+    trigger: {after: 1s}
+    escalate_to: security
+    wait: 1s
+    notify: [{slack: C0SECALRT}, {slack_dm: security}]
+  - name: second
+    trigger: {after: 1s}
+    escalate_to: sre
+    wait: 1s
+    notify: [{slack_dm: U0DANA001}, {slack: C0APPROVE}]
+"""
+
+
+@asynccontextmanager
+async def desk_with(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str, **replaced: str
+) -> AsyncIterator[Desk]:
+    """A desk whose policy has other escalation rules, and other words where `replaced` says so."""
+    policy = slack_desk.POLICY.partition("escalation_rules:")[0] + rules
+    for old, new in replaced.items():
+        policy = policy.replace(f"{old}: {_value(policy, old)}", f"{old}: {new}")
+    monkeypatch.setattr(slack_desk, "POLICY", policy)
+    async with running_desk(directory) as desk:
+        yield desk
+
+
+def _value(policy: str, key: str) -> str:
+    return next(line.partition(": ")[2] for line in policy.splitlines() if line.startswith(f"{key}: "))
+
+
+def thread(desk: Desk, channel: str = "C0APPROVE") -> list[Message]:
+    """Replies in a channel, oldest first."""
+    return [m for m in desk.sandbox.messages(channel) if m.thread_ts is not None and m.thread_ts != m.ts]
+
+
+async def said(desk: Desk, words: str, channel: str = "C0APPROVE") -> Message:
+    """The first reply that holds these words."""
+
+    def look() -> Message | None:
+        return next((m for m in thread(desk, channel) if words in m.text), None)
+
+    return await desk.sandbox.until(look)
+
+
+async def ended(desk: Desk, request: ApprovalRequest) -> ApprovalRequest:
+    """The request once it is decided."""
+    return await desk.bot.approvals.wait(request.id, seconds=30)
+
+
+async def test_a_request_that_nobody_answers_climbs_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1s") as desk:
+        request = await desk.ask()
+        await desk.card(request)
+        after = await ended(desk, request)
+        assert (after.status, after.cause, after.level) == (Status.TIMED_OUT, Cause.TIMEOUT, 2)
+        await desk.painted(request, "Timed out")
+        for words in ("Escalated to security (level 1 of 2)", "Escalated to sre (level 2 of 2)", "Timed out"):
+            assert (await said(desk, words)).thread_ts == (await desk.card(request)).ts
+        hops = await desk.audited(request, "escalation_triggered")
+        assert [(hop["rule"], hop["after"]["level"]) for hop in hops] == [("first", 1), ("second", 2)]
+        assert next(asked["to"] for asked in hops[0]["asked"]) == "C0SECALRT"
+        assert {"kind": "slack.note", "to": "C0APPROVE", "counts": True} in hops[1]["asked"]
+        assert len(desk.cards(request)) == 1, "the own channel gets a note, not a second card"
+
+
+async def test_an_archived_channel_moves_on_at_once_and_tells_the_admins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+        desk.sandbox.workspace.channel("C0APPROVE").is_archived = True
+        request = await desk.ask()
+        await desk.sandbox.until(lambda: desk.find(request, "C0SECALRT"))
+        assert (await desk.now(request)).level == 1
+        assert (await desk.audited(request, "escalation_unreachable"))[0]["why"] == "nobody_reached"
+        failure = (await desk.audited(request, "notification_failed"))[0]
+        assert (failure["code"], failure["to"], failure["level"]) == ("is_archived", "C0APPROVE", 0)
+
+        def alarm() -> Message | None:
+            return next((m for m in desk.sandbox.messages("C0ADMIN01") if request.id in str(m.blocks)), None)
+
+        assert "Nobody can be reached" in (await desk.sandbox.until(alarm)).text
+
+
+async def test_somebody_on_it_is_shown_once_and_moves_the_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.click(RAFAEL, request, "request.acknowledge")
+        event = (await desk.until_audited(request, "action_acknowledged"))[0]
+        assert event["ack_for_seconds"] == 600
+        taken = await desk.now(request)
+        assert taken.deadline_at == request.plan[-1].ends_at + timedelta(minutes=10)
+
+        def shown() -> bool:
+            card = desk.find(request)
+            return card is not None and "On it:" in str(card.blocks)
+
+        await desk.sandbox.until(lambda: shown() or None)
+        await desk.click(RAFAEL, request, "request.acknowledge")
+        await desk.private(RAFAEL, "already that you are on it")
+        assert len(await desk.audited(request, "action_acknowledged")) == 1
+
+
+async def test_a_stranger_neither_takes_nor_escalates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+        request = await desk.ask()
+        for action in ("request.acknowledge", "request.escalate"):
+            await desk.click(DANA, request, action)
+        refusals = await desk.until_audited(request, "review_refused")
+        assert {refusal["code"] for refusal in refusals} == {"not_an_approver"}
+        assert await desk.now(request) == request
+
+
+async def test_escalating_by_hand_asks_the_next_people_until_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.click(SAM, request, "request.escalate")
+        await desk.sandbox.until(lambda: desk.find(request, "C0SECALRT"))
+        assert "asked for it" in (await said(desk, "Escalated to security")).text
+        await desk.click(PRIYA, request, "request.escalate")
+        await said(desk, "Escalated to sre")
+
+        def last() -> bool | None:
+            card = desk.find(request)
+            return (card is not None and "request.escalate" not in buttons(card)) or None
+
+        await desk.sandbox.until(last)
+        assert (await desk.now(request)).level == 2
+
+
+async def test_reminders_hang_under_the_card_and_announce_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = "remind: {every: 1s, times: 2}\n" + RULES.replace("1s", "1h")
+    async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
+        request = await desk.ask()
+        card = await desk.card(request)
+        first = await said(desk, "Reminder 1")
+        assert first.thread_ts == card.ts
+        assert "The next reminder" in str(first.blocks)
+        assert "the last reminder" in str((await said(desk, "Reminder 2")).blocks)
+        assert len(await desk.audited(request, "reminder_sent")) == 2
+
+
+async def test_nobody_is_reminded_of_a_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = "remind: {every: 1s, times: 3}\n" + RULES.replace("1s", "1h")
+    async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.click(RAFAEL, request)
+        assert (await ended(desk, request)).status is Status.APPROVED
+        other = await desk.ask()
+        await said(desk, "Reminder 1")
+        assert await desk.audited(request, "reminder_sent") == []
+        assert len(await desk.audited(other, "reminder_sent")) == 1
+
+
+async def test_a_rule_that_acts_at_once_asks_more_people_without_raising_the_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = """
+escalation_rules:
+  - name: debug-logs
+    trigger: {where: {new_value: {eq: debug}}}
+    escalate_to: crowd
+    notify: [{slack: C0SECALRT}]
+"""
+    async with desk_with(tmp_path, monkeypatch, rules) as desk:
+        request = await desk.ask()
+        await desk.sandbox.until(lambda: desk.find(request, "C0SECALRT"))
+        assert (await desk.now(request)).level == 0
+        event = (await desk.audited(request, "escalation_triggered"))[0]
+        assert (event["level"], event["rule"]) == (0, "debug-logs")
+        await desk.click(slack_desk.CROWD[0], request)
+        assert (await ended(desk, request)).status is Status.APPROVED
+        plain = await desk.ask(params={"key": "log_level", "old_value": "debug", "new_value": "info"})
+        await desk.card(plain)
+        assert desk.find(plain, "C0SECALRT") is None
+
+
+async def test_a_copy_for_somebody_asked_later_is_not_posted_after_the_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+        write, held = desk.bot.store.write, asyncio.Event()
+
+        async def holding(command: Any) -> Any:
+            if type(command).__name__ == "LeaseOutbox" and not held.is_set():
+                return []
+            return await write(command)
+
+        request = await desk.ask()
+        card = await desk.card(request)
+        monkeypatch.setattr(desk.bot.store, "write", holding)
+        await desk.sandbox.people.click(SAM, card.channel, card.ts, "request.escalate")
+        await desk.until_audited(request, "escalation_triggered")
+        await desk.sandbox.people.click(RAFAEL, card.channel, card.ts, "request.approve")
+        assert (await ended(desk, request)).status is Status.APPROVED
+        held.set()
+        await desk.painted(request, "Approved")
+        cards = await desk.bot.store.reads.cards(request.id)
+        assert {c.error for c in cards if c.level == 1} <= {"decided"}
+        assert desk.find(request, "C0SECALRT") is None
+
+
+async def test_details_tell_who_was_asked_and_what_arrived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+        desk.sandbox.workspace.channel("C0SECALRT").is_archived = True
+        request = await desk.ask()
+        await desk.click(SAM, request, "request.escalate")
+        await desk.until_audited(request, "notification_failed")
+        await desk.click(DANA, request, "request.details")
+        shown = view_words(await desk.modal(DANA, "request.details"))
+        assert "slack.post to C0APPROVE: arrived" in shown
+        assert "level 1: escalated to security (escalated by hand)" in shown
+        assert "slack.post to C0SECALRT: failed, is archived" in shown
