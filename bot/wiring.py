@@ -116,6 +116,7 @@ class Bot:
             await self._start_ticking()
             tasks.create_task(self.outbox.run(loops, self.health.beat))
             tasks.create_task(self.slack.run(loops))
+            tasks.create_task(self.scheduler.watch(loops))
             tasks.create_task(self.checkpoints.run(loops))
             tasks.create_task(self.reloads.run(loops))
             serving = [
@@ -268,7 +269,7 @@ def _connect(
     listeners: Listeners,
 ) -> Bot:
     health = Health(clock, _ALLOWED_AGES)
-    scheduler = Scheduler(store, health.beat)
+    scheduler = Scheduler(store, health.beat, clock)
     waiters = Waiters(store)
     agents = Agents(store, clock, new_token, webhook_key(settings.keyturn_key_dir))
     receipts = Receipts.open(settings.keyturn_key_dir, settings.public_url)
