@@ -61,6 +61,8 @@ def _people(approvals: Sequence[Review]) -> dict[SlackId, frozenset[str]]:
 def _fill_seats(seats: Sequence[str], people: Mapping[SlackId, frozenset[str]]) -> dict[str, SlackId]:
     """Maximum matching of groups to people, by augmenting paths (Kuhn); a handful of seats at most."""
     holder: dict[str, SlackId] = {}
+    if not seats:
+        return holder
 
     def place(person: SlackId, tried: set[str]) -> bool:
         for seat in seats:

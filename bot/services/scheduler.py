@@ -72,6 +72,7 @@ class Scheduler:
             self._every[name] = every
         self._scheduler.start()
         await self._pass_over_due()
+        await self._guarded("notice", notice)()
 
     @property
     def next_sweep_at(self) -> datetime | None:

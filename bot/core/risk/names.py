@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from bot.core.risk.tables import names
@@ -29,6 +30,7 @@ _METADATA_ADDRESSES = tuple(
 )  # fmt: skip
 
 
+@lru_cache(4096)
 def is_production(name: str) -> bool:
     """Whether a token of `name` says production and is not negated (`non-prod`, `pre_prod`)."""
     before = ""
