@@ -37,6 +37,7 @@ from bot.services.asking import Asking
 from bot.services.audit import Audit
 from bot.services.checkpoints import Checkpoints, note_file, signing_key
 from bot.services.escalations import Escalations
+from bot.services.grants import Grants
 from bot.services.health import Health
 from bot.services.keys import private_file, webhook_secret
 from bot.services.oncall import OnCall
@@ -45,6 +46,7 @@ from bot.services.pauses import Pauses
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.reloading import Reloads
+from bot.services.reporting import Reporting
 from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
 from bot.services.safeguards import SafeguardsRequests
@@ -53,10 +55,14 @@ from bot.services.sessions import Sessions
 from bot.services.simulating import Simulator
 from bot.services.waiting import Waiters
 from bot.slack.app import SlackAccess, SlackFace, web_client
+from bot.slack.audit_desk import AuditDesk
+from bot.slack.audit_sender import AuditSender
 from bot.slack.directory import SlackDirectory
 from bot.slack.links import CardLinks
+from bot.slack.roles import Role
 from bot.slack.rota import Rota
 from bot.slack.sender import SlackSender
+from bot.slack.switch import Switch
 from bot.store import Store, sqlite_version
 from bot.store.commands import Prune
 from bot.system import SystemClock, new_id, new_token, spawn
@@ -87,6 +93,7 @@ class Bot:
     store: Store
     policies: Policies
     reloads: Reloads
+    grants: Grants
     agents: Agents
     approvals: Approvals
     reviews: Reviews
@@ -280,7 +287,8 @@ def _connect(
     pauses = Pauses(store, clock)
     directory = SlackDirectory(client, clock, on_call.now)
     asking = Asking(policies, directory)
-    approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note, asking)
+    grants = Grants(store, directory, clock, new_id)
+    approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note, asking, grants)
     reviews = Reviews(store, approvals, directory, asking, clock, scheduler.note)
     rollbacks = Rollbacks(store, policies, directory, clock, new_id)
     links = CardLinks(client, store)
@@ -296,10 +304,13 @@ def _connect(
 
     senders = (
         SlackSender(client, store, directory, clock, posted=reviews.check_fillable),
+        AuditSender(client, audit, Reporting(store.reads, clock)),
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
         Notifications(channels, store, clock, links.of),
     )
     outbox = Outbox(store, clock, senders, scheduler.note)
+    operators = Role(directory, lambda: policies.current.workspace.operators, "operators")
+    auditors = Role(directory, lambda: policies.current.workspace.auditors, "auditors")
     slack = SlackFace(
         access,
         client,
@@ -308,6 +319,8 @@ def _connect(
         store=store,
         directory=directory,
         outbox=outbox,
+        switch=Switch(pauses, store, operators),
+        audit=AuditDesk(audit, store, outbox, links, auditors, clock),
         rota=Rota(on_call, simulator, directory, lambda: approvals.groups, clock),
         clock=clock,
         new_reference=lambda: new_id("err"),
@@ -339,6 +352,7 @@ def _connect(
         store=store,
         policies=policies,
         reloads=Reloads(policies, store, clock),
+        grants=grants,
         agents=agents,
         approvals=approvals,
         reviews=reviews,

@@ -327,6 +327,10 @@ class Ruling:
     """Whom the policy asks when nothing more special applies; None when no policy ruled."""
     charges: tuple[Charge, ...] = ()
     """What an automatic approval uses up; checked again in the transaction that stores it."""
+    grantable: bool = False
+    """Whether people are asked in such a way that one of them may approve similar actions in advance."""
+    grant: str | None = None
+    """The grant that approved it."""
     immediate: tuple["LadderRule", ...] = ()
     """Matching rules without `after`: they widen level 0."""
     remind: Remind | None = None

@@ -52,6 +52,8 @@ from bot.core.policy import PolicySet
 from bot.core.times import rfc3339
 from bot.services import judging
 from bot.services.asking import Asking
+from bot.services.grants import Grants
+from bot.services.judging import Covering
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.waiting import Waiters
@@ -111,6 +113,7 @@ class Approvals:
         new_id: Callable[[str], str],
         note_deadline: NoteDeadline,
         asking: Asking | None = None,
+        grants: Grants | None = None,
     ) -> None:
         self._store = store
         self._policies = policies
@@ -120,6 +123,7 @@ class Approvals:
         self._new_id = new_id
         self._note_deadline = note_deadline
         self._asking = asking
+        self._grants = grants
 
     @property
     def groups(self) -> Mapping[str, ApproverSet]:
@@ -132,7 +136,8 @@ class Approvals:
 
     async def evaluate(self, agent: Agent, submission: Submission) -> Evaluation:
         """What would happen to this submission; nothing is stored."""
-        judged = await self.judge(submission.action, agent.name)
+        covering = self._covering(agent, submission)
+        judged = await self._judge(self._policies.current, submission.action, agent.name, covering)
         _check_escalation(submission, judged.ruling)
         pause = await self._store.reads.pause_of(agent.name, submission.action.type)
         ruling = (judged if pause is None else pausing.stopped(judged, pause)).ruling
@@ -156,10 +161,10 @@ class Approvals:
             UnknownEscalationTarget, IdempotencyConflict, SessionEnded, Unavailable.
         """
         idempotency = None if key is None else Idempotency(agent.name, "request", key, sha256(body))
-        policies = self._policies.current
+        policies, covering = self._policies.current, self._covering(agent, submission)
         pause: Pause | None = None
         while True:
-            judged = await self._judge(policies, submission.action, agent.name)
+            judged = await self._judge(policies, submission.action, agent.name, covering)
             _check_escalation(submission, judged.ruling)
             if pause is not None:
                 judged = pausing.stopped(judged, pause)
@@ -172,8 +177,9 @@ class Approvals:
                 now=self._clock.now(),
                 members=await self._members(pinged) if pinged else {},
             )
-            charges = judged.ruling.charges
-            created = await self._store.write(CreateRequest(step, idempotency, agent.credential, charges))
+            ruling = judged.ruling
+            command = CreateRequest(step, idempotency, agent.credential, ruling.charges, ruling.grant)
+            created = await self._store.write(command)
             pause = created.paused
             if pause is None and not created.over_limit:  # else another approval took the last room
                 break
@@ -367,8 +373,16 @@ class Approvals:
 
         return await self._change(agent, request_id, step)
 
-    async def _judge(self, policies: PolicySet, action: Action, agent: str) -> Judged:
-        return await judging.judge(policies, action, agent, reads=self._store.reads, now=self._clock.now())
+    async def _judge(
+        self, policies: PolicySet, action: Action, agent: str, covering: Covering | None = None
+    ) -> Judged:
+        reads, now = self._store.reads, self._clock.now()
+        return await judging.judge(policies, action, agent, reads=reads, now=now, covering=covering)
+
+    def _covering(self, agent: Agent, submission: Submission) -> Covering | None:
+        """What finds a grant for this submission."""
+        grants = self._grants
+        return None if grants is None else lambda found: grants.covering(found, agent, submission)
 
     async def _change(
         self,

@@ -22,7 +22,7 @@ from bot.core.models import (
     Via,
 )
 from bot.core.pausing import HELD, Pause
-from bot.store import budgets, rows
+from bot.store import budgets, grants, rows
 from bot.store.cards import CardFailed, CardPainted, CardPosted, CreateCard
 from bot.store.codec import duration_micros, micros, optional_micros
 from bot.store.mail import enqueue, want_cards_painted
@@ -96,7 +96,7 @@ class Created:
     request_id: RequestId
     created: bool
     over_limit: bool = False
-    """Nothing was written, since a limit has no room left; the request must be judged again."""
+    """Nothing was written, since a limit has no room left or the grant has ended; it must be judged again."""
     paused: Pause | None = None
     """Nothing was written, since this stands; the request must be rejected for it."""
 
@@ -109,6 +109,7 @@ class CreateRequest:
         credential: Hash of the token that authenticated the call, checked again at this moment;
             None to leave that out.
         charges: What the approval in `transition` uses up of limits.
+        grant: The grant that approved it.
 
     Raises:
         IdempotencyConflict: the key came with another body before.
@@ -120,16 +121,19 @@ class CreateRequest:
     idempotency: Idempotency | None = None
     credential: str | None = None
     charges: tuple[Charge, ...] = ()
+    grant: str | None = None
 
     def apply(self, tx: Tx) -> Created:
         request = self.transition.request
         pause = None if request.cause is Cause.PAUSED else stopping(tx, request)
-        if self.charges or pause is not None:
+        if self.charges or self.grant is not None or pause is not None:
             if self.idempotency is not None and (earlier := known_key(tx, self.idempotency)) is not None:
                 return Created(earlier["request_id"], False)
             if pause is not None:
                 return Created(request.id, False, paused=pause)
             if not budgets.fits(tx, self.charges, self.transition.now):
+                return Created(request.id, False, over_limit=True)
+            if self.grant is not None and not grants.take(tx, self.grant, self.transition.now):
                 return Created(request.id, False, over_limit=True)
         if self.idempotency is not None:
             known = claim_key(tx, self.idempotency, request.id, self.transition.now, None)
@@ -141,6 +145,8 @@ class CreateRequest:
         tx.execute(_INSERT_REQUEST, rows.request_columns(request))
         if self.charges:
             budgets.spend(tx, request, self.charges, self.transition.now)
+        if self.grant is not None:
+            grants.used(tx, self.grant, request, self.transition.now)
         if request.reviews:
             tx.execute_many(_INSERT_REVIEW, rows.review_rows(request))
         _emit_all(tx, self.transition)
@@ -165,7 +171,7 @@ class SaveTransition:
     def apply(self, tx: Tx) -> bool:
         if self.click and (pause := stopping(tx, self.transition.request)) is not None:
             raise HeldByPause(f"{pause.sentence}. {HELD}")
-        return _save(tx, self.transition)
+        return save(tx, self.transition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,7 @@ class ClaimRequest:
         pause = stopping(tx, self.transition.request)
         if pause is not None:
             raise Paused(f"{pause.sentence}. Nothing runs until an operator resumes it.")
-        if not _save(tx, self.transition):
+        if not save(tx, self.transition):
             return None
         if key is not None:
             # The request's row is ours by now, so nobody else can claim this key for it.
@@ -271,7 +277,8 @@ class Prune:
         return sum(tx.execute(sql, params) for sql in (_PRUNE_OUTBOX, _PRUNE_PACE, _PRUNE_KEYS))
 
 
-def _save(tx: Tx, transition: Transition) -> bool:
+def save(tx: Tx, transition: Transition) -> bool:
+    """Write a change of a request; False when its version was not one below."""
     request = transition.request
     if tx.execute(_UPDATE_REQUEST, rows.changing_columns(request)) == 0:
         return False

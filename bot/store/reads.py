@@ -11,6 +11,7 @@ from typing import Any
 
 from bot.core.covering import CoverOffer
 from bot.core.errors import InvalidRequest
+from bot.core.grants import Grant
 from bot.core.models import (
     Agent,
     ApprovalRequest,
@@ -147,6 +148,16 @@ class Reads(AuditReads):
         sql, params = budgets.query(charge, now)
         return budgets.used_of(await self._one(sql, params))
 
+    async def grant(self, id: str) -> Grant | None:
+        """A grant, whatever became of it."""
+        row = await self._one("SELECT * FROM grants WHERE id = :id", {"id": id})
+        return None if row is None else rows.grant_of(row)
+
+    async def live_grants(self, agent: str, type: str, rule: str, now: datetime) -> list[Grant]:
+        """Grants that may be used at `now` for what a rule puts before people, the oldest first."""
+        params = {"agent": agent, "action_type": type, "rule": rule, "now": micros(now)}
+        return [rows.grant_of(row) for row in await self._all(_LIVE_GRANTS, params)]
+
     async def rejections(self, agent: str, digest: str, since: datetime) -> int:
         """Rejections by people after `since`: of the agent's requests or, if more, of this very action."""
         params = {"agent": agent, "digest": digest, "since": micros(since)}
@@ -278,9 +289,6 @@ _ROLLBACK_OF_ITEM = "(SELECT rollback_id FROM rollback_item WHERE id = :id)"
 _LIVE_ROLLBACK_OF_REQUEST = """(
     SELECT rollback_id FROM rollback_item
     WHERE request_id = :request_id AND state IN ('requested', 'previewed', 'claimed', 'succeeded'))"""
-REQUEST = """(
-    SELECT rollback_id FROM rollback_item
-    WHERE request_id = :request_id AND state IN ('requested', 'previewed', 'claimed', 'succeeded'))"""
 REQUEST = """
     SELECT r.*,
         (SELECT string_agg(body, ',' ORDER BY position) FROM review WHERE request_id = r.id) AS reviews,
@@ -290,6 +298,12 @@ REQUEST = """
 _KEY = """
     SELECT body_digest, request_id, answer, created_at FROM idempotency
     WHERE agent = :agent AND scope = :scope AND key = :key
+"""
+_LIVE_GRANTS = """
+    SELECT * FROM grants
+    WHERE agent = :agent AND action_type = :action_type AND rule = :rule AND revoked_at IS NULL
+        AND expires_at > :now AND used < uses
+    ORDER BY created_at, id
 """
 _REJECTIONS = """
     SELECT

@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 from bot.core import jsontext
+from bot.core.grants import Grant
 from bot.core.models import (
     Agent,
     ApprovalRequest,
@@ -15,7 +16,9 @@ from bot.core.models import (
     Proposal,
     Requirement,
     Review,
+    Reviewer,
     RiskAssessment,
+    RiskLevel,
     Session,
     SlackId,
     Status,
@@ -195,6 +198,53 @@ def session_of(row: Row, counts: dict[str, int]) -> Session:
         ended_at=optional_moment(row["ended_at"]),
         summary=row["summary"],
         counts=counts,
+    )
+
+
+def grant_columns(grant: Grant) -> Columns:
+    """Every column of a new `grants` row."""
+    return {
+        "id": grant.id,
+        "request_id": grant.request_id,
+        "agent": grant.agent,
+        "action_type": grant.type,
+        "rule": grant.rule,
+        "policy": grant.policy,
+        "policy_version": grant.policy_version,
+        "params": encode(grant.params),
+        "directory": grant.directory,
+        "session_id": grant.session_id,
+        "highest": grant.highest.value,
+        "giver_id": grant.giver.id,
+        "giver_name": grant.giver.name,
+        "uses": grant.uses,
+        "used": grant.used,
+        "created_at": micros(grant.created_at),
+        "expires_at": micros(grant.expires_at),
+        "revoked_at": optional_micros(grant.revoked_at),
+    }
+
+
+def grant_of(row: Row) -> Grant:
+    """A grant from its row."""
+    return Grant(
+        id=row["id"],
+        request_id=row["request_id"],
+        agent=row["agent"],
+        type=row["action_type"],
+        rule=row["rule"],
+        policy=row["policy"],
+        policy_version=row["policy_version"],
+        params=jsontext.reread(row["params"]),
+        directory=row["directory"],
+        session_id=row["session_id"],
+        highest=RiskLevel(row["highest"]),
+        giver=Reviewer(SlackId(row["giver_id"]), row["giver_name"]),
+        uses=row["uses"],
+        used=row["used"],
+        created_at=moment(row["created_at"]),
+        expires_at=moment(row["expires_at"]),
+        revoked_at=optional_moment(row["revoked_at"]),
     )
 
 

@@ -483,6 +483,48 @@ idempotency = _table(
     keyed=True,
 )
 
+grants = _table(
+    "grants",
+    _text("id"),
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    _text("agent"),
+    _text("action_type"),
+    _text("rule"),
+    _text("policy", null=True),
+    _text("policy_version"),
+    _text("params"),
+    _text("directory", null=True),
+    _text("session_id", null=True),
+    _text("highest"),
+    _text("giver_id"),
+    _text("giver_name"),
+    _integer("uses"),
+    _integer("used"),
+    _integer("created_at"),
+    _integer("expires_at"),
+    _integer("revoked_at", null=True),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("used >= 0 AND used <= uses", "uses"),
+    CheckConstraint("expires_at > created_at", "expires"),
+    Index(
+        "ix_grants_scope",
+        "agent",
+        "action_type",
+        "rule",
+        "expires_at",
+        sqlite_where=text("revoked_at IS NULL"),
+        postgresql_where=text("revoked_at IS NULL"),
+    ),
+)
+
+grant_use = _table(
+    "grant_use",
+    Column("grant_id", Text, ForeignKey("grants.id"), nullable=False),
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    PrimaryKeyConstraint("grant_id", "request_id"),
+    keyed=True,
+)
+
 budget = _table(
     "budget",
     _text("name"),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from bot.core import climbing, executing, lifecycle, reviewing
 from bot.core.errors import KeyturnError
 from bot.core.executing import Outcome
-from bot.core.models import ApprovalRequest, Effect, Message, SlackId, Transition
+from bot.core.models import ApprovalRequest, Cause, Effect, Message, SlackId, Transition
 from bot.core.models import RequestId as Id
 from tests.factories import (
     ANA,
@@ -38,6 +38,11 @@ def decided_at_once(
 def blocked_at_once(number: int = 1, *, agent: str = "builder", now: datetime = NOON) -> Transition:
     """The submission of a request that the policy rejects."""
     return _submit(make_judged(effect=Effect.REJECT), number, agent, now, {})
+
+
+def granted_at_once(number: int = 1, *, agent: str = "builder", now: datetime = NOON) -> Transition:
+    """The submission of a request that a grant approves."""
+    return _submit(make_judged(effect=Effect.APPROVE, cause=Cause.GRANT), number, agent, now, {})
 
 
 def approved(request: ApprovalRequest, now: datetime | None = None, who: SlackId = ANA) -> Transition:

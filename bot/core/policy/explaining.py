@@ -34,6 +34,14 @@ def explain(policy: "Policy", walk: "Walk", rule: str, why: Why) -> str:
     return f"{decided} {_instead(policy, walk.subject, why)}{_before(walk)}"
 
 
+def granted(policy: "Policy", rule: str, grant: str) -> str:
+    """Which grant approved what which rule puts before people."""
+    return (
+        f"Approved by the grant {grant}: a person approved similar actions in advance. "
+        f"Without it the rule {rule} of {policy.name} asks people."
+    )
+
+
 def over_limit(policy: "Policy", limit: "Limit", standing: str, approved: Ruling) -> str:
     """Which limit is used up, how far, and what would have happened within it."""
     return (

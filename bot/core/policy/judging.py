@@ -1,9 +1,9 @@
 """Policies at work: one action in, risk and a ruling out.
 
-The order is block, require, allow, thresholds, and at last asking a person; what would run at
-once must be within the limits. Within a list the first match wins. Everything is compiled and
-immutable. A judgement reads no clock and no store: where it depends on what happened before it
-says so, and is made again with the answer.
+The order is block, require, allow, thresholds, and at last asking a person, unless a grant covers
+what one person would be asked; what would run at once must be within the limits. Within a list the
+first match wins. Everything is compiled and immutable. A judgement reads no clock and no store:
+where it depends on what happened before it says so, and is made again with the answer.
 """
 
 import re
@@ -198,19 +198,24 @@ class Policy:
     def decide(self, subject: Subject, version: str, history: History = NO_HISTORY) -> Ruling:
         """Rule on an action."""
         walk = Walk(subject, version, history)
-        ruling = self._by_rules(walk)
+        ruling = asked = self._by_rules(walk)
+        grant = history.grants.get(asked.policy.rule) if asked.grantable else None
+        if grant is not None:
+            ruling = self._granted(asked, grant)
         if self.limits and ruling.policy.effect is Effect.APPROVE:
-            return self._within_limits(walk, ruling)
+            return self._within_limits(walk, ruling, asked.requirement)
         return ruling
 
     def wants(self, ruling: Ruling, history: History) -> Wants:
         """What a ruling of this policy depends on and `history` does not say."""
         if ruling.effect_is_review:
             windows = {e.rejections[1] for e in self.escalations if e.rejections is not None}
-            return Wants(rejections=frozenset(windows - history.rejections.keys()))
+            asked = ruling.policy.rule in history.grants or not ruling.grantable
+            missing = frozenset(windows - history.rejections.keys())
+            return Wants(rejections=missing, grant=None if asked else ruling.policy.rule)
         return Wants(tuple(charge for charge in ruling.charges if charge.limit not in history.used))
 
-    def _within_limits(self, walk: Walk, approved: Ruling) -> Ruling:
+    def _within_limits(self, walk: Walk, approved: Ruling, otherwise: Requirement | None) -> Ruling:
         charges: list[Charge] = []
         money = self.weights.money
         for limit in self.limits:
@@ -220,7 +225,7 @@ class Policy:
             charge = limit.charge(walk.subject, money)
             if charge is None or not used.leaves_room_for(charge):
                 text = explaining.over_limit(self, limit, limit.standing(used, charge, money), approved)
-                return self._asks(walk, f"budget:{limit.name}", limit.requirement, text)
+                return self._asks(walk, f"budget:{limit.name}", limit.requirement or otherwise, text)
             charges.append(charge)
         return replace(approved, charges=tuple(charges))
 
@@ -265,7 +270,34 @@ class Policy:
 
     def _asks_by(self, walk: Walk, name: str, rule: Rule | None, why: Why) -> Ruling:
         own = rule.requirement if rule is not None else None
-        return self._asks(walk, name, own, explaining.explain(self, walk, name, why))
+        ruling = self._asks(walk, name, own, explaining.explain(self, walk, name, why))
+        return replace(ruling, grantable=why is not Why.UNREADABLE and self._may_be_granted(walk, ruling))
+
+    def _may_be_granted(self, walk: Walk, asked: Ruling) -> bool:
+        """One person decides, the risk is within `grant_max_risk`, and it is not to be rejected."""
+        cap, requirement = self.grant_max_risk, asked.requirement
+        return (
+            cap is not None
+            and walk.subject.rank <= cap.rank
+            and not asked.never_approve
+            and requirement is not None
+            and requirement.needed == 1
+        )
+
+    def _granted(self, asked: Ruling, grant: str) -> Ruling:
+        text = explaining.granted(self, asked.policy.rule, grant)
+        return Ruling(
+            policy=replace(asked.policy, rule=f"grant:{grant}", effect=Effect.APPROVE, explanation=text),
+            cause=Cause.GRANT,
+            requirement=None,
+            channel=self.channel,
+            level_wait=self.level_wait,
+            approval_valid_for=self.approval_valid_for,
+            agent_may_escalate_to=self.agent_may_escalate_to,
+            grant_max_risk=self.grant_max_risk,
+            standing=self.requirement,
+            grant=grant,
+        )
 
     def _asks(self, walk: Walk, name: str, own: Requirement | None, text: str) -> Ruling:
         rungs = self._rungs(walk)
@@ -328,7 +360,8 @@ class PolicySet:
         """Judge, asking `learn` for whatever of the past it depends on."""
         history = NO_HISTORY
         while (found := self.judge(action, agent=agent, history=history)).wants:
-            history = history.plus(learn(found.wants))
+            none = {} if found.wants.grant is None else {found.wants.grant: None}
+            history = history.plus(History(grants=none)).plus(learn(found.wants))
         return found
 
     def _unruled(self, risk: RiskAssessment) -> Judgement:

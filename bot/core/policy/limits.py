@@ -25,10 +25,16 @@ class History:
     """By `Charge.limit`. What is not there counts as unused."""
     rejections: Mapping[timedelta, int] = field(default_factory=dict)
     """Rejections of the agent's requests, or of this very action if those are more, in each window."""
+    grants: Mapping[str, str | None] = field(default_factory=dict)
+    """By rule, the id of the grant that covers the action, None for none."""
 
     def plus(self, more: "History") -> "History":
         """Both together."""
-        return History({**self.used, **more.used}, {**self.rejections, **more.rejections})
+        return History(
+            {**self.used, **more.used},
+            {**self.rejections, **more.rejections},
+            {**self.grants, **more.grants},
+        )
 
 
 NO_HISTORY = History()
@@ -40,9 +46,11 @@ class Wants:
 
     charges: tuple[Charge, ...] = ()
     rejections: frozenset[timedelta] = frozenset()
+    grant: str | None = None
+    """The rule for which a grant may cover the action."""
 
     def __bool__(self) -> bool:
-        return bool(self.charges or self.rejections)
+        return bool(self.charges or self.rejections or self.grant)
 
 
 NOTHING = Wants()

@@ -310,6 +310,41 @@ TABLES = (
     ) {keyed}
     """,
     """
+    CREATE TABLE grants (
+        id TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        action_type TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        policy TEXT,
+        policy_version TEXT NOT NULL,
+        params TEXT NOT NULL,
+        directory TEXT,
+        session_id TEXT,
+        highest TEXT NOT NULL,
+        giver_id TEXT NOT NULL,
+        giver_name TEXT NOT NULL,
+        uses {big} NOT NULL,
+        used {big} NOT NULL,
+        created_at {big} NOT NULL,
+        expires_at {big} NOT NULL,
+        revoked_at {big},
+        CONSTRAINT pk_grants PRIMARY KEY (id),
+        CONSTRAINT ck_grants_uses CHECK (used >= 0 AND used <= uses),
+        CONSTRAINT ck_grants_expires CHECK (expires_at > created_at),
+        CONSTRAINT fk_grants_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    ) {strict}
+    """,
+    """
+    CREATE TABLE grant_use (
+        grant_id TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        CONSTRAINT pk_grant_use PRIMARY KEY (grant_id, request_id),
+        CONSTRAINT fk_grant_use_grant_id FOREIGN KEY(grant_id) REFERENCES grants (id),
+        CONSTRAINT fk_grant_use_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    ) {keyed}
+    """,
+    """
     CREATE TABLE budget (
         name TEXT NOT NULL,
         spent_at {big} NOT NULL,
@@ -347,6 +382,7 @@ INDEXES = (
     " WHERE status = 'rejected' AND cause = 'human'",
     "CREATE INDEX ix_request_rejected_digest ON request (digest, decided_at)"
     " WHERE status = 'rejected' AND cause = 'human'",
+    "CREATE INDEX ix_grants_scope ON grants (agent, action_type, rule, expires_at) WHERE revoked_at IS NULL",
     "CREATE INDEX ix_spend_agent ON spend (budget, agent, at)",
     "CREATE INDEX ix_spend_budget ON spend (budget, at)",
     "CREATE INDEX ix_request_session ON request (agent, session_id, created_at, id)"
