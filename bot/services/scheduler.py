@@ -97,6 +97,8 @@ class Scheduler:
 
     async def clock_stepped(self, drift: timedelta) -> None:
         """The wall clock is no longer where it was: every tick is set anew, and what is due handled."""
+        if not self._scheduler.running:
+            return  # it is being stopped, and its jobs are gone
         log.warning("the clock moved by %s", drift, extra={"event": "clock_stepped"})
         for name, every in self._every.items():
             self._scheduler.reschedule_job(name, trigger="interval", seconds=every.total_seconds())
