@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from aiohttp import ClientSession
 
@@ -32,6 +33,7 @@ class Sandbox:
         url: `http://127.0.0.1:PORT`; `api_url` adds `/api/`.
         people: What a person can do: click, submit, command, write, open_home, ...
         workspace: Channels, messages, views; change people and channels here.
+        mail_port: Where its SMTP server listens; what it gets is in `workspace.mail`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Sandbox:
         self.app_token = f"xapp-1-{workspace.bot['app_id']}-{secrets.token_hex(16)}"
         self.signing_secret = signing_secret
         self.workspace = workspace
+        self.mail_port = 0
         self.wake = Signal()
         workspace.signal.also = self.wake
         self.traffic = Traffic(self.wake)
@@ -99,10 +102,18 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """The variables a bot needs to talk to this sandbox over the transport in use."""
-        common = {"SLACK_API_URL": self.api_url, "SLACK_BOT_TOKEN": self.bot_token}
+        common = {
+            "SLACK_API_URL": self.api_url,
+            "SLACK_BOT_TOKEN": self.bot_token,
+            "KEYTURN_SMTP_URL": self._smtp_url(),
+        }
         if self.delivery.transport is self.sockets:
             return common | {"SLACK_APP_TOKEN": self.app_token}
         return common | {"SLACK_SIGNING_SECRET": self.signing_secret}
+
+    def _smtp_url(self) -> str:
+        host = urlsplit(self.url).netloc.rpartition(":")[0]
+        return f"smtp://{host}:{self.mail_port}?from=keyturn@example.com"
 
     def messages(self, channel: str) -> list[Message]:
         """The messages of a channel, oldest first; a person's id means their DM."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from aiohttp import ClientSession, web
 
 from bot.sandbox.delivery import ACK_SECONDS, EVENT_RETRY_SECONDS
+from bot.sandbox.mailbox import receiving
 from bot.sandbox.routes import Page, only_this_machine
 from bot.sandbox.sandbox import Sandbox
 from bot.sandbox.signals import Tasks
@@ -74,7 +75,7 @@ async def running_sandbox(
                 ack_seconds=ack_seconds,
                 event_retry_seconds=event_retry_seconds,
             )
-            async with _served(sandbox, listener):
+            async with receiving(workspace, host) as sandbox.mail_port, _served(sandbox, listener):
                 yield sandbox
 
 
@@ -148,7 +149,7 @@ def run(
     Args:
         port: 0 for a free one.
         transport: `socket` or `http`; the latter delivers to `bot_url`.
-        env_file: Where to write the `SLACK_*` variables (mode 0600) instead of printing them.
+        env_file: Where to write the bot's variables (mode 0600) instead of printing them.
         workspace: A JSON file in the shape of `default_workspace.json`.
         announce: Where its lines go; standard output by default.
 

@@ -20,7 +20,7 @@ def snapshot(workspace: Workspace, *, connected: bool, transport: str) -> Json:
         "modals": {user: [_modal(modal) for modal in stack] for user, stack in views.stacks.items() if stack},
         "homes": {user: _modal(home) for user, home in views.homes.items()},
         "commands": [asdict(command) for command in workspace.commands.values()],
-        "mail": [],
+        "mail": list(workspace.mail),
     }
 
 

@@ -36,6 +36,7 @@ class Workspace:
 
     def __init__(self, data: Json, clock: Clock = time.time) -> None:
         self.clock = clock
+        self.mail: list[Json] = []
         self.signal = Signal()
         self.team: Json = data["team"]
         self.bot: Json = data["bot"]

@@ -410,7 +410,8 @@ def test_the_command_writes_private_variables_serves_and_stops_cleanly(tmp_path:
         os.kill(process.pid, signum)
         _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors, mode) == (0, "", 0o600)
-    assert set(variables) == {"SLACK_API_URL", "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"}
+    slack = {"SLACK_API_URL", "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"}
+    assert set(variables) == {*slack, "KEYTURN_SMTP_URL"}
 
 
 async def test_a_connection_is_warned_and_then_asked_to_reconnect(
