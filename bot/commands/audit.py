@@ -29,6 +29,7 @@ from bot.services import audit as auditing
 from bot.services.checkpoints import NoteFile, known_key, note_file
 from bot.services.exports import Format, events
 from bot.services.matching import Matcher
+from bot.services.reporting import Reporting
 from bot.store import Store
 from bot.store.auditing import AuditFilter
 from bot.store.reads import Reads
@@ -149,6 +150,30 @@ def export(
         asyncio.run(_export(source, wanted, format, after))
 
 
+@app.command(epilog="Example: keyturn audit report --since 7d > report.html")
+def report(
+    file: _File = None,
+    since: Annotated[str, typer.Option(help="From this time on: 7d, 12h, 2026-01-31T09:00:00Z.")] = "7d",
+    until: _Until = None,
+    agent: _Agent = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write here instead of to standard output.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Make one HTML page with charts: outcomes, times, escalations, reviewers. It needs no network."""
+    with clear_errors():
+        source = _source(file)
+        if not source.is_database:
+            refuse("A report is made from a database file.")
+        wanted = AuditFilter(agent=agent, since=_moment(since), until=_moment(until))
+        page = asyncio.run(_report(source, wanted))
+        if out is None:
+            say(page)
+        else:
+            out.write_text(page, encoding="utf-8")
+            typer.echo(f"Written to {out}.", err=True)
+
+
 @app.command(epilog="Example: keyturn audit prune --keep 365d")
 def prune(
     keep: Annotated[str, typer.Option(help="How much history to keep, such as 365d.")],
@@ -228,6 +253,11 @@ async def _verify(
                 return auditing.verify_export(lines, notes=notes, key=key, partial=partial, progress=progress)
         async with _reads(source.path) as reads:
             return await auditing.verify(reads, notes=notes, key=key, full=full, progress=progress)
+
+
+async def _report(source: _Source, wanted: AuditFilter) -> str:
+    async with _reads(source.path) as reads:
+        return await Reporting(reads, SystemClock()).page(wanted)
 
 
 async def _export(source: _Source, wanted: AuditFilter, format: Format, after: int) -> None:

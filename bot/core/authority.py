@@ -44,7 +44,7 @@ def authorise(
         raise OwnRequest()
     if _is(person, request.submission.on_behalf_of):
         raise ActsForYou()
-    mine = [entry for entry in entitled_sets(request) if _belongs(person, entry, members)]
+    mine = [entry for entry in entitled_sets(request) if belongs(person, entry, members)]
     if not mine:
         raise NotAnApprover()
     return tuple(entry.group for entry in mine if entry.group is not None and entry.seat)
@@ -79,7 +79,8 @@ def fillable(requirement: Requirement, candidates: Candidates) -> bool:
     return len(people) >= requirement.needed and seats_fillable(requirement.mandatory, people)
 
 
-def _belongs(person: Person, entry: ApproverSet, members: Membership) -> bool:
+def belongs(person: Person, entry: ApproverSet, members: Membership) -> bool:
+    """Whether a person is in a set. `members` knows those that are looked up."""
     if entry.users is None:
         return person.id in members.get(entry.source, frozenset())
     return any(_is(person, name) for name in entry.users)

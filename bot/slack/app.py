@@ -6,7 +6,7 @@ ASGI application for `/slack/events`. Bolt never sees a body that Slack did not 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -20,14 +20,16 @@ from bot.services.outbox import Outbox
 from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
 from bot.slack import ids
+from bot.slack.audit_desk import AuditDesk
 from bot.slack.clicks import Clicks
 from bot.slack.client import SlackAccess, quiet_logger, web_client
 from bot.slack.commands import Commands
 from bot.slack.directory import SlackDirectory
-from bot.slack.listeners import ANYTHING, Listeners
+from bot.slack.listeners import ANYTHING, Asked, Listeners
 from bot.slack.queue import Queue
 from bot.slack.rota import Rota
 from bot.slack.signed_http import SignedHttp, Verifier
+from bot.slack.switch import Switch
 from bot.slack.undo import Undo
 from bot.store import Store
 
@@ -58,19 +60,26 @@ class SlackFace:
         directory: SlackDirectory,
         outbox: Outbox,
         rota: Rota,
+        switch: Switch,
+        audit: AuditDesk,
         clock: Clock,
         new_reference: Callable[[], str],
     ) -> None:
         listeners = Listeners(
             Clicks(reviews, store, directory, client),
-            Commands(Queue(store, directory), rota),
+            Commands(Queue(store, directory), rota, switch, audit),
             outbox,
             client,
             new_reference,
         )
         self._access = access
         self._client = client
-        self.app = bolt_app(access, client, listeners, rota, Undo(rollbacks, client))
+        private = {
+            ids.AUDIT_PAGE: audit.page,
+            ids.AGENT_PAUSE: switch.pause,
+            ids.AGENT_RESUME: switch.resume,
+        }
+        self.app = bolt_app(access, client, listeners, rota, Undo(rollbacks, client), private)
         self.http: SignedHttp | None = None
         if access.app_token is None:
             self.http = SignedHttp(self.app, Verifier(access.signing_secrets, clock))
@@ -98,9 +107,18 @@ class SlackFace:
 
 
 def bolt_app(
-    access: SlackAccess, client: AsyncWebClient, listeners: Listeners, rota: Rota, undo: Undo
+    access: SlackAccess,
+    client: AsyncWebClient,
+    listeners: Listeners,
+    rota: Rota,
+    undo: Undo,
+    private: Mapping[str, Asked],
 ) -> AsyncApp:
-    """Bolt's application with every listener. Bodies are verified in front of it (`signed_http`)."""
+    """Bolt's application with every listener. Bodies are verified in front of it (`signed_http`).
+
+    Args:
+        private: What the buttons of private answers do, by action id.
+    """
 
     async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
         # Bolt would ask auth.test here, so that no click would work while Slack's API does not.
@@ -113,6 +131,8 @@ def bolt_app(
         request_verification_enabled=False,
     )
     clicks = listeners.clicks
+    for pressed, asked in private.items():
+        app.action(pressed)(listeners.private(asked))
     for action_id, work in (
         (ids.APPROVE, clicks.approve),
         (ids.REJECT, clicks.reject),

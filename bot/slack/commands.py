@@ -7,9 +7,11 @@ import difflib
 from typing import Any
 
 from bot.core.models import SlackId
-from bot.slack import rota
+from bot.slack import audit_desk, rota, switch
+from bot.slack.audit_desk import AuditDesk
 from bot.slack.home import home_view, queue_blocks
 from bot.slack.queue import Queue
+from bot.slack.switch import Switch
 from bot.slack.text import Block, literal
 
 COMMAND = "/keyturn"
@@ -17,6 +19,8 @@ COMMAND = "/keyturn"
 HELP = {
     "queue": "what is waiting for you, by risk and deadline",
     **rota.HELP,
+    **switch.HELP,
+    "audit": "what is on record; the same as `/audit`",
     "help": "this text",
 }
 """Every subcommand there is, with what it does."""
@@ -25,17 +29,22 @@ HELP = {
 class Commands:
     """Answers to slash commands."""
 
-    def __init__(self, queue: Queue, schedules: rota.Rota) -> None:
+    def __init__(self, queue: Queue, schedules: rota.Rota, switch: Switch, audit: AuditDesk) -> None:
         self._queue = queue
         self._schedules = schedules
+        self._switch = switch
+        self._audit = audit
 
     async def answer(self, command: str, text: str, *, user_id: SlackId, team_id: str) -> dict[str, Any]:
         """Arguments of the private answer.
 
         Raises:
             CannotVerify: Slack did not say who is asking.
+            ReviewRefused: it is for others.
         """
         words = text.split()
+        if command == audit_desk.COMMAND:
+            return await self._audit.answer(words, user_id=user_id, team_id=team_id)
         if command != COMMAND:
             return {"text": f"There is no {literal(command)} here. {_help()}"}
         if not words or words[0].casefold() == "help":
@@ -45,6 +54,10 @@ class Commands:
             return {"text": f"{len(queue)} waiting for you", "blocks": queue_blocks(queue)}
         if words[0].casefold() in rota.HELP:
             return {"text": await self._schedules.answer(words, text, user_id=user_id, team_id=team_id)}
+        if words[0].casefold() in switch.HELP:
+            return await self._switch.answer(words, user_id=user_id, team_id=team_id)
+        if words[0].casefold() == "audit":
+            return await self._audit.answer(words[1:], user_id=user_id, team_id=team_id)
         return {"text": f"{_suggestion(words[0])}\n{_help()}"}
 
     async def home(self, *, user_id: SlackId, team_id: str) -> Block:

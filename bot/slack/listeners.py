@@ -15,7 +15,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core.errors import CannotVerify, Unavailable
+from bot.core.errors import CannotVerify, ReviewRefused, Unavailable
 from bot.core.models import SlackId
 from bot.services.outbox import Outbox
 from bot.slack import answers
@@ -32,6 +32,10 @@ ACK_AFTER = 2.4
 """Seconds after which Slack is answered whatever the call is doing; it gives up at three."""
 
 Work = Callable[[Interaction], Awaitable[Answer]]
+
+
+Asked = Callable[[Interaction], Awaitable[dict[str, Any]]]
+"""Answers a button of a private message: arguments of the message that takes its place."""
 
 
 class Listeners:
@@ -103,11 +107,31 @@ class Listeners:
         try:
             with lookup_budget():
                 answer = await self._commands.answer(name, text, user_id=user, team_id=team)
-        except (CannotVerify, Unavailable) as trouble:
+        except (ReviewRefused, Unavailable) as trouble:
             answer = {"text": answers.refusal(trouble, user)}
         except Exception:
             answer = {"text": self._broken("command")}
         await ack(response_type="ephemeral", **answer)
+
+    def private(self, work: Asked) -> Callable[..., Awaitable[None]]:
+        """A listener for buttons in private messages: the answer takes the message's place."""
+
+        async def listener(ack: AsyncAck, body: Body, respond: AsyncRespond) -> None:
+            by = parse(body)
+            try:
+                with lookup_budget():
+                    answer = await work(by)
+            except (ReviewRefused, Unavailable) as trouble:
+                answer = {"text": answers.refusal(trouble, by.user_id)}
+            except Exception:
+                answer = {"text": self._broken("button")}
+            await ack()
+            try:
+                await respond(response_type="ephemeral", replace_original=True, **answer)
+            except (*TROUBLE, OSError) as trouble:
+                log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
+
+        return listener
 
     async def home(self, ack: AsyncAck, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
         """Somebody opened the App Home: publish their queue."""

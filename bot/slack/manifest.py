@@ -6,11 +6,13 @@ It asks for no more than is used. `manifest.yml` at the top of the repository is
 from typing import Any
 from urllib.parse import urlsplit
 
+from bot.slack import audit_desk
 from bot.slack.commands import COMMAND, HELP
 
 SCOPES = (
     "chat:write",  # cards, threads, private answers
     "commands",
+    "files:write",  # exports and reports for auditors
     "im:write",  # DMs to the people an escalation asks
     "users:read",  # who clicked: a person of this workspace, no guest, no bot
     "users:read.email",  # approvers that a policy names by e-mail address
@@ -46,7 +48,7 @@ def manifest(http_url: str | None) -> dict[str, Any]:
                 "messages_tab_read_only_enabled": True,
             },
             "bot_user": {"display_name": "keyturn", "always_online": True},
-            "slash_commands": [_command(events)],
+            "slash_commands": _commands(events),
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {
@@ -66,14 +68,21 @@ def _events_url(http_url: str) -> str:
     return f"{http_url.rstrip('/').removesuffix('/slack/events')}/slack/events"
 
 
-def _command(events: str | None) -> dict[str, Any]:
-    command = {
-        "command": COMMAND,
-        "description": "What waits for you, who is on call, and help",
-        "usage_hint": " | ".join(HELP),
-        "should_escape": True,  # a person named in a command arrives as an id
-    }
-    return command if events is None else {**command, "url": events}
+def _commands(events: str | None) -> list[dict[str, Any]]:
+    described = (
+        (COMMAND, "What waits for you, who is on call, the pause switch, and help", list(HELP)),
+        (audit_desk.COMMAND, "What is on record, for auditors", ["req_…", *audit_desk.WORDS]),
+    )
+    commands = (
+        {
+            "command": name,
+            "description": words,
+            "usage_hint": " | ".join(usage),
+            "should_escape": True,  # a person named in a command arrives as an id
+        }
+        for name, words, usage in described
+    )
+    return [command if events is None else {**command, "url": events} for command in commands]
 
 
 def _with_url(events: str | None, setting: dict[str, Any]) -> dict[str, Any]:

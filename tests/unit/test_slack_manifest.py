@@ -44,7 +44,7 @@ def test_over_http_everything_is_delivered_to_one_address(given: str) -> None:
     assert made["settings"]["socket_mode_enabled"] is False
     assert made["settings"]["interactivity"]["request_url"] == URL
     assert made["settings"]["event_subscriptions"]["request_url"] == URL
-    assert [command["url"] for command in made["features"]["slash_commands"]] == [URL]
+    assert {command["url"] for command in made["features"]["slash_commands"]} == {URL}
 
 
 @pytest.mark.parametrize("address", ["http://keyturn.example.com", "keyturn.example.com", ""])

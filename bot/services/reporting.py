@@ -1,0 +1,158 @@
+"""The report: the figures of some days as one page, or one picture."""
+
+import asyncio
+import base64
+import html
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+
+from bot.core.clock import Clock
+from bot.services import charts
+from bot.services.charts import CHARTS, DARK, LIGHT, Chart
+from bot.services.summaries import Spread, Summary, summarise
+from bot.store.audit_reads import AuditEvent, AuditReads
+from bot.store.auditing import AuditFilter
+
+MOST_EVENTS = 500_000
+"""Of a longer time the newest so many are reported, and the report says so."""
+
+_AT_ONCE = 5_000
+
+
+class Reporting:
+    """Makes reports from a store's audit."""
+
+    def __init__(self, reads: AuditReads, clock: Clock) -> None:
+        self._reads = reads
+        self._clock = clock
+
+    async def page(self, wanted: AuditFilter) -> str:
+        """One HTML page that needs nothing from elsewhere."""
+        events, title = await self._gathered(wanted)
+        return await asyncio.to_thread(lambda: page(summarise(events), title, self._clock.now()))
+
+    async def picture(self, wanted: AuditFilter) -> tuple[bytes, str]:
+        """A PNG, and the key figures in words."""
+        events, title = await self._gathered(wanted)
+
+        def drawn() -> tuple[bytes, str]:
+            summary = summarise(events)
+            facts = key_figures(summary)
+            words = "; ".join(f"{label}: {value}" for label, value in facts)
+            return charts.png(summary, title, facts), f"{title}. {words}"
+
+        return await asyncio.to_thread(drawn)
+
+    async def _gathered(self, wanted: AuditFilter) -> tuple[Sequence[AuditEvent], str]:
+        found = [event async for event in self._newest(wanted)]
+        until = wanted.until or self._clock.now()
+        since = f"{wanted.since:%Y-%m-%d %H:%M} to " if wanted.since is not None else "Until "
+        cut = f", the newest {MOST_EVENTS:,} events" if len(found) == MOST_EVENTS else ""
+        return found[::-1], f"Keyturn: {since}{until:%Y-%m-%d %H:%M} UTC{cut}"
+
+    async def _newest(self, wanted: AuditFilter) -> AsyncIterator[AuditEvent]:
+        before: int | None = None
+        left = MOST_EVENTS
+        while left and (
+            some := await self._reads.audit_page(wanted, before_seq=before, limit=min(_AT_ONCE, left))
+        ):
+            before, left = some[-1].seq, left - len(some)
+            for event in some:
+                yield event
+
+
+def key_figures(summary: Summary) -> list[tuple[str, str]]:
+    """Label and value of what stands on top."""
+    total = len(summary.stories)
+    share = f"{summary.automatic / total:.0%}" if total else "0 %"
+    return [
+        ("requests", f"{total:,}"),
+        ("without a person", share),
+        ("median to decide", _median(summary.deciding)),
+        ("timed out", f"{summary.outcomes['timed out']:,}"),
+        ("decided in < 5 s", f"{summary.quick:,}"),
+        ("grants used", f"{summary.grants_used:,}"),
+        ("rolled back", f"{summary.rolled_back:,}"),
+    ]
+
+
+def page(summary: Summary, title: str, now: datetime) -> str:
+    """The report as HTML: charts as pictures inside it, in the reader's own look."""
+    tiles = "".join(
+        f"<div><b>{html.escape(value)}</b><span>{html.escape(label)}</span></div>"
+        for label, value in key_figures(summary)
+    )
+    figures = "".join(_figure(chart, summary) for chart in CHARTS)
+    return _PAGE.format(
+        title=html.escape(title),
+        tiles=tiles,
+        figures=figures,
+        table=_times(summary),
+        made=f"{now:%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _figure(chart: Chart, summary: Summary) -> str:
+    light, dark = (_address(charts.svg(chart, summary, look)) for look in (LIGHT, DARK))
+    return (
+        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{html.escape(chart.title)}"></picture></figure>'
+    )
+
+
+def _address(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _times(summary: Summary) -> str:
+    """The figures behind the pictures, for those who do not see them."""
+    rows = [
+        *((f"{name}", f"{count:,}") for name, count in summary.outcomes.most_common()),
+        *_spread("to acknowledge", summary.acknowledging),
+        *_spread("to decide", summary.deciding),
+        *((f"escalated to level {level}", f"{n:,}") for level, n in sorted(summary.escalations.items())),
+        *(
+            (f"{summary.name(person)}: {verdict}", f"{count:,}")
+            for (person, verdict), count in summary.reviews.most_common()
+        ),
+    ]
+    cells = (f"<tr><td>{html.escape(label)}</td><td>{html.escape(value)}</td></tr>" for label, value in rows)
+    return f"<table>{''.join(cells)}</table>"
+
+
+def _spread(label: str, found: Spread | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    return [(f"median {label}", _length(found.median)), (f"90 % {label} within", _length(found.p90))]
+
+
+def _median(found: Spread | None) -> str:
+    return "none" if found is None else _length(found.median)
+
+
+def _length(length: timedelta) -> str:
+    seconds = length.total_seconds()
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>{title}</title><style>
+:root {{ --paper: #fff; --ink: #1d1c1d; --faint: #d9d9de; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --paper: #1a1d21; --ink: #e8e8e8; --faint: #3a3f45; }} }}
+body {{ background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
+  margin: 2rem auto; max-width: 84rem; padding: 0 1.5rem; }}
+.tiles {{ display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }}
+.tiles div {{ border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem 1.2rem; flex: 1 1 8rem; }}
+.tiles b {{ display: block; font-size: 1.6rem; }}
+.charts {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }}
+figure {{ border: 1px solid var(--faint); border-radius: .6rem; margin: 0; padding: .8rem; }}
+img {{ width: 100%; height: auto; }}
+table {{ border-collapse: collapse; margin: 1.5rem 0; }}
+td {{ border-top: 1px solid var(--faint); padding: .3rem 1.5rem .3rem 0; }}
+footer {{ opacity: .7; }}
+</style></head><body><h1>{title}</h1><div class="tiles">{tiles}</div><div class="charts">{figures}</div>
+<h2>Figures</h2>{table}<footer>Made {made} from the audit alone.</footer></body></html>
+"""

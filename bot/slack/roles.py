@@ -1,0 +1,41 @@
+"""Who may use what: the operators and the auditors of `workspace.yaml`, looked up at the moment of use."""
+
+from collections.abc import Callable
+
+from bot.core.authority import belongs
+from bot.core.errors import NotAnApprover, NotAPerson, OtherWorkspace
+from bot.core.models import ApproverSet, Reviewer, SlackId
+from bot.services.directory import Directory
+
+
+class Role:
+    """One set of people.
+
+    Args:
+        people: The set by the policies in force.
+        name: Its key in `workspace.yaml`.
+    """
+
+    def __init__(self, directory: Directory, people: Callable[[], ApproverSet], name: str) -> None:
+        self._directory = directory
+        self._people = people
+        self._name = name
+
+    async def require(self, user_id: SlackId, team_id: str) -> Reviewer:
+        """Who this is, if they belong to the set now.
+
+        Raises:
+            ReviewRefused: they do not, or Slack did not say.
+        """
+        if team_id != await self._directory.home_team():
+            raise OtherWorkspace()
+        person = await self._directory.person(user_id)
+        if person is None or person.is_bot or person.is_guest or person.is_deleted:
+            raise NotAPerson()
+        people = self._people()
+        members = {}
+        if people.users is None:
+            members = {people.source: await self._directory.members(people.source)}
+        if not belongs(person, people, members):
+            raise NotAnApprover(f"This is for the {self._name} that policies/workspace.yaml names.")
+        return Reviewer(person.id, person.name)

@@ -1,0 +1,121 @@
+"""The kill switch in Slack: `/keyturn pause`, `resume` and `agents`, and the buttons of the last."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bot.core import pausing
+from bot.core.errors import InvalidRequest
+from bot.core.models import Agent, Reviewer, SlackId, Via
+from bot.core.pausing import Pause
+from bot.services.pauses import Pauses
+from bot.slack import ids
+from bot.slack.interaction import Interaction
+from bot.slack.roles import Role
+from bot.slack.text import Block, context, date, literal, mrkdwn, plain
+from bot.store import Store
+
+HELP = {
+    "pause": "stop an agent, an action type or `all`: `pause WHAT [hold | cancel] [why]`",
+    "resume": "let it run again: `resume WHAT`",
+    "agents": "every agent, and what is paused",
+}
+
+_SHOWN = 40
+
+
+class Switch:
+    """Pausing and resuming by operators."""
+
+    def __init__(self, pauses: Pauses, store: Store, operators: Role) -> None:
+        self._pauses = pauses
+        self._store = store
+        self._operators = operators
+
+    async def answer(self, words: Sequence[str], *, user_id: SlackId, team_id: str) -> dict[str, Any]:
+        """Arguments of the private answer.
+
+        Raises:
+            ReviewRefused: the person is no operator.
+        """
+        by = await self._operators.require(user_id, team_id)
+        command, *rest = words
+        if command.casefold() == "agents":
+            return await self._listing()
+        if not rest:
+            return {"text": f"Say what to {literal(command)}: an agent, an action type, or `all`."}
+        try:
+            if command.casefold() == "resume":
+                return await self._resume(" ".join(rest), by)
+            return await self._pause(rest, by)
+        except InvalidRequest as wrong:
+            return {"text": literal(wrong.message)}
+
+    async def pause(self, by: Interaction) -> dict[str, Any]:
+        """The button `agent.pause`: hold what is pending."""
+        person = await self._operators.require(by.user_id, by.team_id)
+        return await self._turned(lambda: self._pause([by.value], person))
+
+    async def resume(self, by: Interaction) -> dict[str, Any]:
+        """The button `agent.resume`."""
+        person = await self._operators.require(by.user_id, by.team_id)
+        return await self._turned(lambda: self._resume(by.value, person))
+
+    async def _turned(self, turn: Any) -> dict[str, Any]:
+        try:
+            said = await turn()
+        except InvalidRequest as wrong:
+            said = {"text": literal(wrong.message)}
+        listing = await self._listing()
+        note = {"type": "section", "text": mrkdwn(said["text"])}
+        return {"text": said["text"], "blocks": [note, *listing["blocks"]]}
+
+    async def _pause(self, rest: Sequence[str], by: Reviewer) -> dict[str, Any]:
+        what, *more = rest
+        mode = more[0].casefold() if more else ""
+        cancel = mode == "cancel"
+        reason = " ".join(more[1:] if mode in ("hold", "cancel") else more)
+        done = await self._pauses.pause(what, reason=reason, cancel=cancel, by=by, via=Via.SLACK)
+        pending = f"{done.cancelled} pending cancelled." if cancel else "What is pending is held."
+        undo = f"`/keyturn resume {done.pause.what}`"
+        return {"text": f"*{literal(done.pause.sentence)}*. {pending} Undo with {undo}"}
+
+    async def _resume(self, what: str, by: Reviewer) -> dict[str, Any]:
+        lifted = await self._pauses.resume(what, by=by, via=Via.SLACK)
+        return {"text": f"{literal(pausing.subject(lifted.what).removesuffix(' is'))} runs again."}
+
+    async def _listing(self) -> dict[str, Any]:
+        agents = [agent for agent in await self._store.reads.agents() if agent.revoked_at is None]
+        paused = {pause.what: pause for pause in await self._pauses.all()}
+        blocks = [*_others(paused), *(_agent(agent, paused) for agent in agents[:_SHOWN])]
+        if len(agents) > _SHOWN:
+            blocks.append(context(plain(f"{len(agents) - _SHOWN} more; keyturn agents list shows all.")))
+        return {"text": f"{len(agents)} agents, {len(paused)} paused", "blocks": blocks}
+
+
+def _others(paused: dict[str, Pause]) -> list[Block]:
+    """The switch for everything, and the types that are paused."""
+    whole = [_row("Everything", "all", paused.get(pausing.ALL))]
+    types = [pause for what, pause in paused.items() if what.startswith("type:")]
+    return whole + [_row(f"Type {literal(pause.what[5:])}", pause.what, pause) for pause in types[:5]]
+
+
+def _agent(agent: Agent, paused: dict[str, Pause]) -> Block:
+    what = f"agent:{agent.name}"
+    return _row(f"Agent {literal(agent.name)}", what, paused.get(what))
+
+
+def _row(name: str, what: str, pause: Pause | None) -> Block:
+    words = f"*{name}*  runs"
+    if pause is not None:
+        words = (
+            f"*{name}*  :double_vertical_bar: paused by {literal(pause.by.name)}, {date(pause.at)}:"
+            f" {literal(pause.reason[:200])}"
+        )
+    button: Block = {
+        "type": "button",
+        "action_id": ids.AGENT_PAUSE if pause is None else ids.AGENT_RESUME,
+        "text": plain("Pause" if pause is None else "Resume", 75),
+        "value": what,
+        **({"style": "danger"} if pause is None else {}),
+    }
+    return {"type": "section", "text": mrkdwn(words), "accessory": button}
