@@ -12,7 +12,9 @@ from bot.services.policy_check import check
 from bot.services.policy_tests import run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
-FILES = re.findall(r"^```yaml\n(# yaml-language-server: [^\n]*\n# (policies/\S+)\n.*?)^```$", PAGE, re.M | re.S)
+FILES = re.findall(
+    r"^```yaml\n(# yaml-language-server: [^\n]*\n# (policies/\S+)\n.*?)^```$", PAGE, re.M | re.S
+)
 SESSIONS = re.findall(r"^```console\n\$ (keyturn [^\n]*)\n(.*?)^```$", PAGE, re.M | re.S)
 
 

@@ -270,19 +270,13 @@ class Policy:
 
     def _asks_by(self, walk: Walk, name: str, rule: Rule | None, why: Why) -> Ruling:
         own = rule.requirement if rule is not None else None
-        ruling = self._asks(walk, name, own, explaining.explain(self, walk, name, why))
-        return replace(ruling, grantable=why is not Why.UNREADABLE and self._may_be_granted(walk, ruling))
+        text = explaining.explain(self, walk, name, why)
+        return self._asks(walk, name, own, text, certain=why is not Why.UNREADABLE)
 
-    def _may_be_granted(self, walk: Walk, asked: Ruling) -> bool:
+    def _may_be_granted(self, rank: int, requirement: Requirement) -> bool:
         """One person decides, the risk is within `grant_max_risk`, and it is not to be rejected."""
-        cap, requirement = self.grant_max_risk, asked.requirement
-        return (
-            cap is not None
-            and walk.subject.rank <= cap.rank
-            and not asked.never_approve
-            and requirement is not None
-            and requirement.needed == 1
-        )
+        cap = self.grant_max_risk
+        return cap is not None and rank <= cap.rank and rank < self.reject_from and requirement.needed == 1
 
     def _granted(self, asked: Ruling, grant: str) -> Ruling:
         text = explaining.granted(self, asked.policy.rule, grant)
@@ -299,12 +293,14 @@ class Policy:
             grant=grant,
         )
 
-    def _asks(self, walk: Walk, name: str, own: Requirement | None, text: str) -> Ruling:
-        rungs = self._rungs(walk)
+    def _asks(
+        self, walk: Walk, name: str, own: Requirement | None, text: str, *, certain: bool = False
+    ) -> Ruling:
+        rungs, requirement, rank = self._rungs(walk), own or self.requirement, walk.subject.rank
         return Ruling(
             policy=PolicyDecision(self.name, walk.version, name, Effect.REVIEW, text, self.rollback_until),
             cause=None,
-            requirement=own or self.requirement,
+            requirement=requirement,
             channel=self.channel,
             level_wait=self.level_wait,
             approval_valid_for=self.approval_valid_for,
@@ -313,9 +309,10 @@ class Policy:
             immediate=tuple(rung for rung in rungs if rung.after is None),
             remind=self.remind,
             ack_for=self.ack_for,
-            never_approve=walk.subject.rank >= self.reject_from,
+            never_approve=rank >= self.reject_from,
             grant_max_risk=self.grant_max_risk,
             standing=self.requirement,
+            grantable=certain and self._may_be_granted(rank, requirement),
         )
 
     def _rungs(self, walk: Walk) -> tuple[LadderRule, ...]:
