@@ -65,7 +65,7 @@ async def _interruptible(work: Coroutine[Any, Any, int], headless: bool) -> int:
 
 
 async def _demo(headless: bool, keep: bool, port: int | None, open_browser: bool) -> int:
-    async with directory(keep) as home:
+    async with directory(keep, hurry=headless) as home:
         say(words.starting(home))
         try:
             async with stage(home, port) as ready:

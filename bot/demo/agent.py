@@ -121,6 +121,16 @@ def run(command: str, args: list[str]) -> None:
     subprocess.run([command, *args], check=True)
 
 
+# 7. Something that can wait. When nobody answers, Keyturn asks further people, and at last says no.
+@client.requires_approval(
+    "external_api_call",
+    description="Write to every customer tonight that the new version is on line",
+    session_id=EVENING,
+)
+def send_newsletter(service: str, endpoint: str, data: dict[str, str]) -> None:
+    (SHOP / "newsletter.txt").write_text(f"{service}{endpoint}: {data['subject']}\n", "utf-8")
+
+
 def empty_the_cache() -> str:
     return f"{clear_cache(str(SHOP / 'cache' / 'images'), recursive=True)} cached images deleted"
 
@@ -157,6 +167,11 @@ def make_room() -> str:
     return "all backups are gone"
 
 
+def write_to_customers() -> str:
+    send_newsletter("mail", "/campaigns", {"to": "all customers", "subject": "The shop has a new version"})
+    return "the newsletter is out"
+
+
 WORK: list[tuple[str, Callable[[], str]]] = [
     ("Empty the image cache", empty_the_cache),
     ("Write a file to /etc", announce_the_shop),
@@ -164,6 +179,7 @@ WORK: list[tuple[str, Callable[[], str]]] = [
     ("Migrate the database", migrate_the_database),
     ("Deploy to production", deploy_the_newest),
     ("Delete all backups", make_room),
+    ("Write to all customers", write_to_customers),
 ]
 
 

@@ -1,8 +1,8 @@
 """The demo without a person: the reviewers' part is played, and every effect is checked.
 
 The story is fixed: one setting is changed to a smaller value, a migration is approved after the agent's
-owner was refused, a deployment is approved by two people, the backups are kept. Then files, records
-and the audit have to say so.
+owner was refused, a deployment is approved by two people, the backups are kept, and nobody answers the
+last one. Then files, records and the audit have to say so.
 """
 
 from dataclasses import dataclass
@@ -117,6 +117,7 @@ def effects(place: Path) -> list[Finding]:
         Finding("approved: the old carts are dropped", [], shop.columns(place, "carts_2023")),
         Finding("approved by two: the new version is live", shop.version(1), shop.live_version(place)),
         Finding("rejected: the backups are still there", 3, shop.backups(place)),
+        Finding("timed out: no customer was written to", False, shop.wrote_to_customers(place)),
     ]
 
 
@@ -129,6 +130,7 @@ def _records(requests: list[dict[str, Any]]) -> list[Finding]:
         "database_modify": ("approved", "human", [SAM], "succeeded"),
         "deployment": ("approved", "human", [RAFAEL, SUKI], "succeeded"),
         "command_execute": ("rejected", "human", [PRIYA], "not_started"),
+        "external_api_call": ("timed_out", "timeout", [], "not_started"),
     }
     found = {
         r["type"]: (r["status"], r["cause"], [p["id"] for p in r["decision"]["by"]], r["execution"]["state"])
@@ -148,6 +150,7 @@ def _stories(requests: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
         "database_modify": [*asked, "review_refused", "review_recorded", "action_approved", *ran],
         "deployment": [*asked, "review_recorded", "review_recorded", "action_approved", *ran],
         "command_execute": [*asked, "review_recorded", "action_rejected"],
+        "external_api_call": [*asked, "escalation_triggered", "escalation_triggered", "action_timed_out"],
     }
     found: dict[str, list[str]] = {request["type"]: [] for request in requests}
     types = {request["id"]: request["type"] for request in requests}

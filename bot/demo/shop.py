@@ -70,6 +70,11 @@ def backups(shop: Path) -> int:
     return sum(1 for _ in shop.glob("backups/*.db"))
 
 
+def wrote_to_customers(shop: Path) -> bool:
+    """Whether the newsletter went out."""
+    return (shop / "newsletter.txt").exists()
+
+
 def limit(shop: Path) -> object:
     """`max_connections` as it stands in the settings."""
     return json.loads((shop / "settings.json").read_text("utf-8"))["max_connections"]

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -25,6 +25,9 @@ OWNER = "U0OWN0001"
 """Olga, who may therefore never approve what the agent asks."""
 
 _SHOP_IN_POLICY = "/demo/shop"
+_WAIT_IN_POLICY = "15s"
+_HURRIED_WAIT = "2s"
+"""How long each level of a ladder waits when there is nobody to watch it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def directory(keep: bool) -> AsyncIterator[Path]:
-    """A new private directory with a shop and policies in it; removed at the end unless `keep`."""
+async def directory(keep: bool, *, hurry: bool = False) -> AsyncIterator[Path]:
+    """A new private directory with a shop and policies in it; removed at the end unless `keep`.
+
+    Args:
+        hurry: Nobody watches: what waits for an answer that never comes waits for seconds only.
+    """
     made = Path(tempfile.mkdtemp(prefix="keyturn-demo-", dir=_temporary()))
     try:
         (made / "logs").mkdir()
-        _copy_policies(made)
+        pace = {_WAIT_IN_POLICY: _HURRIED_WAIT} if hurry else {}
+        _copy_policies(made, {_SHOP_IN_POLICY: str(made / "shop"), **pace})
         shop.build(made / "shop")
         yield made
     finally:
@@ -185,10 +193,12 @@ def _temporary() -> Path:
     return Path("/tmp") if place.is_relative_to("/var/folders") else place
 
 
-def _copy_policies(home: Path) -> None:
+def _copy_policies(home: Path, replaced: Mapping[str, str]) -> None:
     (home / "policies").mkdir()
     for source in files("bot.demo").joinpath("policies").iterdir():
-        text = source.read_text("utf-8").replace(_SHOP_IN_POLICY, str(home / "shop"))
+        text = source.read_text("utf-8")
+        for old, new in replaced.items():
+            text = text.replace(old, new)
         (home / "policies" / source.name).write_text(text, "utf-8")
 
 

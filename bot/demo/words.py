@@ -34,6 +34,7 @@ The agent {AGENT!r} does an evening's work on {stage.shop} and asks before each 
   4  Migrate the database     as Sam: Approve. As Olga, who owns the agent, it is refused
   5  Deploy to production     two people: Approve as Rafael (release) and as Suki (SRE)
   6  Delete all backups       as Priya: Reject, and say why
+  7  Write to all customers   nobody: watch it climb to whoever is on call, to the manager, to its end
 
 Then look at what happened to the files:  ls -R {stage.shop}
 
