@@ -25,6 +25,9 @@ from tests.integration.slack_desk import (
 HANDOVER = f"{(datetime.now(UTC) - timedelta(hours=6)):%H}:00"
 """Some hours ago, so that no test runs over a hand-over."""
 
+LATER = f"{datetime.now(UTC) + timedelta(hours=6):%H}"
+"""The hour at whose beginning the office is manned, a minute each day."""
+
 ON_CALL = f"""
   duty: {{schedule: primary}}
 schedules:
@@ -35,7 +38,7 @@ schedules:
         handover: "00:00"
         zone: UTC
         users: [{SAM}]
-        restrict: [{{days: Sun, to: "00:01"}}]
+        restrict: [{{from: "{LATER}:00", to: "{LATER}:01"}}]
   kept: {{slack_usergroup: S0614TZR7}}
 """
 POLICY = """
