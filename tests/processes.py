@@ -48,6 +48,14 @@ class BotProcess:
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
 
+    async def __aenter__(self) -> "BotProcess":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Leave no process behind, whatever the test came to."""
+        if self._process is not None:
+            await self.kill()
+
     async def start(self) -> None:
         """Start it and wait until it says where it is and that it is ready."""
         log = (self.directory / "serve.log").open("ab")
@@ -64,8 +72,9 @@ class BotProcess:
             while not self.url_in(line := await self._process.stdout.readline()):
                 assert line, f"the bot did not start:\n{self.log_tail()}"
         async with httpx.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
-            while (await client.get("/readyz")).status_code != httpx.codes.OK:
-                await asyncio.sleep(0.02)  # noqa: ASYNC110  # readiness of another process has no event
+            # Readiness of another process has no event to wait for.
+            while (await client.get("/readyz")).status_code != httpx.codes.OK:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
     def url_in(self, line: bytes) -> bool:
         """Whether the line announces the address; it is kept."""

@@ -35,8 +35,7 @@ async def approve(sandbox: Sandbox, user: str) -> None:
 
 
 async def test_a_card_of_before_sigkill_decides_and_the_agents_retry_gets_the_answer(tmp_path: Path) -> None:
-    async with running_sandbox() as sandbox:
-        bot = BotProcess(tmp_path, sandbox.environment())
+    async with running_sandbox() as sandbox, BotProcess(tmp_path, sandbox.environment()) as bot:
         token = await bot.command("agents", "add", "builder", "--owner", "U0OWN0001")
         await bot.start()
         asked = await ask(bot, token)

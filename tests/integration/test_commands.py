@@ -18,8 +18,7 @@ async def call(bot: BotProcess, token: str) -> int:
 
 
 async def test_commands_reach_the_running_server_and_take_effect_at_once(tmp_path: Path) -> None:
-    async with running_sandbox() as sandbox:
-        bot = BotProcess(tmp_path, sandbox.environment())
+    async with running_sandbox() as sandbox, BotProcess(tmp_path, sandbox.environment()) as bot:
         before = await bot.command("agents", "add", "offline", "--no-owner")
         await bot.start()
         mode = os.stat(socket_path(bot.database)).st_mode
@@ -72,8 +71,7 @@ async def test_what_cannot_be_done_is_one_clear_line(
 
 
 async def test_a_second_server_on_one_file_is_refused(tmp_path: Path) -> None:
-    async with running_sandbox() as sandbox:
-        bot = BotProcess(tmp_path, sandbox.environment())
+    async with running_sandbox() as sandbox, BotProcess(tmp_path, sandbox.environment()) as bot:
         await bot.start()
         with pytest.raises(AssertionError) as failed:
             await bot.command("serve", "--port", "0")
