@@ -114,3 +114,5 @@ class Command:
     command: str
     description: str = ""
     usage_hint: str = ""
+    should_escape: bool = False
+    """Whether `@name` and `#channel` reach the app as ids, and `&<>` escaped."""

@@ -146,8 +146,11 @@ class People:
     async def command(self, user: str, channel: str, command: str, text: str = "") -> Json:
         """Type a slash command; what the bot acknowledges with is shown in the channel."""
         person, place = self._person(user), self._channel_seen_by(user, channel)
-        if command not in self._workspace.commands:
+        known = self._workspace.commands.get(command)
+        if known is None:
             raise PersonError("unknown_command", f"{command} is not a valid command.")
+        if known.should_escape:
+            text = self._workspace.escaped(text)
         if place.is_archived:
             raise PersonError("is_archived", "This channel is archived: nobody can write in it.")
         url = self._response_url(user, place, None)

@@ -5,6 +5,7 @@ It is the far side of the network, so memory is all it has; it starts fresh ever
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -95,6 +96,18 @@ class Workspace:
             raise SlackError("invalid_arguments", [f"no such time zone: {changes['tz']}"])
         _set_all(user, changes)
         self.changed()
+
+    def escaped(self, text: str) -> str:
+        """Typed words as an app gets them that asked for ids (docs.slack.dev, slash commands, escaping)."""
+        people = {user.name: user.id for user in self.users.values()}
+        safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+        def resolved(found: re.Match[str]) -> str:
+            sign, name = found[1], found[2]
+            id = people.get(name) if sign == "@" else self._names.get(name)
+            return f"<{sign}{id}|{name}>" if id else found[0]
+
+        return re.sub(r"(?<!\S)([@#])([\w.-]+)", resolved, safe)
 
     def usergroup(self, group_id: str) -> UserGroup:
         """The user group with this id, or SlackError `no_such_subteam`."""

@@ -259,6 +259,18 @@ async def test_a_slash_command_carries_its_fields_and_answers_its_author(
     assert (message.text, message.ephemeral_to) == ("Three are waiting.", DANA)
 
 
+async def test_people_and_channels_in_a_command_reach_the_bot_as_ids(world: World) -> None:
+    @world.app.command("/keyturn")
+    async def answer(ack: Any, body: Any) -> None:
+        world.seen.append(body)
+        await ack("Noted.")
+
+    typed = "cover @rafael in #general a<b & @nobody x@rafael"
+    await world.sandbox.people.command(DANA, "C0GENERAL", "/keyturn", typed)
+    told = "cover <@U0REL0001|rafael> in <#C0GENERAL|general> a&lt;b &amp; @nobody x@rafael"
+    assert world.seen[0]["text"] == told
+
+
 async def test_an_unknown_command_does_not_reach_the_bot(world: World) -> None:
     answer = await world.sandbox.people.command(DANA, "C0GENERAL", "/nope", "")
     assert answer["error"] == "unknown_command"
