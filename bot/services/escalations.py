@@ -22,7 +22,7 @@ from bot.store.commands import LeaseDue, Rearm, SaveTransition
 log = logging.getLogger(__name__)
 
 _BATCH = 500
-_AT_ONCE = 100
+_AT_ONCE = 250
 """Requests that are handled at the same time: their changes share commits."""
 
 _LEASE = timedelta(seconds=30)
@@ -52,7 +52,8 @@ class Escalations:
         moved = 0
         now = self._clock.now()
         while due := await self._store.write(LeaseDue(now, _BATCH, _LEASE)):
-            handled = [self._advance(request_id, now + _LEASE) for request_id in due]
+            requests = await self._store.reads.several(due)
+            handled = [self._advance(request, now + _LEASE) for request in requests]
             for result in await asyncio.gather(*handled, return_exceptions=True):
                 if isinstance(result, BaseException):
                     raise result
@@ -60,14 +61,11 @@ class Escalations:
             now = self._clock.now()
         return moved
 
-    async def _advance(self, request_id: RequestId, leased_until: datetime) -> int:
+    async def _advance(self, request: ApprovalRequest, leased_until: datetime) -> int:
         """Let time act on one request until nothing more is due; how many steps it took."""
         steps = 0
         async with self._room:
-            while True:
-                request = await self._store.reads.request(request_id)
-                if request is None or request.status is not Status.PENDING:
-                    return steps
+            while request.status is Status.PENDING:
                 now, due = self._clock.now(), request.next_deadline_at
                 try:
                     step = await self._step(request, now)
@@ -78,9 +76,18 @@ class Escalations:
                     await self._store.write(Rearm(request.id, leased_until))
                     return steps
                 if await self._store.write(SaveTransition(step)):
-                    steps += 1
+                    request, steps = step.request, steps + 1
                     if due is not None and due <= now:
                         self._note_lateness(now - due)
+                else:
+                    request = await self._present(request.id)
+        return steps
+
+    async def _present(self, request_id: RequestId) -> ApprovalRequest:
+        """The request as somebody else has left it."""
+        request = await self._store.reads.request(request_id)
+        assert request is not None, "requests are never deleted"
+        return request
 
     async def _step(self, request: ApprovalRequest, now: datetime) -> Transition | None:
         """What is due, or what a delivery that failed asks for; None when neither is.

@@ -119,6 +119,15 @@ class Reads(AuditReads):
         more = len(found) > limit
         return items, _cursor(found[limit - 1]) if more else None
 
+    async def several(self, ids: Collection[RequestId]) -> list[ApprovalRequest]:
+        """Those of `ids` that exist, in no order."""
+        params = {f"id_{place}": id for place, id in enumerate(ids)}
+        if not params:
+            return []
+        places = ", ".join(f":{name}" for name in params)
+        found = await self._all(f"{REQUEST} WHERE r.id IN ({places})", params)
+        return [rows.request_of(row) for row in found]
+
     async def versions(self, ids: Collection[RequestId]) -> dict[RequestId, int]:
         """The present version of each of `ids` that exists."""
         params = {f"id_{place}": id for place, id in enumerate(ids)}
