@@ -86,7 +86,15 @@ def stopped(judged: Judged, pause: Pause) -> Judged:
     return replace(
         judged,
         ruling=replace(
-            ruling, policy=policy, cause=Cause.PAUSED, requirement=None, ladder=(), charges=(), immediate=()
+            ruling,
+            policy=policy,
+            cause=Cause.PAUSED,
+            requirement=None,
+            ladder=(),
+            immediate=(),
+            charges=(),
+            grantable=False,
+            grant=None,
         ),
     )
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.core import lifecycle, reviewing
+from bot.core import lifecycle, pausing, reviewing
 from bot.core.grants import LONGEST, MOST_USES, Extent, Grant, covers, directory_of, give, refusal
 from bot.core.lifecycle import Judged
 from bot.core.models import Action, ApprovalRequest, Cause, RequestId, Reviewer, RiskLevel, Submission, Used
+from bot.core.pausing import Pause
 from bot.core.policy import History, PolicySet
 from tests.factories import ANA, BEN, NOON, make_agent, make_given
 from tests.policies import policy_set, verdict
@@ -186,3 +187,11 @@ def test_what_a_grant_approves_counts_towards_the_limits_and_keeps_the_rules_own
     assert full.ruling.requirement is not None
     assert full.ruling.requirement.approvers[0].users == ("U0BEN0001",)
     assert not full.ruling.grantable
+
+
+def test_a_pause_uses_no_grant() -> None:
+    policies = policy_set(POLICY)
+    found = policies.judge(DELETE, agent="builder", history=History(grants={"uploads": "grant_1"}))
+    pause = Pause("agent:builder", "Stop.", NOON, GIVER)
+    ruling = pausing.stopped(Judged(DELETE, found.risk, found.ruling), pause).ruling
+    assert (ruling.cause, ruling.grant, ruling.grantable) == (Cause.PAUSED, None, False)
