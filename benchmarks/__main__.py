@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.assessing import assessing
+from benchmarks.lateness import lateness
 from benchmarks.machine import REPO, facts, need_wrk, say, step_aside
 from benchmarks.policy import policy
 from benchmarks.posts import accepted, idle
@@ -67,11 +68,12 @@ def _cases(
         "waiting": lambda: waiting(directory, template, waiters=waiters, samples=50 if quick else 300),
         "policy": lambda: policy(rounds=rounds),
         "risk": lambda: assessing(rounds=rounds, fuzzed=300 if quick else 3_000),
+        "lateness": lambda: lateness(directory, template, seconds=5 if quick else 20),
         "starting": lambda: starting(directory, template, pending=pending, overdue=overdue),
     }
 
 
-_NAMES = ("accepted", "idle", "waiting", "policy", "risk", "starting")
+_NAMES = ("accepted", "idle", "waiting", "policy", "risk", "lateness", "starting")
 
 
 def _options() -> argparse.Namespace:
