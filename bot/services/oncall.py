@@ -138,7 +138,7 @@ class OnCall(Timetables):
         return accepted
 
     async def withdraw(self, id: str, by: Person) -> CoverOffer:
-        """Take back an offer, or end a cover; either of the two may.
+        """Take back an offer, or end a cover; either of the two may, and the other is told.
 
         Raises:
             CoverRefused: there is none, it is somebody else's, or it has ended.
@@ -146,7 +146,9 @@ class OnCall(Timetables):
         found = await self._store.reads.cover(id)
         if found is None or by.id not in (found.offered_by, found.offered_to):
             raise CoverRefused("There is no such cover, or it is not yours.")
-        if not await self._store.write(WithdrawCover(found, by, self._clock.now())):
+        other = found.offered_to if by.id == found.offered_by else found.offered_by
+        word = _word(found, other)
+        if not await self._store.write(WithdrawCover(found, by, self._clock.now(), (word,))):
             raise CoverRefused("This cover has ended already.")
         return found
 

@@ -8,11 +8,17 @@ from bot.core.models import ApprovalRequest
 from bot.slack import ids, wording
 from bot.slack.text import Block, date_leaf, escape, leaf, line, plain, rich, shortened
 
+_VERBS = {
+    CoverState.OFFERED: " would be on call in ",
+    CoverState.ACCEPTED: " is on call in ",
+    CoverState.WITHDRAWN: " is no longer to be on call in ",
+}
+
 
 def cover_message(offer: CoverOffer, to: str) -> dict[str, Any]:
     """What one of the two is told: the offer with its button, or that it was accepted."""
     deal = [
-        leaf(" would be on call in " if offer.state is CoverState.OFFERED else " is on call in "),
+        leaf(_VERBS[offer.state]),
         leaf(shortened(offer.schedule, 80), bold=True),
         leaf(" instead of "),
         _person(offer.relieved),

@@ -68,6 +68,7 @@ class WithdrawCover:
     offer: CoverOffer
     by: Person
     now: datetime
+    outbox: tuple[Outgoing, ...] = ()
 
     def apply(self, tx: Tx) -> bool:
         row = tx.fetch_one(_WITHDRAW, {"id": self.offer.id, "now": micros(self.now)})
@@ -76,6 +77,7 @@ class WithdrawCover:
         if self.offer.state is CoverState.ACCEPTED:
             ended = replace(self.offer, state=CoverState.WITHDRAWN, decided_at=self.now)
             tx.emit(overridden(ended, self.by), self.now)
+        enqueue(tx, self.outbox, self.now)
         return True
 
 

@@ -162,6 +162,19 @@ async def test_a_level_asks_those_on_call_and_calls_the_user_group(
     assert any(record.name == "keyturn.notifications" for record in caplog.records)
 
 
+async def test_the_other_one_is_told_when_a_cover_is_accepted_and_when_it_ends(desk: Desk) -> None:
+    first, other = await on_call(desk)
+    offered = await said(desk, other, f"oncall cover @{NAMES[first]}")
+    [id] = re.findall(r"cov_\w+", offered)
+    message = await desk.sandbox.until(lambda: next(iter(desk.sandbox.messages(first)), None))
+    await desk.sandbox.people.click(first, message.channel, message.ts, "oncall.accept")
+    await desk.sandbox.until(lambda: any("accepted" in m.text for m in desk.sandbox.messages(other)))
+    assert "Ended" in await said(desk, first, f"oncall withdraw {id}")
+    await desk.sandbox.until(lambda: any("withdrawn" in m.text for m in desk.sandbox.messages(other)))
+    assert (await on_call(desk))[0] == first
+    assert "ended already" in await said(desk, other, f"oncall withdraw {id}")
+
+
 async def test_only_people_of_a_schedule_cover_each_other(desk: Desk) -> None:
     assert "You share no schedule" in await said(desk, RAFAEL, "oncall cover @sam")
     assert "takes no turns in primary" in await said(
