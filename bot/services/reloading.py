@@ -102,7 +102,7 @@ class Reloads:
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Reload after changes. What could not be put on record is tried again at the next look."""
-        directory, owed = self._policies.directory, False
+        directory, owed = self._policies.directory, True  # it may have changed since it was loaded
         polling: bool | None = None
         while not stop.is_set():
             try:
@@ -125,9 +125,11 @@ class Reloads:
                         if replaced:
                             break
             except OSError as trouble:
-                # No directory, or no more watches to be had from the system.
                 log.warning("cannot watch %s: %s", directory, trouble, extra={"event": "policy_watch"})
-                owed, polling = not await self._reloaded(asked=False), True
+                await self._reloaded(asked=False)
+                owed = True  # whatever comes in its place has not been read
+                # The system has no more watches to give, unless it is the directory that is gone.
+                polling = polling or not isinstance(trouble, FileNotFoundError) or None
                 await _wait(stop, _LOOK_ANYWAY / 1000)
 
     async def _obey(self, stop: asyncio.Event) -> None:

@@ -1,6 +1,7 @@
 """Policies that change while the bot runs: taken over, or refused with the old ones in force."""
 
 import asyncio
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 from bot.core.errors import Unavailable
 from bot.core.models import Status
 from bot.sandbox import Sandbox, running_sandbox
+from bot.services import reloading
 from bot.services.policies import Policies
 from bot.services.reloading import Reloads
 from bot.store import Store
@@ -168,6 +170,30 @@ async def test_a_start_with_the_same_policies_is_not_audited_again(tmp_path: Pat
         for expected in (1, 1):
             async with running_bot(sandbox, tmp_path) as desk:
                 assert len(await audited(desk, "policy_loaded")) == expected
+
+
+async def test_a_directory_that_another_takes_the_place_of_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "_LOOK_ANYWAY", 100)
+    async with offline(tmp_path, POLICY) as (reloads, policies, store):
+        committed, stop = asyncio.Event(), asyncio.Event()
+        store.on_commit(lambda _changes: committed.set())
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(reloads.run(stop))
+            policies.directory.rename(tmp_path / "old")
+            await committed.wait()
+            committed.clear()
+            assert (await store.reads.audit_page())[0].event == "policy_refused"
+            before = policies.current
+            shutil.copytree(tmp_path / "old", tmp_path / "new")
+            (tmp_path / "new" / "default.yaml").write_text(STRICTER)
+            (tmp_path / "new").rename(policies.directory)
+            await committed.wait()
+            stop.set()
+            await running
+        assert (await store.reads.audit_page())[0].event == "policy_loaded"
+        assert policies.current.version != before.version
 
 
 async def test_sighup_reads_the_files_again(tmp_path: Path) -> None:
