@@ -5,7 +5,7 @@ a card showed. A set of approvers that is empty means nobody.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.core import escalation
 from bot.core.errors import ActsForYou, NotAnApprover, NotAPerson, OtherWorkspace, OwnRequest
@@ -58,6 +58,8 @@ class Candidates:
     members: Membership
     excluded: frozenset[str]
     """Slack ids and e-mail addresses of the owner and of the human the agent acts for."""
+    covers: Mapping[SlackId, SlackId] = field(default_factory=dict)
+    """Who covers whose on-call shift: the two are one person."""
 
 
 def fillable(requirement: Requirement, candidates: Candidates) -> bool:
@@ -74,7 +76,7 @@ def fillable(requirement: Requirement, candidates: Candidates) -> bool:
         seat = frozenset({entry.group} if entry.group is not None and entry.seat else ())
         for person in ids:
             if person not in candidates.excluded:
-                key = SlackId(person)
+                key = candidates.covers.get(SlackId(person), SlackId(person))
                 people[key] = people.get(key, frozenset()) | seat
     return len(people) >= requirement.needed and seats_fillable(requirement.mandatory, people)
 

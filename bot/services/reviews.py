@@ -246,8 +246,12 @@ class Reviews:
 
     async def _stands_for(self, request: ApprovalRequest, person: SlackId) -> tuple[SlackId, ...]:
         """Whose shift this person covers, in the schedules that the request asks."""
+        covers = await self._covers(request)
+        return (covers[person],) if person in covers else ()
+
+    async def _covers(self, request: ApprovalRequest) -> dict[SlackId, SlackId]:
         found = [await self._directory.covers(source) for source in sorted(sources(request))]
-        return tuple({covers[person]: None for covers in found if person in covers})
+        return {by: of for covers in found for by, of in covers.items()}
 
     async def _members(self, request: ApprovalRequest) -> Membership:
         return {source: await self._directory.members(source) for source in sorted(sources(request))}
@@ -282,13 +286,14 @@ class Reviews:
         requirement = request.current_requirement
         assert requirement is not None, "a pending request has a requirement"
         members = dict(await self._members(request))
+        covers = await self._covers(request)
         shut_out = {request.owner, *await self._asking.ids(filter(None, [request.submission.on_behalf_of]))}
         excluded = frozenset(str(person) for person in shut_out if person is not None)
         resolved = [
             entry if entry.users is None else replace(entry, users=await self._asking.ids(entry.users))
             for entry in entitled_sets(request)
         ]
-        return fillable(requirement, Candidates(tuple(resolved), members, excluded))
+        return fillable(requirement, Candidates(tuple(resolved), members, excluded, covers))
 
 
 def _known(request: ApprovalRequest | None) -> ApprovalRequest:

@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from bot.core import reviewing
-from bot.core.models import Digest, Review, Reviewer, SlackId, Status, Verdict
+from bot.core.authority import Candidates, fillable
+from bot.core.models import ApproverSet, Digest, Requirement, Review, Reviewer, SlackId, Status, Verdict
 from bot.core.quorum import Missing, missing
 from tests.factories import ANA, BEN, CLEO, NOON, make_given, make_judged, make_request, make_requirement
 
@@ -56,3 +57,11 @@ def test_a_request_stays_open_until_somebody_else_agrees() -> None:
     assert request.status is Status.PENDING
     request = reviewing.approve(request, make_given(request, CLEO), now=NOON).request
     assert request.status is Status.APPROVED
+
+
+def test_a_quorum_that_only_the_two_could_fill_cannot_be_filled() -> None:
+    sets = (ApproverSet("duty", "schedule:primary", None), ApproverSet("lead", "users", (ANA,)))
+    members = {"schedule:primary": frozenset({BEN})}
+    need = Requirement(2, False, sets)
+    assert fillable(need, Candidates(sets, members, frozenset()))
+    assert not fillable(need, Candidates(sets, members, frozenset(), {BEN: ANA}))
