@@ -17,6 +17,7 @@ SCOPES = (
     "users:read",  # who clicked: a person of this workspace, no guest, no bot
     "users:read.email",  # approvers that a policy names by e-mail address
     "usergroups:read",  # approver groups that are user groups
+    "dnd:read",  # whom of several to ask first
     "channels:history",  # after an unclear post: is the card there already?
     "groups:history",
     "im:history",

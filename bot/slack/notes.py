@@ -19,7 +19,7 @@ def outcome(request: ApprovalRequest) -> dict[str, Any]:
     if who:
         said.append(line(leaf(f"Decided by {shortened(who, 300)}.")))
     elif request.cause is not None:
-        said.append(line(leaf(wording.CAUSE.get(request.cause, "Keyturn decided."))))
+        said.append(line(leaf(wording.TO_REQUESTER.get(request.cause, "Keyturn decided."))))
     return _message(f"{wording.STATUS[request.status]}: {action}", said)
 
 

@@ -71,6 +71,13 @@ CAUSE: Final = {
     Cause.PAUSED: "The kill switch is on.",
 }
 
+TO_REQUESTER: Final = {
+    **CAUSE,
+    Cause.TIMEOUT: "Nobody who was asked answered in time, so it was not run. The agent may ask again.",
+    Cause.NO_APPROVER: "Nobody is left who may approve it, so it was not run. Tell your operators.",
+}
+"""The same for the human behind the agent."""
+
 FEW = 3
 """People of a group that are named one by one."""
 
