@@ -20,8 +20,10 @@ import uvicorn
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config import Settings, StoreSettings
+from bot.core import redaction
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
+from bot.core.redaction import Redactor
 from bot.http import admin, operating, wire
 from bot.http.app import KeyturnApp, create_app
 from bot.http.face import Facts, HttpSettings, Services
@@ -44,6 +46,7 @@ from bot.services.oncall import OnCall
 from bot.services.outbox import Outbox
 from bot.services.pauses import Pauses
 from bot.services.policies import Policies
+from bot.services.private_logs import RedactingFormatter
 from bot.services.receipts import Receipts
 from bot.services.reloading import Reloads
 from bot.services.reporting import Reporting
@@ -178,6 +181,7 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         CannotOpen, PolicyError, OSError: it cannot start; the message says what to do.
     """
     clock = clock or SystemClock()
+    redaction.use(redactor(settings.keyturn_key_dir))
     policies = Policies(settings.keyturn_policies)
     async with AsyncExitStack() as stack:
         http = _listen(settings.keyturn_host, settings.keyturn_port)
@@ -198,7 +202,9 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
 
 async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     """Run until SIGINT or SIGTERM; if a loop dies, raise, so that the process is restarted."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("httpx", "apscheduler", "uvicorn.error", "aiosqlite", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     stop = asyncio.Event()
@@ -231,6 +237,7 @@ async def offline_agents(settings: StoreSettings) -> AsyncIterator[Agents]:
 async def offline_commands(settings: StoreSettings) -> AsyncIterator[Mapping[str, admin.Command]]:
     """Operators' commands on a store that no server has open, as `offline_agents`."""
     clock = SystemClock()
+    redaction.use(redactor(settings.keyturn_key_dir))
     async with Store.open(settings.keyturn_database_url, clock=clock) as store:
         audit = Audit(store, clock, None, note_file(settings.database_path))
         yield operating.commands(store, audit, Pauses(store, clock), clock)
@@ -258,6 +265,11 @@ def _channels(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[M
     )
     of_plugins = {name: value.get_secret_value() for name, value in settings.plugin_settings.items()}
     return opened(own, plugins.installed(), of_plugins)
+
+
+def redactor(key_dir: Path) -> Redactor:
+    """Masks secrets, equal ones alike; its key is made at the first use, 0600."""
+    return Redactor(private_file(key_dir / "redaction.key", lambda: secrets.token_bytes(32)))
 
 
 def webhook_key(key_dir: Path) -> bytes:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.core import jsontext
+from bot.core import jsontext, redaction
 from bot.core.models import Action, JsonObject, RiskLevel
 
 TARGET_LENGTH = 40
@@ -116,9 +116,10 @@ def action_line(action: Action, *, longest: int = LONGEST_VALUE) -> str:
         longest: Characters shown of each value; what is left out is counted beside it.
     """
     say = Quoted(longest)
+    params: JsonObject = redaction.own().value(action.params)
     sentence = _SENTENCES.get(action.type)
-    known = "" if sentence is None else sentence(action.params, say)
-    return known or f"{action.type}{_any_params(action.params, say)}"
+    known = "" if sentence is None else sentence(params, say)
+    return known or f"{action.type}{_any_params(params, say)}"
 
 
 def target(action: Action) -> str:
@@ -146,7 +147,7 @@ class Quoted:
         self._longest = longest
 
     def __call__(self, value: Any) -> str:
-        text = value if isinstance(value, str) else json_text(value)
+        text = redaction.own().text(value if isinstance(value, str) else json_text(value))
         # Cut first: what is not shown need not be made visible.
         size = fitting(text, self._longest)
         shown = visible(text[:size]).replace("“", r"\u201c").replace("”", r"\u201d")
@@ -305,8 +306,9 @@ def _candidates(action: Action) -> Iterator[str]:
     """Texts that could serve as the target, best first."""
     params = action.params
     for key, read in _TARGET_KEYS.items():
-        if isinstance(value := params.get(key), str):
-            yield read(value)
+        # Neither the secret nor its mask: who approves must be able to type what the form quotes.
+        if isinstance(value := params.get(key), str) and not redaction.hidden(found := read(value)):
+            yield found
 
 
 def _last_segment(path: str) -> str:

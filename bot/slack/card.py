@@ -8,6 +8,7 @@ forge nothing. The longest fields together stay below Slack's limit of about 13,
 from datetime import datetime
 from typing import Any
 
+from bot.core import redaction
 from bot.core.describe import Ceremony, action_line, ceremony, target, visible
 from bot.core.models import ApprovalRequest, RiskFactor, Status, Urgency
 from bot.slack import ids, wording
@@ -49,6 +50,7 @@ def card(request: ApprovalRequest, *, card_id: str, names: Names = _NOBODY) -> d
         card_id: Names this copy of the card; a copy whose posting was unclear is found again by it.
         names: What Slack said of the people the card names.
     """
+    request = redaction.own().request(request)
     return {
         "text": notification(request),
         "blocks": blocks(request, names),
@@ -100,7 +102,7 @@ def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
 
 def confirmation(request: ApprovalRequest) -> Block | None:
     """The dialog before a high-risk approval; None when action and target do not fit it whole."""
-    action = request.current_action
+    action = redaction.own().request(request).current_action
     text = f"{action_line(action, longest=CONFIRM_LENGTH)}\n\nTarget: {target(action)}"
     if len(text) > CONFIRM_LENGTH:
         return None

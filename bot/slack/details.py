@@ -7,6 +7,7 @@ most about 9,000 characters and 20 frames, which is well below Slack's limits fo
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bot.core import redaction
 from bot.core.deliveries import Told
 from bot.core.describe import action_line, target, visible
 from bot.core.models import ApprovalRequest
@@ -35,6 +36,7 @@ def details(request: ApprovalRequest, page: int = 0, *, story: Sequence[Told] = 
     Args:
         story: How the waiting went: hops and deliveries, by the audit.
     """
+    request = redaction.own().request(request)
     pages = _pages(request, story)
     number = min(max(page, 0), len(pages) - 1)
     blocks = [

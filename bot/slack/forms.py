@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from bot.core import jsontext
+from bot.core import jsontext, redaction
 from bot.core.describe import Ceremony, action_line, ceremony, target, visible
 from bot.core.errors import InexactNumber, InvalidFields, InvalidJson
 from bot.core.models import ApprovalRequest, Conditions, JsonObject
@@ -152,9 +152,11 @@ class _Field:
 def _fields(request: ApprovalRequest) -> Iterator[_Field]:
     """Every param; those beyond what a view can hold are kept as they are."""
     room, inputs = _MOST_TEXT, 0
-    for name, value in request.current_action.params.items():
-        shown = value if isinstance(value, str) else pretty(value)
-        exact = visible(shown, lines=True) == shown and visible(name) == name
+    params = request.current_action.params
+    masked: JsonObject = redaction.own().value(params)
+    for (name, value), (label, plain_value) in zip(params.items(), masked.items(), strict=True):
+        shown = plain_value if isinstance(plain_value, str) else pretty(plain_value)
+        exact = plain_value == value and visible(shown, lines=True) == shown and visible(label) == name
         fits = len(shown) <= min(LONGEST_INPUT, room) and inputs < _MOST_INPUTS
         if exact and fits:
             room, inputs = room - len(shown), inputs + 1

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bot.core import redaction
 from bot.core.describe import action_line
 from bot.core.models import ApprovalRequest
 from bot.slack import wording
@@ -37,6 +38,7 @@ def approval_voided(request: ApprovalRequest, by: str) -> dict[str, Any]:
 
 def thread_message(by: str, text: str) -> dict[str, Any]:
     """What the agent, or a reviewer, said about a request."""
+    text = redaction.own().text(text)
     part = cut(text, characters=3000, lines=60)
     said = [line(leaf(f"{shortened(by, 80)} says", bold=True)), quote(part.text or " ")]
     if part.note:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from bot.core import chain, jsontext
+from bot.core import chain, jsontext, redaction
 from bot.core.digest import canonical
 from bot.core.errors import KeyturnError, Unavailable
 from bot.core.models import ApprovalRequest, Event
@@ -184,7 +184,10 @@ def _parts(event: Event) -> tuple[bytes, bytes, bytes]:
     actor = {"id": event.actor.id, "name": event.actor.name, "type": event.actor.type.value}
     # Text and None under keys in order: nothing here for which JSON and its canonical form differ.
     first = jsontext.dumps({"actor": actor, "agent": event.agent})
-    middle = canonical({"body": event.body, "event": event.name, "request_id": event.request_id})
+    said = {"body": event.body, "event": event.name, "request_id": event.request_id}
+    middle = canonical(said)
+    if redaction.may_hold_secrets(middle):
+        middle = canonical(said | {"body": redaction.own().value(event.body)})
     last = jsontext.dumps({"session_id": event.session_id, "via": event.via.value})
     return first[:-1], middle[1:-1], last[1:]
 

@@ -1,0 +1,86 @@
+"""Secrets that look real, put together when asked for, so that no scanner takes this file for a leak."""
+
+import base64
+import json
+import random
+import string
+
+_CHANCE = random.Random(20261122)
+
+
+def _of(alphabet: str, length: int) -> str:
+    return "".join(_CHANCE.choice(alphabet) for _ in range(length))
+
+
+_WORD = string.ascii_letters + string.digits
+_UPPER = string.ascii_uppercase + string.digits
+_HEX = "0123456789abcdef"
+
+
+def _jwt() -> str:
+    parts = ({"alg": "HS256", "typ": "JWT"}, {"sub": "1234567890", "admin": True})
+    coded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+    return ".".join([*coded, _of(_WORD, 43)])
+
+
+def _pem(kind: str) -> str:
+    name = f"{kind}PRIVATE KEY-----"
+    lines = [_of(_WORD, 64) for _ in range(6)]
+    return "\n".join([f"-----BEGIN {name}", *lines, _of(_WORD, 22) + "==", f"-----END {name}"])
+
+
+def anywhere() -> dict[str, str]:
+    """Secrets that are found in any text, by what they are."""
+    return {
+        "aws key": "AKIA" + _of(_UPPER, 16),
+        "aws session key": "ASIA" + _of(_UPPER, 16),
+        "github token": "ghp_" + _of(_WORD, 36),
+        "github app token": "ghs_" + _of(_WORD, 36),
+        "github fine token": "github_pat_" + _of(_WORD, 22) + "_" + _of(_WORD, 59),
+        "gitlab token": "glpat-" + _of(_WORD, 20),
+        "slack bot token": "-".join(("xoxb", _of(string.digits, 12), _of(string.digits, 12), _of(_WORD, 24))),
+        "slack app token": "-".join(
+            ("xapp", "1", "A" + _of(_UPPER, 10), _of(string.digits, 13), _of(_HEX, 64))
+        ),
+        "stripe key": "sk_live_" + _of(_WORD, 24),
+        "anthropic key": "sk-ant-api03-" + _of(_WORD, 80),
+        "openai key": "sk-proj-" + _of(_WORD, 48),
+        "google key": "AIza" + _of(_WORD, 35),
+        "google token": "ya29." + _of(_WORD, 60),
+        "hugging face token": "hf_" + _of(_WORD, 34),
+        "vault token": "hvs." + _of(_WORD, 40),
+        "digitalocean token": "dop_v1_" + _of(_HEX, 64),
+        "sendgrid key": "SG." + _of(_WORD, 22) + "." + _of(_WORD, 43),
+        "mailchimp key": _of(_HEX, 32) + "-us6",
+        "npm token": "//registry.npmjs.org/:_authToken=npm_" + _of(_WORD, 36),
+        "pypi token": "pypi-AgEIcHlwaS5vcmc" + _of(_WORD, 80),
+        "json web token": _jwt(),
+        "keyturn token": "kt_" + _of(_WORD, 43),
+        "webhook secret": "whsec_" + _of(_WORD, 32),
+        "rsa key": _pem("RSA "),
+        "private key": _pem(""),
+        "openssh key": _pem("OPENSSH "),
+    }
+
+
+def inside() -> dict[str, tuple[str, str]]:
+    """Texts with a secret in them, and the part that must go."""
+    word = _of(_WORD, 20)
+    return {
+        "password in an address": (f"postgres://app:{word}@db.internal:5432/shop", word),
+        "bearer header": (f"curl -H 'Authorization: Bearer {word}' https://api.example.com", word),
+        "basic header": (f"curl -H 'Authorization: Basic {word}' https://api.example.com", word),
+        "environment": (f"PGPASSWORD={word} psql -h db shop", word),
+        "aws secret": (f"export AWS_SECRET_ACCESS_KEY={_of(_WORD, 20)}{word}", word),
+        "setting": (f'db_password = "{word}"', word),
+        "json": (json.dumps({"client_secret": word}), word),
+    }
+
+
+def under_keys() -> dict[str, str]:
+    """Values that are secret for the name they stand under."""
+    names = (
+        *("password", "db_password", "clientSecret", "api_key", "apiKey", "API-KEY", "auth_token"),
+        *("privateKey", "X-Api-Key", "passphrase", "credentials", "cookie", "Authorization"),
+    )
+    return {name: _of(_WORD, 18) for name in names}
