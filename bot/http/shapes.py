@@ -439,6 +439,14 @@ class PartShape(Shape):
     ok: bool
 
 
+class LatenessShape(Shape):
+    """How late deadlines are handled, in seconds: the oldest that waits, and those of five minutes."""
+
+    overdue_seconds: float
+    latest_seconds: float
+    worst_seconds: float
+
+
 class ReadyShape(Shape):
     """Whether Keyturn is able to decide, and what is wrong if not."""
 
@@ -446,6 +454,7 @@ class ReadyShape(Shape):
     database: PartShape
     policies: PartShape
     loops: dict[str, LoopShape]
+    lateness: LatenessShape
     sandbox: bool
 
 

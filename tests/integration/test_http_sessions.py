@@ -1,6 +1,7 @@
 """Sessions, the Safeguards channel and the operators' endpoints, over real HTTP."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,12 @@ async def test_readiness_shows_what_is_wrong(world: World) -> None:
     ready = await world.client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     assert ready.json()["loops"]["outbox"]["ok"] is True
+    on_time = {"overdue_seconds": 0, "latest_seconds": 0, "worst_seconds": 0}
+    assert ready.json()["lateness"] == on_time
+    world.health.late(timedelta(seconds=40))
+    world.health.late(timedelta(milliseconds=20))
+    late = (await world.client.get("/readyz")).json()["lateness"]
+    assert late == on_time | {"latest_seconds": 0.02, "worst_seconds": 40}
     world.facts = Facts("SQLite 3.53.4", False, "sha256:1", True, True)
     broken = await world.client.get("/readyz")
     assert (broken.status_code, broken.headers["retry-after"]) == (503, "5")

@@ -17,6 +17,7 @@ from bot.store.commands import (
     LeaseOutbox,
     PaceKey,
     Prune,
+    Rearm,
     RetryOutbox,
     SaveTransition,
 )
@@ -286,6 +287,37 @@ async def test_a_change_ends_the_lease_of_a_deadline(store):
     assert await store.reads.next_deadline() == deadline
     await store.write(SaveTransition(approved(moved)))
     assert await store.reads.next_deadline() is None
+
+
+async def test_a_lease_ends_early_when_there_was_nothing_to_do(store):
+    await store.write(CreateRequest(step := submitted(1)))
+    id, deadline = step.request.id, step.request.next_deadline_at
+    await store.write(LeaseDue(deadline, 10, LEASE))
+    await store.write(Rearm(id, deadline + LEASE, deadline + SECOND))
+    assert await store.reads.next_deadline() == deadline + SECOND
+    await store.write(LeaseDue(deadline + SECOND, 10, LEASE))
+    await store.write(Rearm(id, deadline + SECOND + LEASE))
+    assert await store.reads.next_deadline() == deadline
+
+
+async def test_a_knock_that_fails_wakes_its_request_whoever_holds_it(store):
+    step = submitted(1)
+    await store.write(CreateRequest(replace(step, outbox=(work("knock", request_id=step.request.id),))))
+    [item] = await lease(store)
+    await store.write(LeaseDue(step.request.next_deadline_at, 10, LEASE))
+    leased_until = step.request.next_deadline_at + LEASE
+    await store.write(FailOutbox(item.id, NOON, "is_archived", wake=True))
+    assert await store.reads.next_deadline() == NOON
+    await store.write(Rearm(step.request.id, leased_until))
+    assert await store.reads.next_deadline() == NOON, "the holder's own end of the lease wakes it no less"
+
+
+async def test_a_failure_that_asks_nobody_wakes_nothing(store):
+    step = submitted(1)
+    await store.write(CreateRequest(replace(step, outbox=(work("note", request_id=step.request.id),))))
+    [item] = await lease(store)
+    await store.write(FailOutbox(item.id, NOON, "is_archived"))
+    assert await store.reads.next_deadline() == step.request.next_deadline_at
 
 
 @pytest.mark.parametrize("table", ["pace", "request"])
