@@ -211,7 +211,9 @@ class SlackDirectory:
 
     async def _person(self, call: Awaitable[Any]) -> Person | None:
         try:
-            return person_from((await call)["user"])
+            user = (await call)["user"]
+            # An answer that names no team is about our own; a click's team is signed and checked besides.
+            return person_from(user, team_id=str(user.get("team_id") or await self.home_team()))
         except SlackApiError as refused:
             if error_code(refused) in _NOBODY:
                 return None
@@ -228,19 +230,22 @@ class SlackDirectory:
 
 _PREFETCHED = 20
 
+_GUESTS = ("is_restricted", "is_ultra_restricted", "is_stranger")
+"""Flags of people who are in a channel and not members; a stranger came by Slack Connect."""
 
-def person_from(user: Any) -> Person:
+
+def person_from(user: Any, *, team_id: str) -> Person:
     """A `Person` from Slack's user object (docs.slack.dev, objects/user-object)."""
     profile = user.get("profile") or {}
     # Display names are chosen freely and changed often; an audit wants the real one.
-    name = user.get("real_name") or profile.get("real_name") or profile.get("display_name") or user["name"]
+    name = user.get("real_name") or profile.get("real_name") or profile.get("display_name")
     return Person(
         id=SlackId(user["id"]),
-        team_id=str(user.get("team_id", "")),
-        name=str(name),
+        team_id=team_id,
+        name=str(name or user.get("name") or user["id"]),
         email=profile.get("email"),
         tz=user.get("tz"),
         is_bot=bool(user.get("is_bot")) or user["id"] == "USLACKBOT",
-        is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+        is_guest=any(user.get(kind) for kind in _GUESTS),
         is_deleted=bool(user.get("deleted")),
     )

@@ -47,6 +47,7 @@ def parse(body: Body) -> Interaction:
     action = _first(body.get("actions"))
     container = _object(body.get("container"))
     pointing = action.get("value") if action else view.get("private_metadata")
+    values = _values(_object(view.get("state")).get("values"))
     return Interaction(
         user_id=SlackId(str(user.get("id", ""))),
         team_id=str(user.get("team_id") or _object(body.get("team")).get("id") or ""),
@@ -59,8 +60,8 @@ def parse(body: Body) -> Interaction:
         block_id=str(action.get("block_id", "")),
         view_id=_string(view.get("id")),
         view_hash=_string(view.get("hash")),
-        values=_values(_object(view.get("state")).get("values")),
-        view_blocks=_inputs(view.get("blocks")),
+        values=values,
+        view_blocks=_inputs(view.get("blocks")) or frozenset(values),
     )
 
 

@@ -106,6 +106,9 @@ class SignedHttp:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             # Bolt reads ids out of the payload and takes their types on trust.
             return BoltResponse(status=400, body="")
+        if "view" in request.body:
+            # Bolt looks the type up without asking whether it is there; every form of ours is a modal.
+            request.body["view"].setdefault("type", "modal")
         answer = await self._app.async_dispatch(request)
         # Bolt's 404 says that no listener wants it; everything that Slack sends us has one.
         return BoltResponse(status=400, body="") if answer.status == 404 else answer
@@ -170,7 +173,7 @@ def is_interaction(payload: Any) -> bool:
     if payload["type"] in ("view_submission", "view_closed"):
         view = payload.get("view")
         return isinstance(view, dict) and isinstance(view.get("callback_id"), str)
-    return True
+    return isinstance(payload.get("view", {}), dict)
 
 
 def _is_action(action: Any) -> bool:

@@ -53,6 +53,7 @@ def make_http(heard: list[dict[str, Any]]) -> SignedHttp:
     app = AsyncApp(authorize=authorize, request_verification_enabled=False)
 
     @app.action("request.approve")
+    @app.view("request.reject")
     async def clicked(ack: Any, body: dict[str, Any]) -> None:
         heard.append(body)
         await ack()
@@ -116,6 +117,12 @@ async def test_a_signed_click_reaches_its_listener(http: SignedHttp, heard: list
     assert heard == [CLICK]
 
 
+async def test_a_form_need_not_say_that_it_is_a_modal(http: SignedHttp, heard: list[dict[str, Any]]) -> None:
+    body = form({"type": "view_submission", "user": {"id": "U1"}, "view": {"callback_id": "request.reject"}})
+    assert await post(http, body, signed(body)) == 200
+    assert len(heard) == 1
+
+
 async def test_while_a_secret_is_replaced_both_are_good(http: SignedHttp) -> None:
     assert await post(http, form(CLICK), signed(form(CLICK), secret=NEXT)) == 200
     assert await post(http, form(CLICK), signed(form(CLICK), secret="old")) == 401
@@ -173,6 +180,7 @@ GARBAGE: list[bytes] = [
     form({"type": "block_actions", "user": {"id": "U1"}, "actions": [[]]}),
     form({"type": "view_submission", "user": {"id": "U1"}, "view": []}),
     form({"type": "nonsense", "user": {"id": "U1"}}),
+    form({"type": "nonsense", "user": {"id": "U1"}, "view": [1]}),
     form({**CLICK, "team": 7, "enterprise": [1], "channel": "x", "container": 5}),
     b"hello",
     b"payload=" + b"[" * 20_000,
