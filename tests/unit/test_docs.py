@@ -1,0 +1,40 @@
+"""The documents say what is true: every dependency is explained, every link leads somewhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent.parent
+PAGES = sorted([REPO / "README.md", *(REPO / "docs").glob("*.md")])
+
+
+def declared() -> set[str]:
+    names: list[str] = []
+    for file in ("pyproject.toml", "sdk/pyproject.toml"):
+        project = tomllib.loads((REPO / file).read_text())["project"]
+        names += project["dependencies"]
+        for extra in project.get("optional-dependencies", {}).values():
+            names += extra
+    return {re.split(r"[\[>=<;!~ ]", name, maxsplit=1)[0].lower() for name in names}
+
+
+def test_every_dependency_is_explained():
+    table = (REPO / "docs" / "dependencies.md").read_text().lower()
+    explained = set(re.findall(r"[a-z0-9][a-z0-9._-]+", table))
+    missing = {name for name in declared() if name not in explained and not name.startswith("types-")}
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_makefile_has_what_the_readme_names():
+    targets = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", (REPO / "README.md").read_text()))
+    assert named <= targets
