@@ -21,9 +21,9 @@ from bot.store.commands import LeaseDue, Rearm, SaveTransition
 
 log = logging.getLogger(__name__)
 
-_BATCH = 500
-_AT_ONCE = 250
-"""Requests that are handled at the same time: their changes share commits."""
+_BATCH = 250
+_LANES = 2
+"""Batches at the same time: one is judged while the other is stored, in commits that its changes share."""
 
 _LEASE = timedelta(seconds=30)
 
@@ -45,42 +45,43 @@ class Escalations:
         self._asking = asking
         self._clock = clock
         self._note_lateness = note_lateness
-        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def run_once(self) -> int:
         """Handle everything that is due now; how many steps were taken."""
+        lanes = await asyncio.gather(*(self._drain() for _ in range(_LANES)), return_exceptions=True)
+        return sum(_outcome(lane) for lane in lanes)
+
+    async def _drain(self) -> int:
+        """Handle batch after batch until nothing is due."""
         moved = 0
         now = self._clock.now()
         while due := await self._store.write(LeaseDue(now, _BATCH, _LEASE)):
             requests = await self._store.reads.several(due)
             handled = [self._advance(request, now + _LEASE) for request in requests]
             for result in await asyncio.gather(*handled, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
-                moved += result
+                moved += _outcome(result)
             now = self._clock.now()
         return moved
 
     async def _advance(self, request: ApprovalRequest, leased_until: datetime) -> int:
         """Let time act on one request until nothing more is due; how many steps it took."""
         steps = 0
-        async with self._room:
-            while request.status is Status.PENDING:
-                now, due = self._clock.now(), request.next_deadline_at
-                try:
-                    step = await self._step(request, now)
-                except CannotVerify:
-                    await self._store.write(Rearm(request.id, leased_until, now + _AGAIN))
-                    return steps
-                if step is None:
-                    await self._store.write(Rearm(request.id, leased_until))
-                    return steps
-                if await self._store.write(SaveTransition(step)):
-                    request, steps = step.request, steps + 1
-                    if due is not None and due <= now:
-                        self._note_lateness(now - due)
-                else:
-                    request = await self._present(request.id)
+        while request.status is Status.PENDING:
+            now, due = self._clock.now(), request.next_deadline_at
+            try:
+                step = await self._step(request, now)
+            except CannotVerify:
+                await self._store.write(Rearm(request.id, leased_until, now + _AGAIN))
+                return steps
+            if step is None:
+                await self._store.write(Rearm(request.id, leased_until))
+                return steps
+            if await self._store.write(SaveTransition(step)):
+                request, steps = step.request, steps + 1
+                if due is not None and due <= now:
+                    self._note_lateness(now - due)
+            else:
+                request = await self._present(request.id)
         return steps
 
     async def _present(self, request_id: RequestId) -> ApprovalRequest:
@@ -120,3 +121,9 @@ class Escalations:
                 "could not look up whom to ask next for %s", request.id, extra={"event": "ladder_blind"}
             )
             return NOBODY
+
+
+def _outcome(result: int | BaseException) -> int:
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -109,9 +109,9 @@ async def make(store: Store, clock: HandClock, number: int, dice: random.Random)
 
 
 async def decide(store: Store, clock: HandClock, request_id: RequestId) -> None:
-    """Somebody approves, if it is still open."""
+    """Somebody approves, if it is still open; a click after the end would only find that it is over."""
     request = await store.reads.request(request_id)
-    if request is None or request.status is not Status.PENDING:
+    if request is None or request.status is not Status.PENDING or clock.now() >= request.plan[-1].ends_at:
         return
     step = reviewing.approve(request, make_given(request), now=clock.now())
     await store.write(SaveTransition(step))
