@@ -7,6 +7,7 @@ params go out: who wants to see them opens the card.
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.core import redaction
 from bot.core.describe import action_line, visible
 from bot.core.models import ApprovalRequest
 from bot.core.times import optional_rfc3339, rfc3339
@@ -19,6 +20,7 @@ _LONGEST_WORDS = 400
 
 def notice(item: OutboxItem, request: ApprovalRequest, link: str | None) -> Notice:
     """What to tell the address of this piece of work."""
+    request = redaction.own().request(request)
     risk = request.current_risk.level.value
     action = action_line(request.current_action)
     return Notice(

@@ -184,7 +184,7 @@ class Checkpoints:
             await self.sign()
             await self.keep()
         except (Unavailable, OSError, BadNote) as trouble:
-            log.error("no checkpoint: %s", trouble, extra={"event": "checkpoint_failed"})
+            log.error("no checkpoint: %s", trouble, extra={"event": "no_checkpoint"})
 
     async def _wait_for(self, stop: asyncio.Event) -> None:
         await stop.wait()

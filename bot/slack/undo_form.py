@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bot.core import undo
+from bot.core import redaction, undo
 from bot.core.describe import Quoted
 from bot.core.rollback import Item, Rollback, described
 from bot.slack import ids, wording
@@ -114,13 +114,14 @@ def _item(item: Item, rollback: Rollback) -> Iterator[Block]:
     if seen is None:
         return
     yield line(leaf("The agent says"))
-    yield quote(cut(seen.summary, characters=700, lines=12).text or " ")
+    mask = redaction.own().text
+    yield quote(cut(mask(seen.summary), characters=700, lines=12).text or " ")
     if seen.message:
         yield line(leaf("It differs from what the action left", bold=True))
-        yield quote(cut(seen.message, characters=700, lines=8).text or " ")
+        yield quote(cut(mask(seen.message), characters=700, lines=8).text or " ")
     if seen.diff:
         room = 2600 if len(rollback.items) == 1 else 700
-        shown = cut(seen.diff, characters=room, lines=80)
+        shown = cut(mask(seen.diff), characters=room, lines=80)
         yield preformatted(shown.text or " ")
         if shown.note:
             yield line(leaf(f"… {shown.note}", italic=True))

@@ -163,12 +163,15 @@ class SaveTransition:
 
     Raises:
         HeldByPause: it is a click, and a pause stands.
+        ValueError: it has no event; nothing changes unrecorded.
     """
 
     transition: Transition
     click: bool = False
 
     def apply(self, tx: Tx) -> bool:
+        if not self.transition.events:
+            raise ValueError(f"a change of {self.transition.request.id} without an event")
         if self.click and (pause := stopping(tx, self.transition.request)) is not None:
             raise HeldByPause(f"{pause.sentence}. {HELD}")
         return save(tx, self.transition)
