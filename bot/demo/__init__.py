@@ -90,7 +90,8 @@ async def _show(ready: Stage, open_browser: bool) -> int:
 async def _check(ready: Stage) -> int:
     await both(_round(ready, 1), played.review(ready.page))
     found = await played.findings(ready)
-    say("\nWhat the round left behind:")
+    say("\nWhat the round left behind, and what a rollback of the session then put back:")
+    found += await played.roll_back(ready)
     for finding in found:
         say(str(finding))
     wrong = sum(1 for finding in found if not finding.ok)

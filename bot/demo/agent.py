@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import keyturn
+from keyturn.rollback import config_value, deleted_path
 
 SHOP = Path.cwd()
 SETTINGS = SHOP / "settings.json"
@@ -25,11 +26,12 @@ client = keyturn.Client()
 
 
 # 1. A function that asks whenever it is called. Its arguments are the action; its body runs only when
-#    they were approved.
+#    they were approved. `deleted_path` keeps what brings the files back: see bot/demo/worker.py.
 @client.requires_approval("file_delete", description="Empty the image cache", session_id=EVENING)
 def clear_cache(path: str, recursive: bool) -> int:
     files = sum(1 for file in Path(path).rglob("*") if file.is_file())
-    shutil.rmtree(path)
+    with deleted_path(path):
+        shutil.rmtree(path)
     return files
 
 
@@ -58,9 +60,10 @@ def write_file(path: str, content: str, overwrite: bool) -> None:
     output=lambda value: {"new_value": value},
 )
 def change_setting(key: str, old_value: int, new_value: int) -> int:
-    settings = json.loads(SETTINGS.read_text("utf-8"))
-    settings[key] = new_value
-    SETTINGS.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+    with config_value(SETTINGS, key):
+        settings = json.loads(SETTINGS.read_text("utf-8"))
+        settings[key] = new_value
+        SETTINGS.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
     return new_value
 
 

@@ -5,6 +5,7 @@ owner was refused, a deployment is approved by two people, the backups are kept,
 last one. Then files, records and the audit have to say so.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,55 @@ async def findings(stage: Stage) -> list[Finding]:
         session = requests[0]["session_id"] if requests else ""
         events = await _items(http, f"/v1/sessions/{session}/timeline")
     return [*effects(stage.shop), *_records(requests), *_stories(requests, events)]
+
+
+async def roll_back(stage: Stage) -> list[Finding]:
+    """Let an operator roll the session back from Slack, and look at the files and the records.
+
+    Raises:
+        DemoError: something did not appear, was not accepted, or Keyturn does not tell.
+    """
+    bearer = {"Authorization": f"Bearer {stage.token}"}
+    async with (
+        httpx.AsyncClient(base_url=stage.page, trust_env=False) as slack,
+        httpx.AsyncClient(base_url=stage.server, headers=bearer, trust_env=False) as server,
+    ):
+        people = Reviewer(slack)
+        requests = await _items(server, "/v1/requests")
+        await people.command(
+            SAM, "/rollback", f"session {requests[0]['session_id']} The shop was slow all night"
+        )
+        await people.fill_in(SAM, "rollback.confirm", reason="Back to how it was before the evening.")
+        requests = await _settled(server)
+    return [*_put_back(stage.shop), *_undone(requests)]
+
+
+async def _settled(server: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """The requests once both undos have ended."""
+    async with asyncio.timeout(60):
+        while True:
+            requests = await _items(server, "/v1/requests")
+            states = {r["type"]: r["execution"]["state"] for r in requests}
+            if states["file_delete"] == states["config_change"] == "rolled_back":
+                return requests
+            await asyncio.sleep(0.1)
+
+
+def _put_back(place: Path) -> list[Finding]:
+    first, images = shop.FIRST_LIMIT, shop.IMAGES
+    return [
+        Finding(f"rolled back: max_connections is {first} again", first, shop.limit(place)),
+        Finding("rolled back: the image cache is back", images, shop.images(place)),
+        Finding("not to be undone: the new version stays live", shop.version(1), shop.live_version(place)),
+    ]
+
+
+def _undone(requests: list[dict[str, Any]]) -> list[Finding]:
+    found = {r["type"]: r["execution"]["state"] for r in requests}
+    return [
+        Finding(f"on record: {name} after the rollback", "rolled_back", found[name])
+        for name in ("file_delete", "config_change")
+    ]
 
 
 async def _items(http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:

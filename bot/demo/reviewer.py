@@ -95,6 +95,11 @@ class Reviewer:
             user=user, channel=_CHANNEL, message_ts=card.ts, action_id=action_id,
         )  # fmt: skip
 
+    async def command(self, user: str, command: str, text: str) -> None:
+        """Type a slash command in #approvals."""
+        what = f"{user} typed {command} {text}"
+        await self._act("command", what, user=user, channel=_CHANNEL, command=command, text=text)
+
     async def told(self, user: str) -> str:
         """What Keyturn said to this person alone in #approvals."""
 
@@ -115,7 +120,7 @@ class Reviewer:
             for modal in state["modals"].get(user, ()):
                 blocks = {block["block_id"] for block in modal["view"]["blocks"]}
                 # A form opens empty, and is filled when the request has been read.
-                if modal["view"]["callback_id"] == callback_id and set(values) <= blocks:
+                if modal["view"].get("callback_id") == callback_id and set(values) <= blocks:
                     return dict(modal)
             return None
 

@@ -110,7 +110,8 @@ async def stage(home: Path, port: int | None) -> AsyncIterator[Stage]:
         token_file = home / "agent-token"
         _write_private(token_file, token)
         server, keyturn = await _server(stack, home, {**own, **slack}, page)
-        yield Stage(home, page, server, token_file, (sandbox, keyturn))
+        worker = await _worker(stack, home, server, token)
+        yield Stage(home, page, server, token_file, (sandbox, keyturn, worker))
 
 
 async def _sandbox(stack: AsyncExitStack, home: Path, port: int | None) -> tuple[dict[str, str], str, Child]:
@@ -150,6 +151,15 @@ async def _server(
     connected = _answers(f"{page}/sandbox/state", lambda state: bool(state["bot"]["connected"]))
     await child.until(connected, "it has not connected to the sandbox")
     return url, child
+
+
+async def _worker(stack: AsyncExitStack, home: Path, server: str, token: str) -> Child:
+    """The agent's rollback worker, which outlives the agent's evenings."""
+    env = environment(os.environ, KEYTURN_URL=server, KEYTURN_TOKEN=token)
+    command = ["-m", "bot.demo.worker"]
+    child = await Child.start("worker", command, env=env, cwd=home / "shop", logs=home / "logs")
+    stack.push_async_callback(child.stop)
+    return child
 
 
 async def _credential(home: Path, variables: dict[str, str]) -> str:

@@ -38,7 +38,9 @@ The agent {AGENT!r} does an evening's work on {stage.shop} and asks before each 
 
 Then look at what happened to the files:  ls -R {stage.shop}
 
-  Audit    who decided what and when, in the session that the agent names below:
+  Undo     as Sam, in #approvals: /rollback session SESSION, with the session that the agent names below;
+           read what would change, confirm, and see the settings and the cache come back
+  Audit    who decided what and when, in that session:
            curl -s -H "Authorization: Bearer $(cat {stage.token_file})" \\
              {stage.server}/v1/sessions/SESSION/timeline
   Rules    what is allowed, blocked and asked: {stage.policies / "shop.yaml"}
