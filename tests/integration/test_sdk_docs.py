@@ -37,7 +37,7 @@ def test_an_example_runs(code: str, compiled_only: bool, monkeypatch: pytest.Mon
 
 def test_the_page_has_its_examples() -> None:
     assert len(EXAMPLES) >= 8
-    assert PAGE.count(COMPILED_ONLY) == 1
+    assert PAGE.count(COMPILED_ONLY) == 2
 
 
 def test_the_table_of_errors_names_only_what_exists() -> None:
