@@ -151,7 +151,18 @@ def _stacked(
             axes.bar(names, sizes, bottom=base, color=colour, label=outcome, width=0.62)
         base = [low + size for low, size in zip(base, sizes, strict=True)]
     _grid(axes, look, "x" if sideways else "y")
-    axes.legend(frameon=False, labelcolor=look.ink, fontsize=8, loc="best")
+    if sideways:
+        axes.set_ylim(-0.6, _room(len(names), 4))
+    axes.legend(
+        frameon=False,
+        labelcolor=look.ink,
+        fontsize=8,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.1),
+        ncols=len(OUTCOMES),
+        handlelength=1,
+        columnspacing=1,
+    )
 
 
 def _durations(axes: Any, summary: Summary, look: Look) -> None:
@@ -164,6 +175,8 @@ def _durations(axes: Any, summary: Summary, look: Look) -> None:
         _duration(axes, label, found, look)
     if known:
         _grid(axes, look, "x")
+        axes.set_xlim(left=0, right=None if axes.get_xlim()[1] > 0 else 1)
+        axes.set_ylim(-0.6, _room(len(known), 2))
         axes.set_xlabel("minutes; dark: median, light: 90 %", color=look.ink, fontsize=9)
 
 
@@ -190,9 +203,9 @@ def _reviewers(axes: Any, summary: Summary, look: Look) -> None:
         load[_cut(summary.name(person))] += count
     busiest = load.most_common(_REVIEWERS)[::-1]
     if busiest:
-        axes.barh(
-            [name for name, _ in busiest], [count for _, count in busiest], color=look.plain, height=0.6
-        )
+        names, counts = zip(*busiest, strict=True)
+        axes.barh(names, counts, color=look.plain, height=0.6)
+        axes.set_ylim(-0.6, _room(len(names), 4))
         _grid(axes, look, "x")
 
 
@@ -204,6 +217,7 @@ def _per_day(axes: Any, summary: Summary, look: Look) -> None:
     axes.bar([f"{day:%d %b}" for day in ordered], [days[day] for day in ordered], color=look.plain, width=0.7)
     step = max(1, len(ordered) // 7)
     axes.set_xticks(range(0, len(ordered), step))
+    axes.set_xlim(-0.6, _room(len(ordered), 7))
     _grid(axes, look, "y")
 
 
@@ -213,6 +227,11 @@ def _grid(axes: Any, look: Look, axis: str) -> None:
     axes.grid(axis=axis, color=look.faint, linewidth=0.8)
     numbers = axes.xaxis if axis == "x" else axes.yaxis
     numbers.set_major_locator(MaxNLocator(nbins=5, integer=axis == "y"))
+
+
+def _room(count: int, least: int) -> float:
+    """The end of an axis of names, so that one alone is no giant."""
+    return max(count, least) - 0.4
 
 
 def _cut(name: str) -> str:

@@ -145,7 +145,7 @@ _PAGE = """<!doctype html>
 body {{ background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
   margin: 2rem auto; max-width: 84rem; padding: 0 1.5rem; }}
 .tiles {{ display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }}
-.tiles div {{ border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem 1.2rem; flex: 1 1 8rem; }}
+.tiles div {{ border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem 1rem; flex: 1 1 6rem; }}
 .tiles b {{ display: block; font-size: 1.6rem; }}
 .charts {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }}
 figure {{ border: 1px solid var(--faint); border-radius: .6rem; margin: 0; padding: .8rem; }}

@@ -172,7 +172,9 @@ def _decide(story: Story, event: AuditEvent, at: datetime) -> None:
     after: Mapping[str, Any] = event.body.get("after") or {}
     decision = after.get("decision") or {}
     people: Sequence[str] = decision.get("by") or ()
-    story.outcome, story.decided_at, story.by = DECIDED[event.event], at, tuple(people)
+    decided = decision.get("decided_at")
+    story.outcome, story.by = DECIDED[event.event], tuple(people)
+    story.decided_at = at if decided is None else read_rfc3339(decided)
     story.automatic = after.get("cause") in ("policy_rule", "risk_threshold", "grant", "paused")
     story.grant = after.get("cause") == "grant"
 

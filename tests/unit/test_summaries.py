@@ -1,0 +1,82 @@
+"""Figures from events: outcomes, times, escalations, who decided; and the report made of them."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.services import charts
+from bot.services.charts import CHARTS, DARK, LIGHT
+from bot.services.reporting import Reporting
+from bot.services.summaries import Summary, spread, summarise
+from bot.store import Store
+from bot.store.auditing import AuditFilter
+from bot.store.commands import CreateRequest, SaveTransition
+from tests.factories import ANA, NOON
+from tests.store.conftest import HandClock
+from tests.store.histories import approved, blocked_at_once, decided_at_once, rejected, submitted
+
+
+@pytest.fixture
+async def store(tmp_path: Path):
+    """Two decisions by Ana, after one and two minutes; one block, one automatic approval, one open."""
+    async with Store.open(f"sqlite:///{tmp_path}/k.db", clock=HandClock()) as opened:
+        for number, rule, minutes in ((1, approved, 1), (2, rejected, 3)):
+            step = submitted(number)
+            await opened.write(CreateRequest(step))
+            await opened.write(SaveTransition(rule(step.request, NOON + timedelta(minutes=minutes))))
+        for step in (blocked_at_once(3), decided_at_once(4), submitted(5, agent="$other$")):
+            await opened.write(CreateRequest(replace(step, outbox=())))
+        yield opened
+
+
+async def summary(store: Store) -> Summary:
+    return summarise(reversed(await store.reads.audit_page(limit=100)))
+
+
+async def test_outcomes_times_and_reviewers_are_counted(store: Store) -> None:
+    found = await summary(store)
+    assert found.outcomes == {"approved": 2, "rejected": 2, "pending": 1}
+    assert found.automatic == 2
+    assert found.deciding is not None
+    assert (found.deciding.count, found.deciding.median) == (2, timedelta(seconds=90))
+    assert found.reviews == {(ANA, "approve"): 1, (ANA, "reject"): 1}
+    assert found.quick == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "median", "p90"), [([7], 7, 7), ([1, 3], 2, 2.8), (range(1, 12), 6, 10), ([4, None, 4], 4, 4)]
+)
+def test_median_and_ninetieth_percentile(seconds: list[int | None], median: float, p90: float) -> None:
+    found = spread(None if s is None else timedelta(seconds=s) for s in seconds)
+    assert found is not None
+    assert found.median.total_seconds() == pytest.approx(median)
+    assert found.p90.total_seconds() == pytest.approx(p90)
+
+
+def test_nothing_has_no_median() -> None:
+    assert spread([None]) is None
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK])
+@pytest.mark.parametrize("chart", CHARTS)
+async def test_every_chart_draws_something_and_nothing(store: Store, chart, look) -> None:
+    drawn, empty = charts.svg(chart, await summary(store), look), charts.svg(chart, Summary(), look)
+    assert drawn.startswith(b"<?xml")
+    assert empty.startswith(b"<?xml")
+
+
+async def test_the_page_needs_nothing_from_elsewhere(store: Store) -> None:
+    page = await Reporting(store.reads, HandClock()).page(AuditFilter())
+    assert page.count("<figure>") == len(CHARTS)
+    assert "prefers-color-scheme: dark" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+
+
+async def test_the_picture_is_a_png_with_words(store: Store) -> None:
+    picture, words = await Reporting(store.reads, HandClock()).picture(AuditFilter(since=NOON))
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "requests: 5" in words
