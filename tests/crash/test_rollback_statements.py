@@ -48,7 +48,8 @@ def write(command, place):
 
 def state():
     connection = DATABASE.connect()
-    found = {table: [tuple(row) for row in connection.fetch_all(f"SELECT * FROM {table}")] for table in TABLES}
+    read = connection.fetch_all
+    found = {table: [tuple(row) for row in read(f"SELECT * FROM {table}")] for table in TABLES}
     connection.close()
     return found
 
