@@ -186,9 +186,7 @@ class Reviews:
 
         return await self._attend(click, opened)
 
-    async def _attend(
-        self, click: Click, ask: Callable[[ApprovalRequest, Given], Transition | None]
-    ) -> bool:
+    async def _attend(self, click: Click, ask: Callable[[ApprovalRequest, Given], Transition | None]) -> bool:
         """Let an entitled person move the ladder; whether anything moved."""
         while True:
             request = await self._store.reads.request(click.request_id)

@@ -26,8 +26,8 @@ from bot.slack.card import card
 from bot.slack.client import TROUBLE, error_code, status_of
 from bot.slack.covers import cover_message, mention
 from bot.slack.directory import SlackDirectory, lookup_budget
-from bot.slack.telling import Telling
 from bot.slack.notes import approval_voided, notice, outcome, thread_message
+from bot.slack.telling import Telling
 from bot.slack.wording import FEW, Names
 from bot.store import Store
 from bot.store.cards import CardFailed, CardPainted, CardPosted
@@ -326,6 +326,12 @@ def _retry_after(refused: SlackApiError) -> timedelta:
     return timedelta(seconds=max(int(text), 1) if text.isdigit() else 1)
 
 
+def _late_copy(item: OutboxItem, request: ApprovalRequest) -> bool:
+    """Whether an escalation's card would ask somebody about what was decided meanwhile."""
+    asked_later = int(item.payload["level"]) > 0 or item.payload["kind"] == "dm"
+    return asked_later and request.status is not Status.PENDING and not item.unclear
+
+
 def _mentioned(request: ApprovalRequest, item: OutboxItem) -> Event:
     return Event(
         name="notification_sent",
@@ -336,12 +342,6 @@ def _mentioned(request: ApprovalRequest, item: OutboxItem) -> Event:
         request_id=request.id,
         session_id=request.submission.session_id,
     )
-
-
-def _late_copy(item: OutboxItem, request: ApprovalRequest) -> bool:
-    """Whether an escalation's card would ask somebody about what was decided meanwhile."""
-    asked_later = int(item.payload["level"]) > 0 or item.payload["kind"] == "dm"
-    return asked_later and request.status is not Status.PENDING and not item.unclear
 
 
 def _sent_event(request: ApprovalRequest, channel: str, item: OutboxItem) -> Event:
