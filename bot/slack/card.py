@@ -58,6 +58,7 @@ def card(request: ApprovalRequest, *, card_id: str, names: Names = _NOBODY) -> d
             "event_type": ids.CARD_EVENT,
             "event_payload": {"request_id": request.id, "card_id": card_id},
         },
+        "mrkdwn": False,
         "parse": "none",
         "link_names": False,
         "unfurl_links": False,

@@ -71,6 +71,7 @@ def _message(text: str, blocks: list[Block]) -> dict[str, Any]:
     return {
         "text": escape(shortened(text, 2000)),
         "blocks": blocks,
+        "mrkdwn": False,
         "parse": "none",
         "link_names": False,
         "unfurl_links": False,

@@ -57,6 +57,7 @@ def _message(text: str, said: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "text": escape(shortened(text, 2000)),
         "blocks": [rich(*said)],
+        "mrkdwn": False,
         "parse": "none",
         "link_names": False,
         "unfurl_links": False,

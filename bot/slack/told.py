@@ -99,6 +99,7 @@ def _message(words: str, said: list[Block]) -> dict[str, Any]:
     return {
         "text": escape(shortened(words, 2000)),
         "blocks": [rich(line(leaf(words, bold=True)), *said)],
+        "mrkdwn": False,
         "parse": "none",
         "link_names": False,
         "unfurl_links": False,

@@ -153,6 +153,8 @@ def test_metadata_holds_ids_only() -> None:
 def test_no_hostile_address_is_fetched_for_a_preview() -> None:
     made = drawn(make_request(description="https://evil.example"))
     assert (made["unfurl_links"], made["unfurl_media"], made["link_names"]) == (False, False, False)
+    # `text` holds the agent's stars and backticks as they came; this keeps them from being formatting.
+    assert made["mrkdwn"] is False
 
 
 @pytest.mark.parametrize(("level", "confirmed"), [("none", False), ("medium", False), ("high", True)])
