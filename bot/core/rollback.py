@@ -7,10 +7,9 @@ a clock or a database: each function takes `now` and the requests concerned, and
 names the version that it was made from.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NewType
 
 from bot.core import undo
 from bot.core.audited import changed
@@ -26,36 +25,64 @@ from bot.core.errors import (
     StaleReview,
     UndoRefused,
 )
-from bot.core.lifecycle import Judged, bumped, callback
+from bot.core.lifecycle import bumped, callback
 from bot.core.models import (
-    Action,
     Actor,
     ApprovalRequest,
     Digest,
-    Effect,
-    Event,
     ExecutionState,
-    JsonObject,
-    Outgoing,
-    PolicyDecision,
     RequestId,
     Requirement,
     Review,
-    Reviewer,
-    RiskAssessment,
     RollbackState,
     Undo,
     Verdict,
     Via,
 )
-from bot.core.quorum import Missing, missing, stricter
+from bot.core.quorum import stricter
+from bot.core.rollback_models import (
+    Asked,
+    Confirmation,
+    Given,
+    Item,
+    LeftOut,
+    Report,
+    Rollback,
+    RollbackId,
+    Step,
+)
 from bot.core.times import rfc3339
+from bot.core.undo_judging import Judge, blocked, judged, required
 
-RollbackId = NewType("RollbackId", str)
-"""`rbk_` and a time-ordered id; a step of a session's rollback adds a dot and its place."""
-
-Judge = Callable[[Action], Judged]
-"""Risk and ruling of an action of the agent, by the policies in force."""
+__all__ = [
+    "UNCLAIMED",
+    "UNREPORTED",
+    "Asked",
+    "Confirmation",
+    "Given",
+    "Item",
+    "Judge",
+    "LeftOut",
+    "Report",
+    "Requests",
+    "Rollback",
+    "RollbackId",
+    "Step",
+    "check_confirmable",
+    "claim",
+    "confirm",
+    "described",
+    "expire",
+    "next_item",
+    "outcome",
+    "preview",
+    "report",
+    "start",
+    "supersede",
+    "tightened",
+    "why_not",
+    "work",
+]
 
 Requests = Mapping[RequestId, ApprovalRequest]
 
@@ -64,147 +91,6 @@ UNCLAIMED = timedelta(minutes=15)
 
 UNREPORTED = timedelta(hours=1)
 """How long a claimed step may take; then it counts as failed until its agent says otherwise."""
-
-_ENDS = (RollbackState.SUCCEEDED, RollbackState.FAILED, RollbackState.CONFLICT)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the agent said of a step: its preview, or what came of it."""
-
-    state: RollbackState
-    summary: str
-    diff: str | None = None
-    affected: tuple[str, ...] = ()
-    message: str | None = None
-
-    def as_json(self) -> JsonObject:
-        """As the audit keeps it; the diff may hold secrets and is kept by its digest."""
-        return {
-            "state": self.state.value,
-            "summary": self.summary,
-            "diff": None if self.diff is None else sha256(self.diff.encode()),
-            "affected": list(self.affected),
-            "message": self.message,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One action to undo."""
-
-    id: RollbackId
-    request_id: RequestId
-    data: JsonObject | list[JsonObject]
-    digest: Digest
-    state: RollbackState = RollbackState.REQUESTED
-    beyond: str | None = None
-    """Why it needs its own full approval; None when it stays within what was approved."""
-    preview: Report | None = None
-    result: Report | None = None
-    unreported: bool = False
-    """True while a claimed step counts as failed only because nothing was heard of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """An action of a session that cannot be undone, and why."""
-
-    request_id: RequestId
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """One person's yes; the review holds who, when, why and to which digest."""
-
-    review: Review
-    force_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rollback:
-    """One undo: of one request, or with `session_id` of a session."""
-
-    id: RollbackId
-    agent: str
-    session_id: str | None
-    items: tuple[Item, ...]
-    """In the order in which they are undone: newest first."""
-    digest: Digest
-    reason: str
-    force: bool
-    started_by: Actor
-    via: Via
-    state: RollbackState
-    risk: RiskAssessment
-    policy: PolicyDecision
-    requirement: Requirement
-    created_at: datetime
-    updated_at: datetime
-    due_at: datetime | None
-    version: int
-    confirmations: tuple[Confirmation, ...] = ()
-    confirmed_at: datetime | None = None
-    left_out: tuple[LeftOut, ...] = ()
-    message: str | None = None
-
-    @property
-    def reviews(self) -> tuple[Review, ...]:
-        """The confirmations as reviews of the digest."""
-        return tuple(given.review for given in self.confirmations)
-
-    @property
-    def missing(self) -> Missing:
-        """What the requirement still lacks."""
-        return missing(self.requirement, self.reviews, self.digest)
-
-    @property
-    def partial(self) -> bool:
-        """Whether some of it was undone, and some was not."""
-        done = [item.state is RollbackState.SUCCEEDED for item in self.items]
-        return any(done) and (not all(done) or bool(self.left_out))
-
-    @property
-    def beyond(self) -> tuple[str, ...]:
-        """Why it needs its own full approval, for each step that does."""
-        return tuple(item.beyond for item in self.items if item.beyond is not None)
-
-    def item(self, id: str) -> Item:
-        """One step, by its own id."""
-        return next(item for item in self.items if item.id == id)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One change: the rollback and the requests as they now stand, what happened, what must be told."""
-
-    rollback: Rollback
-    requests: tuple[ApprovalRequest, ...]
-    events: tuple[Event, ...]
-    now: datetime
-    outbox: tuple[Outgoing, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Who wants an undo, why and how."""
-
-    reason: str
-    actor: Actor
-    via: Via
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A confirmation as it was given; its author is known to be entitled."""
-
-    reviewer: Reviewer
-    digest: str
-    reason: str | None
-    force_reason: str | None = None
-    groups: tuple[str, ...] = ()
 
 
 def why_not(request: ApprovalRequest, *, now: datetime) -> str | None:
@@ -253,8 +139,7 @@ def start(
     if not chosen:
         raise NotRollbackable(_nothing(left_out, session_id))
     items = tuple(_item(id, place, request, session_id) for place, request in enumerate(chosen, start=1))
-    judged = [_judged(request, judge) for request in chosen]
-    worst = max(judged, key=lambda found: found.risk.score)
+    worst = max((judged(request, judge) for request in chosen), key=lambda found: found.risk.score)
     fresh = Rollback(
         id=RollbackId(id),
         agent=chosen[0].agent,
@@ -268,7 +153,7 @@ def start(
         state=RollbackState.REQUESTED,
         risk=worst.risk,
         policy=worst.ruling.policy,
-        requirement=_required(chosen, items, judge),
+        requirement=required(chosen, items, judge),
         created_at=now,
         updated_at=now,
         due_at=now + UNCLAIMED,
@@ -349,8 +234,8 @@ def confirm(rollback: Rollback, requests: Requests, given: Given, *, judge: Judg
         raise AlreadyReviewed()
     _check_reasons(rollback, given)
     for item in rollback.items:
-        if (blocked := _blocked(requests[item.request_id], judge)) is not None:
-            raise UndoRefused(blocked)
+        if (refusal := blocked(requests[item.request_id], judge)) is not None:
+            raise UndoRefused(refusal)
     review = Review(given.reviewer, Verdict.APPROVE, rollback.digest, now, given.reason, groups=given.groups)
     after = replace(
         _bumped(rollback, now),
@@ -369,7 +254,7 @@ def confirm(rollback: Rollback, requests: Requests, given: Given, *, judge: Judg
 def tightened(rollback: Rollback, requests: Requests, *, judge: Judge) -> Requirement:
     """Who must confirm by the policies in force, never less than when the rollback was asked for."""
     chosen = [requests[item.request_id] for item in rollback.items]
-    return stricter(rollback.requirement, _required(chosen, rollback.items, judge))
+    return stricter(rollback.requirement, required(chosen, rollback.items, judge))
 
 
 def supersede(rollback: Rollback, requests: Requests, *, now: datetime) -> Step:
@@ -512,7 +397,7 @@ def _chosen(
     for request in sorted(requests, key=_ran_at, reverse=True):
         if len(requests) > 1 and request.execution.state is not ExecutionState.SUCCEEDED:
             continue  # it changed nothing that is still there
-        refused = why_not(request, now=now) or _blocked(request, judge)
+        refused = why_not(request, now=now) or blocked(request, judge)
         if refused is None:
             chosen.append(request)
         else:
@@ -544,51 +429,6 @@ def _item(id: str, place: int, request: ApprovalRequest, session_id: str | None)
 
 def _session_digest(items: Sequence[Item]) -> Digest:
     return Digest(sha256(canonical([[item.request_id, item.digest] for item in items])))
-
-
-def _judged_steps(request: ApprovalRequest, judge: Judge) -> list[Judged]:
-    return [judge(undo.as_action(step)) for step in undo.steps(undo.data_of(request))]
-
-
-def _judged(request: ApprovalRequest, judge: Judge) -> Judged:
-    """The most dangerous step of one undo."""
-    return max(_judged_steps(request, judge), key=lambda found: found.risk.score)
-
-
-def _blocked(request: ApprovalRequest, judge: Judge) -> str | None:
-    for judged in _judged_steps(request, judge):
-        if judged.ruling.policy.effect is Effect.REJECT:
-            return f"The policy does not allow the undo: {judged.ruling.policy.explanation}"
-    return None
-
-
-def _required(requests: Sequence[ApprovalRequest], items: Sequence[Item], judge: Judge) -> Requirement:
-    """Who must confirm: by every step's own policy, and never fewer than approved the actions."""
-    needed: Requirement | None = None
-    for request, item in zip(requests, items, strict=True):
-        own = _own(request, item, judge)
-        needed = own if needed is None else stricter(needed, own)
-    if needed is None:
-        raise NotRollbackable("There is nothing to undo.")
-    return needed
-
-
-def _own(request: ApprovalRequest, item: Item, judge: Judge) -> Requirement:
-    action = request.current_requirement
-    needed: Requirement | None = None
-    for judged in _judged_steps(request, judge):
-        wanted = judged.ruling.requirement if judged.ruling.effect_is_review else None
-        if wanted is None and item.beyond is not None:
-            wanted = judged.ruling.standing
-        if wanted is not None:
-            needed = wanted if needed is None else stricter(needed, wanted)
-    if needed is None:
-        # Nobody would be asked for such an action: one confirmation, by people the policy trusts.
-        standing = next((j.ruling.standing for j in _judged_steps(request, judge) if j.ruling.standing), None)
-        needed = action if action is not None else None if standing is None else replace(standing, quorum=1)
-    if needed is None:
-        raise NotRollbackable("The policy names nobody who could confirm the undo.")
-    return needed if action is None or action.needed <= needed.needed else stricter(needed, action)
 
 
 def _changed_first(rollback: Rollback, item: Item) -> bool:

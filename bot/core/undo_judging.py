@@ -1,0 +1,60 @@
+"""Who must confirm an undo, by the policies that would judge it as an action."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bot.core import undo
+from bot.core.errors import NotRollbackable
+from bot.core.lifecycle import Judged
+from bot.core.models import Action, ApprovalRequest, Effect, Requirement
+from bot.core.quorum import stricter
+from bot.core.rollback_models import Item
+
+Judge = Callable[[Action], Judged]
+"""Risk and ruling of an action of the agent, by the policies in force."""
+
+
+def _judged_steps(request: ApprovalRequest, judge: Judge) -> list[Judged]:
+    return [judge(undo.as_action(step)) for step in undo.steps(undo.data_of(request))]
+
+
+def judged(request: ApprovalRequest, judge: Judge) -> Judged:
+    """The most dangerous step of one undo."""
+    return max(_judged_steps(request, judge), key=lambda found: found.risk.score)
+
+
+def blocked(request: ApprovalRequest, judge: Judge) -> str | None:
+    """Why the policy forbids the undo; None when it does not."""
+    for found in _judged_steps(request, judge):
+        if found.ruling.policy.effect is Effect.REJECT:
+            return f"The policy does not allow the undo: {found.ruling.policy.explanation}"
+    return None
+
+
+def required(requests: Sequence[ApprovalRequest], items: Sequence[Item], judge: Judge) -> Requirement:
+    """Who must confirm: by every step's own policy, and never fewer than approved the actions."""
+    needed: Requirement | None = None
+    for request, item in zip(requests, items, strict=True):
+        own = _own(request, item, judge)
+        needed = own if needed is None else stricter(needed, own)
+    if needed is None:
+        raise NotRollbackable("There is nothing to undo.")
+    return needed
+
+
+def _own(request: ApprovalRequest, item: Item, judge: Judge) -> Requirement:
+    action = request.current_requirement
+    needed: Requirement | None = None
+    for found in _judged_steps(request, judge):
+        wanted = found.ruling.requirement if found.ruling.effect_is_review else None
+        if wanted is None and item.beyond is not None:
+            wanted = found.ruling.standing
+        if wanted is not None:
+            needed = wanted if needed is None else stricter(needed, wanted)
+    if needed is None:
+        # Nobody would be asked for such an action: one confirmation, by people the policy trusts.
+        standing = next((j.ruling.standing for j in _judged_steps(request, judge) if j.ruling.standing), None)
+        needed = action if action is not None else None if standing is None else replace(standing, quorum=1)
+    if needed is None:
+        raise NotRollbackable("The policy names nobody who could confirm the undo.")
+    return needed if action is None or action.needed <= needed.needed else stricter(needed, action)
