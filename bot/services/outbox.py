@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=30)
 """How long a row is one sender's; longer than any single call to the outside."""
 
+_SETTLE_AGAIN = (0.1, 0.5, 2.0, 5.0)
+"""Seconds between tries to record what became of a delivery; together well within the lease."""
+
 _AT_ONCE = 20
 """Rows that are being sent at the same time."""
 
@@ -154,13 +157,23 @@ class Outbox:
 
     async def _deliver(self, item: OutboxItem) -> None:
         try:
-            await self._settle(item, await self._tried(item))
-        except Unavailable as trouble:
-            # The lease runs out, and the next claimant looks before it sends again.
-            log.warning("%s not settled: %s", item.kind, trouble.message, extra={"event": "outbox_failed"})
+            await self._record(item, await self._tried(item))
         finally:
             self._under_way -= 1
             self._woken.set()
+
+    async def _record(self, item: OutboxItem, delivery: Delivery) -> None:
+        """Settle it in spite of passing storage trouble: until then its whole lane waits."""
+        for pause in _SETTLE_AGAIN:
+            try:
+                return await self._settle(item, delivery)
+            except Unavailable as trouble:
+                log.warning(
+                    "%s not settled: %s", item.kind, trouble.message, extra={"event": "outbox_failed"}
+                )
+                await asyncio.sleep(pause)
+        # The lease runs out, and the next claimant looks before it sends again.
+        return None
 
     async def _tried(self, item: OutboxItem) -> Delivery:
         try:
