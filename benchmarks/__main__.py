@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.assessing import assessing
+from benchmarks.auditing import auditing
 from benchmarks.lateness import lateness
 from benchmarks.machine import REPO, facts, need_wrk, say, step_aside
 from benchmarks.policy import policy
@@ -61,6 +62,7 @@ def _cases(
     rounds: int = options.rounds or (2 if quick else 5)
     seconds = 2.0 if quick else 5.0
     waiters: int = options.waiters or (200 if quick else 1000)
+    rows = 50_000 if quick else 1_000_000
     pending, overdue = (5_000, 1_000) if quick else (100_000, 10_000)
     return {
         "accepted": lambda: accepted(directory, template, rounds=rounds, seconds=seconds),
@@ -70,10 +72,11 @@ def _cases(
         "risk": lambda: assessing(rounds=rounds, fuzzed=300 if quick else 3_000),
         "lateness": lambda: lateness(directory, template, seconds=5 if quick else 20),
         "starting": lambda: starting(directory, template, pending=pending, overdue=overdue),
+        "audit": lambda: auditing(directory, template, rows=rows, pages=200 if quick else 1000),
     }
 
 
-_NAMES = ("accepted", "idle", "waiting", "policy", "risk", "lateness", "starting")
+_NAMES = ("accepted", "idle", "waiting", "policy", "risk", "lateness", "starting", "audit")
 
 
 def _options() -> argparse.Namespace:

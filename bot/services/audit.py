@@ -23,7 +23,6 @@ from bot.services.approvals import Page
 from bot.services.checkpoints import NoteFile
 from bot.services.exports import Format, Unreadable
 from bot.store import Store
-from bot.store.audit_reads import AuditEvent
 from bot.store.auditing import AuditFilter
 from bot.store.commands import RecordEvents
 from bot.store.reads import Reads
@@ -48,13 +47,16 @@ class Audit:
         self._key = key
         self._kept = kept
 
-    async def page(self, wanted: AuditFilter, *, cursor: str | None, limit: int) -> Page[AuditEvent]:
-        """Events, newest first.
+    async def page(self, wanted: AuditFilter, *, cursor: str | None, limit: int) -> Page[bytes]:
+        """Events as JSON, newest first.
 
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
-        return await page(self._store.reads, wanted, cursor=cursor, limit=limit)
+        found = await self._store.reads.audit_links(wanted, before_seq=_place(cursor), limit=limit + 1)
+        more = len(found) > limit
+        items = tuple(exports.json_of(row) for row in found[:limit])
+        return Page(items, str(found[limit - 1].seq) if more else None)
 
     async def verify(self, *, full: bool = False) -> Verification:
         """Whether the audit is whole, by the chain and by every checkpoint that is known."""
@@ -80,19 +82,6 @@ class Audit:
         body = {"format": format.value, "filters": filters_json(wanted), "after": after, "through": through}
         event = Event("audit_exported", actor, via, body)
         await self._store.write(RecordEvents((event,), self._clock.now()))
-
-
-async def page(
-    reads: Reads, wanted: AuditFilter, *, cursor: str | None = None, limit: int = 50
-) -> Page[AuditEvent]:
-    """Events, newest first.
-
-    Raises:
-        InvalidRequest: the cursor is not one of ours.
-    """
-    found = await reads.audit_page(wanted, before_seq=_place(cursor), limit=limit + 1)
-    more = len(found) > limit
-    return Page(tuple(found[:limit]), str(found[limit - 1].seq) if more else None)
 
 
 async def verify(

@@ -61,7 +61,13 @@ def lines(rows: Iterable[Link], format: Format) -> bytes:
     """Rows as text of an export."""
     if format is Format.CSV:
         return _csv(_cells(row) for row in rows)
-    return b"".join(_json_line(row) for row in rows)
+    return b"".join(json_of(row) + b"\n" for row in rows)
+
+
+def json_of(row: Link) -> bytes:
+    """The event on the wire: its canonical bytes with the two hashes added."""
+    hashes = b',"hash":"%b","prev_hash":"%b"}' % (row.hash.hex().encode(), row.prev_hash.hex().encode())
+    return row.canonical[:-1] + hashes
 
 
 def events(file: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -89,11 +95,6 @@ def link_of(event: Mapping[str, Any]) -> Link:
     return Link(
         event["seq"], canonical(said), bytes.fromhex(event["prev_hash"]), bytes.fromhex(event["hash"])
     )
-
-
-def _json_line(row: Link) -> bytes:
-    hashes = b',"hash":"%b","prev_hash":"%b"}\n' % (row.hash.hex().encode(), row.prev_hash.hex().encode())
-    return row.canonical[:-1] + hashes
 
 
 def _cells(row: Link) -> list[str]:

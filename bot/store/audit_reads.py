@@ -1,9 +1,9 @@
 """Queries over the audit: pages, a request's story, and the raw rows of verification and export."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bot.core import jsontext
 from bot.core.chain import Link, Place, Problem
@@ -108,6 +108,17 @@ class AuditReads:
         sql = auditing.select(_AUDIT_COLUMNS, terms, "DESC")
         return [_audit_event(row) for row in await self._all(sql, params | {"limit": limit})]
 
+    async def audit_links(
+        self, wanted: AuditFilter, *, before_seq: int | None = None, limit: int = 50
+    ) -> list[Link]:
+        """`audit_page` as it is stored, for whoever passes the bytes on."""
+        terms, params = wanted.where()
+        if before_seq is not None:
+            terms.append("seq < :before_seq")
+            params["before_seq"] = before_seq
+        sql = auditing.select(_LINK_COLUMNS, terms, "DESC")
+        return [_link(row) for row in await self._all(sql, params | {"limit": limit})]
+
     async def audit_rows(
         self, wanted: AuditFilter, *, after_seq: int, through_seq: int, limit: int = 2000
     ) -> list[Link]:
@@ -120,7 +131,7 @@ class AuditReads:
     async def links(self, after_seq: int, *, limit: int = 10_000) -> list[Link]:
         """The chain's rows after `after_seq`, in order, for `chain.verify`."""
         found = await self._all(_LINKS, {"after": after_seq, "limit": limit})
-        return [_link(row) for row in found]
+        return [Link._make(cast(Iterable[Any], row)) for row in found]
 
     async def columns(self, after_seq: int, *, limit: int = 10_000) -> list[tuple[Link, JsonObject]]:
         """The same rows with their searchable columns, beside what the request they are about says."""

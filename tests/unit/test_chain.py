@@ -1,7 +1,5 @@
 """The chain finds and locates every edit, deletion, insertion and reorder."""
 
-from dataclasses import replace
-
 import pytest
 
 from bot.core.chain import GENESIS, Link, link, verify
@@ -32,7 +30,7 @@ def test_a_tail_is_checked_from_the_row_before_it():
 @pytest.mark.parametrize("place", [0, 7, 19])
 def test_an_edit_is_found_where_it_is(place):
     rows = chain_of(20)
-    rows[place] = replace(rows[place], canonical=rows[place].canonical + b" ")
+    rows[place] = rows[place]._replace(canonical=rows[place].canonical + b" ")
     problem = verify(rows)
     assert (problem.seq, problem.kind) == (place + 1, "edited")
 
@@ -41,7 +39,7 @@ def test_an_edit_is_found_where_it_is(place):
 def test_an_edit_with_a_new_hash_is_found_at_the_next_row(place):
     rows = chain_of(20)
     forged = rows[place].canonical + b" "
-    rows[place] = replace(rows[place], canonical=forged, hash=link(rows[place].prev_hash, forged))
+    rows[place] = rows[place]._replace(canonical=forged, hash=link(rows[place].prev_hash, forged))
     problem = verify(rows)
     assert (problem.seq, problem.kind) == (place + 2, "relinked")
 
