@@ -69,17 +69,13 @@ class Listeners:
         async def listener(ack: AsyncAck, body: Body, respond: AsyncRespond) -> None:
             by = parse(body)
             async with asyncio.TaskGroup() as tasks:
-                call = tasks.create_task(self._answer(by, work))
+                call = tasks.create_task(self._answered(by, work))
                 await asyncio.wait([call], timeout=ACK_AFTER)
-                if not call.done():
-                    await ack()
-                answer = await call
-            if await self._told(by, answer):
+                # Nothing more is decided once it is done, and telling Slack may be slow: acknowledge first.
                 await ack()
-                return
-            # Nothing is stored from here on, and Slack's own answer may be slow: acknowledge first.
-            await ack()
-            await self._tell_directly(by, answer, respond)
+                answer, told = await call
+            if not told:
+                await self._tell_directly(by, answer, respond)
 
         return listener
 
@@ -159,6 +155,11 @@ class Listeners:
             return await self._once.run(by.delivery, once)
         except Exception:
             return Answer(self._broken("interaction"), "Something went wrong")
+
+    async def _answered(self, by: Interaction, work: Work) -> tuple[Answer, bool]:
+        """The answer, and whether it is stored. Both wait for a slow store, so both count against the ack."""
+        answer = await self._answer(by, work)
+        return answer, await self._told(by, answer)
 
     async def _told(self, by: Interaction, answer: Answer) -> bool:
         """Store the private message, if there is one; False when it must be said in another way."""

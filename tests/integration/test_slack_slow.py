@@ -107,3 +107,27 @@ async def test_what_nobody_foresaw_is_answered_with_a_reference(
     reference = told.text.rsplit(" ", 1)[-1]
     assert reference.startswith("err_")
     assert reference in caplog.text
+
+
+async def test_an_answer_that_cannot_be_stored_at_once_does_not_keep_slack_waiting(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = await desk.ask()
+    await desk.until_audited(request, "notification_sent")
+    release = asyncio.Event()
+
+    async def stuck(_command: Any) -> None:
+        await release.wait()
+        raise Unavailable
+
+    monkeypatch.setattr(listeners, "ACK_AFTER", 0.05)
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.bot.reviews, "review", refused)
+        broken.setattr(desk.bot.store, "write", stuck)
+        assert (await desk.click(RAFAEL, request))["ok"]
+        release.set()
+        assert "nothing was decided" in (await desk.private(RAFAEL)).text
+
+
+async def refused(_click: Click) -> ApprovalRequest:
+    raise Unavailable
