@@ -283,7 +283,7 @@ async def test_a_change_ends_the_lease_of_a_deadline(store):
     assert await store.reads.next_deadline() == deadline
     assert await store.write(LeaseDue(deadline, 10, LEASE)) == [step.request.id]
     moved = replace(step.request, version=2)
-    await store.write(SaveTransition(replace(step, request=moved, events=(), outbox=())))
+    await store.write(SaveTransition(replace(step, request=moved, outbox=())))
     assert await store.reads.next_deadline() == deadline
     await store.write(SaveTransition(approved(moved)))
     assert await store.reads.next_deadline() is None
