@@ -117,7 +117,7 @@ async def test_one_person_has_one_live_review_of_a_digest(store):
     twice = replace(step.request, version=2, reviews=(review, review))
 
     with pytest.raises(Exception, match=r"UNIQUE|unique"):
-        await store.write(SaveTransition(replace(step, request=twice, events=(), outbox=())))
+        await store.write(SaveTransition(replace(step, request=twice, outbox=())))
     assert await store.reads.request(step.request.id) == step.request
 
 
@@ -248,6 +248,7 @@ async def test_agents_come_back_as_they_were_added(store):
     agent = make_agent(callback_hosts=("hooks.example.com",), scopes=frozenset({"agent", "auditor"}))
     await store.write(AddAgent(agent, "hash1", Via.CLI, NOON))
 
+    agent = replace(agent, credential="hash1")
     assert await store.reads.agent("builder") == agent
     assert await store.reads.agent_by_token_hash("hash1") == agent
     assert await store.reads.agents() == [agent]
