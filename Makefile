@@ -25,7 +25,7 @@ demo: $(STAMP)
 	@$(BIN)/keyturn demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not browser" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
 
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser $(ARGS)
