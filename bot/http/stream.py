@@ -68,5 +68,4 @@ class EventStream(Response):
 
     async def _frame(self, change: Change) -> bytes:
         data = jsontext.dumps(await self._face.resource(change.request))
-        seq = b"" if change.seq is None else b"id: %d\n" % change.seq
-        return b"%sevent: %s\ndata: %s\n\n" % (seq, change.name.encode(), data)
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (change.seq, change.name.encode(), data)

@@ -92,10 +92,10 @@ class Page(Generic[T]):
 class Change:
     """One change as a listener hears it: the audit's seq and event, and the request as it stands.
 
-    `seq` is None for the present state that a new listener gets first.
+    The present state, which a new listener gets first, carries the seq of the newest change in it.
     """
 
-    seq: int | None
+    seq: int
     name: str
     request: ApprovalRequest
 
@@ -254,7 +254,7 @@ class Approvals:
             if after is None:
                 after = await self._store.reads.last_seq(request.id)
                 request = await self._present(request.id)
-                yield Change(None, "state", request)
+                yield Change(after, "state", request)
             while True:
                 changed.clear()
                 events = await self._news(request, after)

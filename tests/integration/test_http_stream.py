@@ -19,7 +19,7 @@ from tests.integration.http_face import ALLOWED, ASK, BLOCKED, World, served, un
 class Heard:
     """One event as it came."""
 
-    id: int | None
+    id: int
     event: str
     data: dict[str, Any]
 
@@ -68,8 +68,7 @@ async def _parsed(answer: httpx.Response) -> AsyncIterator[Heard | None]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif fields:
-            id = int(fields["id"]) if "id" in fields else None
-            yield Heard(id, fields["event"], json.loads(fields["data"]))
+            yield Heard(int(fields["id"]), fields["event"], json.loads(fields["data"]))
             fields = {}
 
 
@@ -83,13 +82,11 @@ async def test_a_new_listener_hears_the_present_state_and_then_every_change(worl
     async with listening(world, request["id"]) as ear:
         assert ear.answer.headers["content-type"].startswith("text/event-stream")
         state = await ear.next()
-        assert (state.id, state.event, state.data) == (None, "state", request)
+        assert (state.event, state.data) == ("state", request)
         await world.approve(request["id"])
         heard = [await ear.next(), await ear.next()]
         assert [h.event for h in heard] == ["review_recorded", "action_approved"]
-        assert heard[0].id is not None
-        assert heard[1].id is not None
-        assert heard[0].id < heard[1].id
+        assert state.id < heard[0].id < heard[1].id
         path, digest = f"/v1/requests/{request['id']}", request["digest"]
         await world.client.post(f"{path}/claim", json={"digest": digest})
         assert (await ear.next()).event == "action_claimed"
@@ -107,6 +104,15 @@ async def test_a_listener_resumes_after_the_last_event_it_heard(world: World) ->
         first = await ear.next()
     async with listening(world, request["id"], Last_Event_ID=str(first.id)) as ear:
         assert (await ear.next()).event == "action_approved"
+
+
+async def test_a_listener_that_was_cut_off_after_the_state_misses_nothing(world: World) -> None:
+    request = await asked(world)
+    async with listening(world, request["id"]) as ear:
+        state = await ear.next()
+    await world.approve(request["id"])
+    async with listening(world, request["id"], Last_Event_ID=str(state.id)) as ear:
+        assert [(await ear.next()).event for _ in range(2)] == ["review_recorded", "action_approved"]
 
 
 async def test_a_last_event_id_that_is_none_of_ours_starts_anew(world: World) -> None:
