@@ -51,6 +51,7 @@ from bot.core.models import (
 from bot.core.params import MONEY_TYPES
 from bot.core.quorum import live_approvals, missing, stricter
 
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """A verdict as it was given, before it is a review."""
