@@ -69,7 +69,8 @@ class Workspace:
     def _add_channel(self, channel: Channel) -> Channel:
         self.channels[channel.id] = channel
         self._logs[channel.id] = MessageLog()
-        self._names[channel.name] = channel.id
+        if channel.name:
+            self._names[channel.name] = channel.id
         return channel
 
     def changed(self) -> None:
@@ -99,15 +100,22 @@ class Workspace:
 
     def escaped(self, text: str) -> str:
         """Typed words as an app gets them that asked for ids (docs.slack.dev, slash commands, escaping)."""
-        people = {user.name: user.id for user in self.users.values()}
-        safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        names = sorted(self._named().items(), key=lambda pair: -len(pair[0]))
+        known = {_safe(name): reference for name, reference in names}
+        spelled = "|".join(map(re.escape, known))
+        return re.sub(rf"(?<!\S)(?:{spelled})(?![\w-])", lambda found: known[found[0]], _safe(text))
 
-        def resolved(found: re.Match[str]) -> str:
-            sign, name = found[1], found[2]
-            id = people.get(name) if sign == "@" else self._names.get(name)
-            return f"<{sign}{id}|{name}>" if id else found[0]
-
-        return re.sub(r"(?<!\S)([@#])([\w.-]+)", resolved, safe)
+    def _named(self) -> dict[str, str]:
+        """What may be typed for people, user groups and channels, and what stands for it."""
+        people = {
+            f"@{name}": f"<@{user.id}|{user.name}>"
+            for user in self.users.values()
+            for name in (user.name, user.real_name)
+        }
+        groups = {
+            f"@{group.handle}": f"<!subteam^{group.id}|@{group.handle}>" for group in self.usergroups.values()
+        }
+        return people | groups | {f"#{name}": f"<#{id}|{name}>" for name, id in self._names.items()}
 
     def usergroup(self, group_id: str) -> UserGroup:
         """The user group with this id, or SlackError `no_such_subteam`."""
@@ -238,3 +246,7 @@ def load_workspace(path: Path | None = None, clock: Clock = time.time) -> Worksp
             f"{source} is not a sandbox workspace ({error}). It needs team, bot, users and channels, "
             "as in bot/sandbox/default_workspace.json."
         ) from error
+
+
+def _safe(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -258,7 +258,7 @@ async def test_slash_commands_are_offered_and_sent(page: Page, bot: Bot) -> None
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     heard = await bot.next()
-    assert (heard["command"], heard["text"]) == ("/keyturn", f"who <@{DANA}>")
+    assert (heard["command"], heard["text"]) == ("/keyturn", f"who <@{DANA}|dana>")
     await expect(page.get_by_text("You asked for who @Dana Whitfield")).to_be_visible()
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.core.errors import Paused, Unavailable
+from bot.core.errors import Unavailable
 from bot.core.models import Conditions
 from bot.http.errors import STATUS
+from bot.services.pauses import Pauses
 from tests.factories import ANA
 from tests.integration.http_face import ALLOWED, ASK, World, served
 
@@ -233,13 +234,18 @@ async def test_a_claim_outside_its_window_is_refused(world: World) -> None:
     check(await world.client.post(path, json=claim), "approval_expired")
 
 
-async def test_a_paused_agent_claims_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def paused(*_args: object, **_options: object) -> bytes:
-        raise Paused()
+async def test_a_paused_agent_claims_nothing(world: World) -> None:
+    request = await ask(world, ALLOWED)
+    await Pauses(world.store, world.clock).pause("builder", reason="It loops.", cancel=False)
+    claim = {"digest": request["digest"]}
+    check(await world.client.post(f"/v1/requests/{request['id']}/claim", json=claim), "paused")
 
-    monkeypatch.setattr(world.approvals, "claim", paused)
-    claim = {"digest": "sha256:" + "0" * 64}
-    check(await world.client.post("/v1/requests/req_1/claim", json=claim), "paused")
+
+async def test_what_never_ran_cannot_be_undone(world: World) -> None:
+    request = await ask(world, ALLOWED)
+    ops = {"Authorization": f"Bearer {await world.token('ops', scopes=['operator'])}"}
+    undo = f"/v1/requests/{request['id']}/rollback"
+    check(await world.client.post(undo, json={"reason": "It broke."}, headers=ops), "not_rollbackable")
 
 
 async def test_a_claims_key_is_kept_to_its_body(world: World) -> None:

@@ -90,9 +90,10 @@ export function Composer({ channel, thread, placeholder }: { channel: string; th
     write("", 0);
     setFailure(null);
     setBusy(true);
+    // A command's words go as typed: whether an app gets names or ids is the command's own setting.
     const command = /^(\/\S+)\s*([\s\S]*)$/.exec(said);
     const answer = command
-      ? await post("command", { user: desk.me.id, channel, command: command[1], text: encode(command[2]!, desk) })
+      ? await post("command", { user: desk.me.id, channel, command: command[1], text: command[2] })
       : await post("message", { user: desk.me.id, channel, text: encode(said, desk), thread_ts: thread });
     setBusy(false);
     if (answer.ok) return;
