@@ -19,6 +19,9 @@ from bot.core.models import Action, Digest
 LARGEST_INTEGER = 2**53 - 1
 """RFC 8785 section 3.2.2.3: beyond it neighbouring integers share a double."""
 
+_LARGEST_EXPONENT = 400
+"""More than any double has. A zero could have any, and writing `0e-999999999` out takes a gigabyte."""
+
 
 def exact(number: int | Decimal) -> bool:
     """Whether the canonical form of `number` has the same value as `number`."""
@@ -26,6 +29,8 @@ def exact(number: int | Decimal) -> bool:
         return abs(number) <= LARGEST_INTEGER
     if not number.is_finite():
         return False
+    if not number:
+        return abs(number.adjusted()) <= _LARGEST_EXPONENT
     try:
         nearest = float(number)
     except OverflowError:

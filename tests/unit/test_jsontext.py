@@ -63,6 +63,8 @@ def test_what_readers_disagree_about_is_not_json(body):
         "0.1000000000000000055511151231257827",
         "9007199254740993.0",
         "123456789.1234567891",
+        "0e-999999999",
+        "0e999999999",
     ],
 )
 def test_a_number_that_a_double_cannot_hold_is_refused(text):
