@@ -68,6 +68,7 @@ class StoreSettings(BaseModel):
         faults = [
             f"{name.upper()} is set but empty; {_FIXES[name]}" for name in given if not given[name].strip()
         ]
+        faults += cls._missing(given)
         if not faults:
             plugins = {name: value for name, value in environment.items() if name.startswith(_OF_PLUGINS)}
             try:
@@ -75,6 +76,29 @@ class StoreSettings(BaseModel):
             except ValidationError as error:
                 faults = [_fault(dict(detail)) for detail in error.errors()]
         raise ConfigError("Keyturn cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    @classmethod
+    def _missing(cls, _given: Mapping[str, str]) -> list[str]:
+        """What must be set and is not, each with its fix."""
+        return []
+
+    @field_validator("keyturn_database_url")
+    @classmethod
+    def _is_database(cls, url: str) -> str:
+        scheme, _, path = url.partition(":///")
+        if url.startswith(("postgresql:", "postgres:", "postgresql+")):
+            raise ValueError("this version of Keyturn stores in SQLite only")
+        if scheme != "sqlite" or not path or path == ":memory:" or set(path) & set("?#"):
+            raise ValueError("it names no SQLite file")
+        return url
+
+    @field_validator("keyturn_public_url")
+    @classmethod
+    def _is_public(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("it is no http or https address")
+        return url
 
     @field_validator("keyturn_webhook_secret")
     @classmethod
@@ -85,21 +109,14 @@ class StoreSettings(BaseModel):
 
     @property
     def database_path(self) -> Path:
-        """The database file.
-
-        Raises:
-            ConfigError: the URL is not of a kind that this Keyturn can open.
-        """
-        scheme, _, path = self.keyturn_database_url.partition(":///")
-        if scheme != "sqlite" or not path:
-            raise ConfigError("KEYTURN_DATABASE_URL must be sqlite:///PATH, such as sqlite:///keyturn.db.")
-        return Path(path)
+        """The database file."""
+        return Path(self.keyturn_database_url.removeprefix("sqlite:///"))
 
     @property
     def public_url(self) -> str:
         """Where agents reach this server, without a trailing slash."""
-        given = self.keyturn_public_url or f"http://{self.keyturn_host}:{self.keyturn_port}"
-        return given.rstrip("/")
+        host = f"[{self.keyturn_host}]" if ":" in self.keyturn_host else self.keyturn_host
+        return (self.keyturn_public_url or f"http://{host}:{self.keyturn_port}").rstrip("/")
 
 
 class Settings(StoreSettings):
@@ -110,18 +127,30 @@ class Settings(StoreSettings):
     slack_app_token: SecretStr | None = None
     slack_api_url: str = SLACK_API
 
-    @model_validator(mode="after")
-    def _secrets_are_there(self) -> "Settings":
-        if self.slack_app_token is None and not any(s.get_secret_value() for s in self.slack_signing_secret):
-            raise ValueError(
+    @classmethod
+    def _missing(cls, given: Mapping[str, str]) -> list[str]:
+        missing = []
+        if "slack_bot_token" not in given:
+            missing.append(f"SLACK_BOT_TOKEN is not set; {_FIXES['slack_bot_token']}")
+        if not {"slack_app_token", "slack_signing_secret"} & given.keys():
+            missing.append(
                 "Neither SLACK_APP_TOKEN (Socket Mode) nor SLACK_SIGNING_SECRET (signed HTTP) is set; "
                 "clicks could not be trusted. Copy one of them from your Slack app's settings."
             )
+        return missing
+
+    @model_validator(mode="after")
+    def _secrets_are_there(self) -> "Settings":
         if any(not s.get_secret_value() for s in self.slack_signing_secret):
             raise ValueError(
                 "SLACK_SIGNING_SECRET has an empty entry; an empty secret would accept forgeries."
             )
         return self
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _ends_in_a_slash(cls, url: str) -> str:
+        return url if url.endswith("/") else f"{url}/"
 
     @model_validator(mode="after")
     def _slack_is_slack(self) -> "Settings":
@@ -135,8 +164,8 @@ class Settings(StoreSettings):
     @property
     def sandbox(self) -> bool:
         """Whether the Slack it talks to is a sandbox on this machine."""
-        host = urlsplit(self.slack_api_url).hostname or ""
-        return self.slack_api_url != SLACK_API and _is_loopback(host)
+        parts = urlsplit(self.slack_api_url)
+        return parts.scheme in ("http", "https") and _is_loopback(parts.hostname or "")
 
 
 def _is_loopback(host: str) -> bool:
@@ -161,7 +190,7 @@ def _is_whsec(secret: str) -> bool:
 _OF_PLUGINS = "KEYTURN_NOTIFY_"
 
 _FIXES = {
-    "keyturn_database_url": "write sqlite:///PATH.",
+    "keyturn_database_url": "write sqlite:///PATH, such as sqlite:///keyturn.db.",
     "keyturn_policies": "name the directory of your policy files.",
     "keyturn_host": "write the address to listen on, such as 127.0.0.1.",
     "keyturn_port": "write a port number, such as 8420.",
@@ -171,7 +200,8 @@ _FIXES = {
     "keyturn_webhook_secret": "write whsec_ and base64 of 32 random bytes, or unset it and one is made.",
     "keyturn_smtp_url": "write smtp[s]://[user:password@]host[:port][?from=address], or unset it.",
     "slack_bot_token": "copy the Bot User OAuth Token (xoxb-…) from your Slack app's OAuth page.",
-    "slack_signing_secret": "copy the Signing Secret from your Slack app's Basic Information page.",
+    "slack_signing_secret": "copy the Signing Secret from your Slack app's Basic Information page "
+    "(Socket Mode needs none: unset it).",
     "slack_app_token": "make an app-level token (xapp-…) with connections:write, or unset it.",
     "slack_api_url": f"unset it, or write {SLACK_API}.",
 }
@@ -180,6 +210,5 @@ _FIXES = {
 def _fault(detail: Mapping[str, Any]) -> str:
     if not detail["loc"]:
         return str(detail["ctx"]["error"])
-    name = str(detail["loc"][0])
-    problem = "is not set" if detail["type"] == "missing" else f"is wrong ({detail['msg']})"
-    return f"{name.upper()} {problem}; {_FIXES[name]}"
+    name, problem = str(detail["loc"][0]), detail["msg"].removeprefix("Value error, ")
+    return f"{name.upper()} is wrong ({problem}); {_FIXES[name]}"

@@ -23,6 +23,7 @@ from bot.config import Settings, StoreSettings
 from bot.core import redaction
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
+from bot.core.models import ApproverSet
 from bot.core.redaction import Redactor
 from bot.http import admin, operating, wire
 from bot.http.app import KeyturnApp, create_app
@@ -61,7 +62,10 @@ from bot.slack.app import SlackAccess, SlackFace, web_client
 from bot.slack.audit_desk import AuditDesk
 from bot.slack.audit_sender import AuditSender
 from bot.slack.directory import SlackDirectory
+from bot.slack.grant_desk import GrantDesk
+from bot.slack.homes import Homes
 from bot.slack.links import CardLinks
+from bot.slack.queue import Queue
 from bot.slack.roles import Role
 from bot.slack.rota import Rota
 from bot.slack.sender import SlackSender
@@ -205,7 +209,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for noisy in ("httpx", "apscheduler", "uvicorn.error", "aiosqlite", "watchfiles"):
+    for noisy in ("alembic", "httpx", "apscheduler", "uvicorn.error", "aiosqlite", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):  # before uvicorn, which re-raises them
@@ -320,9 +324,11 @@ def _connect(
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
         Notifications(channels, store, clock, links.of),
     )
-    outbox = Outbox(store, clock, senders, scheduler.note)
+    outbox = Outbox(store, clock, senders, scheduler.note, lambda: asking.admin_channel)
     operators = Role(directory, lambda: policies.current.workspace.operators, "operators")
     auditors = Role(directory, lambda: policies.current.workspace.auditors, "auditors")
+    queue, switch = Queue(store, directory), Switch(pauses, store, operators)
+    rota = Rota(on_call, simulator, directory, lambda: approvals.groups, clock)
     slack = SlackFace(
         access,
         client,
@@ -331,9 +337,12 @@ def _connect(
         store=store,
         directory=directory,
         outbox=outbox,
-        switch=Switch(pauses, store, operators),
+        queue=queue,
+        homes=Homes(queue, rota, switch, operators, lambda: _insiders(policies), store, directory, clock),
+        switch=switch,
+        grants=GrantDesk(grants, store, directory, operators, clock),
         audit=AuditDesk(audit, store, outbox, links, auditors, clock),
-        rota=Rota(on_call, simulator, directory, lambda: approvals.groups, clock),
+        rota=rota,
         clock=clock,
         new_reference=lambda: new_id("err"),
     )
@@ -384,6 +393,13 @@ def _connect(
         clock=clock,
         listeners=listeners,
     )
+
+
+def _insiders(policies: Policies) -> list[ApproverSet]:
+    """Everybody who decides or looks after something, by the policies in force."""
+    workspace = policies.current.workspace
+    approvers = (entry for policy in policies.current.policies for entry in policy.requirement.approvers)
+    return [workspace.operators, workspace.auditors, *workspace.groups.values(), *approvers]
 
 
 async def _facts(store: Store, policies: Policies, clock: Clock, *, sandbox: bool) -> Facts:

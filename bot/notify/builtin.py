@@ -18,14 +18,14 @@ def built_in(
         allow: Hosts, addresses and networks that webhooks may reach though they are not public.
 
     Raises:
-        ValueError: the SMTP URL cannot be understood.
+        ValueError: the SMTP URL or what is allowed cannot be understood; the message names the variable.
     """
     try:
         server = None if smtp_url is None else Server.of(smtp_url)
     except ValueError as wrong:
         raise ValueError(f"KEYTURN_SMTP_URL is wrong: {wrong}.") from None
-    return {
-        "email": EmailChannel(server),
-        "webhook": WebhookChannel(webhook_secret, clock, allow=allow),
-        "log": LogChannel(),
-    }
+    try:
+        webhook = WebhookChannel(webhook_secret, clock, allow=allow)
+    except ValueError as wrong:
+        raise ValueError(f"KEYTURN_WEBHOOK_ALLOW is wrong: {wrong}.") from None
+    return {"email": EmailChannel(server), "webhook": webhook, "log": LogChannel()}

@@ -279,7 +279,7 @@ class SQLite:
             os.close(lock)
             raise CannotOpen(
                 f"Another process uses {self.path} (lock {place})."
-                " Stop it first, or use PostgreSQL to run several."
+                " Stop it first; one server at a time has a database file."
             ) from None
         self._lock = lock
         unclean = os.pread(lock, 16, 0) != _CLEAN

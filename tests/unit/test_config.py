@@ -50,7 +50,16 @@ def test_several_secrets_are_taken_while_rotating():
 
 
 @pytest.mark.parametrize(
-    "url", ["http://slack.example.com/api/", "http://10.0.0.7/api/", "https://evil.example/api/", "not a url"]
+    "url",
+    [
+        "http://slack.example.com/api/",
+        "http://10.0.0.7/api/",
+        "https://evil.example/api/",
+        "http://localhost@evil.example/api/",
+        "http://127.0.0.1.evil.example/api/",
+        "ftp://127.0.0.1/api/",
+        "not a url",
+    ],
 )
 def test_a_slack_elsewhere_is_refused(url):
     assert "anybody there could press the buttons" in refusal(SLACK_API_URL=url)
@@ -76,6 +85,36 @@ def test_commands_that_need_no_slack_start_without_its_secrets():
     assert StoreSettings.read({}).database_path.name == "keyturn.db"
 
 
-def test_a_database_of_another_kind_is_refused():
-    with pytest.raises(ConfigError, match="sqlite:///PATH"):
-        _ = StoreSettings.read({"KEYTURN_DATABASE_URL": "mysql://x"}).database_path
+def test_everything_that_is_missing_is_named_at_once():
+    with pytest.raises(ConfigError) as refused:
+        Settings.read({})
+    assert "SLACK_BOT_TOKEN is not set" in str(refused.value)
+    assert "Neither SLACK_APP_TOKEN" in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "keyturn.db", "sqlite:///", "sqlite:///:memory:", "sqlite://x"])
+def test_a_database_of_another_kind_is_refused(url):
+    assert "KEYTURN_DATABASE_URL is wrong" in refusal(KEYTURN_DATABASE_URL=url)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_postgresql_is_refused_in_so_many_words_and_without_its_password(scheme):
+    message = refusal(KEYTURN_DATABASE_URL=f"{scheme}://keyturn:hunter2@db.example.com/keyturn")
+    assert "this version of Keyturn stores in SQLite only" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "url", ["keyturn.example.com", "ftp://keyturn.example.com", "https://", "https://x/?a=1"]
+)
+def test_a_public_address_that_is_none_is_refused(url):
+    assert "KEYTURN_PUBLIC_URL is wrong" in refusal(KEYTURN_PUBLIC_URL=url)
+
+
+def test_the_address_it_listens_on_is_a_url_for_ipv6_too():
+    assert Settings.read({**SLACK, "KEYTURN_HOST": "::1"}).public_url == "http://[::1]:8420"
+
+
+def test_slacks_own_address_is_slack_with_or_without_its_last_slash():
+    settings = Settings.read({**SLACK, "SLACK_API_URL": SLACK_API.rstrip("/")})
+    assert (settings.slack_api_url, settings.sandbox) == (SLACK_API, False)

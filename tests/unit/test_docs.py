@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.config import Settings
+
 REPO = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([REPO / "README.md", *(REPO / "docs").glob("*.md")])
 
@@ -38,3 +40,23 @@ def test_the_makefile_has_what_the_readme_names():
     targets = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), flags=re.MULTILINE))
     named = set(re.findall(r"make ([a-z-]+)", (REPO / "README.md").read_text()))
     assert named <= targets
+
+
+def test_the_readme_lists_every_setting_and_its_default():
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|([^|]*)\|", (REPO / "README.md").read_text(), flags=re.MULTILINE)
+    listed = {}
+    for names, defaults in rows:
+        names, defaults = re.findall(r"`([^`]+)`", names), re.findall(r"`([^`]+)`", defaults)
+        listed |= dict(zip(names, defaults or [""] * len(names), strict=True))
+    fields = {name.upper(): field for name, field in Settings.model_fields.items()}
+    del fields["PLUGIN_SETTINGS"]
+    assert listed.keys() == fields.keys()
+    wrong = {name for name, default in listed.items() if default and default != str(fields[name].default)}
+    assert wrong == set()
+
+
+def test_the_readme_leads_to_every_page():
+    readme = (REPO / "README.md").read_text()
+    assert [
+        page.name for page in PAGES if f"docs/{page.name}" not in readme and page.name != "README.md"
+    ] == []
