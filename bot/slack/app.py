@@ -25,6 +25,8 @@ from bot.slack.clicks import Clicks
 from bot.slack.client import SlackAccess, quiet_logger, web_client
 from bot.slack.commands import Commands
 from bot.slack.directory import SlackDirectory
+from bot.slack.grant_desk import GrantDesk
+from bot.slack.homes import Homes
 from bot.slack.listeners import ANYTHING, Asked, Listeners
 from bot.slack.queue import Queue
 from bot.slack.rota import Rota
@@ -59,15 +61,19 @@ class SlackFace:
         store: Store,
         directory: SlackDirectory,
         outbox: Outbox,
+        queue: Queue,
+        homes: Homes,
         rota: Rota,
         switch: Switch,
+        grants: GrantDesk,
         audit: AuditDesk,
         clock: Clock,
         new_reference: Callable[[], str],
     ) -> None:
         listeners = Listeners(
             Clicks(reviews, store, directory, client),
-            Commands(Queue(store, directory), rota, switch, audit),
+            Commands(queue, rota, switch, grants, audit),
+            homes,
             outbox,
             client,
             new_reference,
@@ -78,6 +84,7 @@ class SlackFace:
             ids.AUDIT_PAGE: audit.page,
             ids.AGENT_PAUSE: switch.pause,
             ids.AGENT_RESUME: switch.resume,
+            ids.GRANT_REVOKE: grants.revoke,
         }
         self.app = bolt_app(access, client, listeners, rota, Undo(rollbacks, client), private)
         self.http: SignedHttp | None = None

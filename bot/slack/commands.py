@@ -1,4 +1,4 @@
-"""Slash commands and App Home: one person's view of what is going on.
+"""Slash commands: one person's view of what is going on.
 
 `/keyturn` alone, or `help`, says what there is. What is not understood gets a suggestion.
 """
@@ -7,20 +7,23 @@ import difflib
 from typing import Any
 
 from bot.core.models import SlackId
-from bot.slack import audit_desk, rota, switch
+from bot.slack import audit_desk, grant_desk, rota, switch
 from bot.slack.audit_desk import AuditDesk
-from bot.slack.home import home_view, queue_blocks
+from bot.slack.grant_desk import GrantDesk
+from bot.slack.home import queue_blocks, waiting_words
 from bot.slack.queue import Queue
 from bot.slack.switch import Switch
-from bot.slack.text import Block, literal
+from bot.slack.text import literal, typed
 
 COMMAND = "/keyturn"
 
 HELP = {
     "queue": "what is waiting for you, by risk and deadline",
     **rota.HELP,
+    **grant_desk.HELP,
     **switch.HELP,
     "audit": "what is on record; the same as `/audit`",
+    "rollback": "undo what an agent did: `rollback req_… | session SESSION`; the same as `/rollback`",
     "help": "this text",
 }
 """Every subcommand there is, with what it does."""
@@ -29,10 +32,13 @@ HELP = {
 class Commands:
     """Answers to slash commands."""
 
-    def __init__(self, queue: Queue, schedules: rota.Rota, switch: Switch, audit: AuditDesk) -> None:
+    def __init__(
+        self, queue: Queue, schedules: rota.Rota, switch: Switch, grants: GrantDesk, audit: AuditDesk
+    ) -> None:
         self._queue = queue
         self._schedules = schedules
         self._switch = switch
+        self._grants = grants
         self._audit = audit
 
     async def answer(self, command: str, text: str, *, user_id: SlackId, team_id: str) -> dict[str, Any]:
@@ -47,26 +53,21 @@ class Commands:
             return await self._audit.answer(words, user_id=user_id, team_id=team_id)
         if command != COMMAND:
             return {"text": f"There is no {literal(command)} here. {_help()}"}
-        if not words or words[0].casefold() == "help":
-            return {"text": _help()}
-        if words[0].casefold() == "queue":
-            queue = await self._queue.of(user_id, team_id)
-            return {"text": f"{len(queue)} waiting for you", "blocks": queue_blocks(queue)}
-        if words[0].casefold() in rota.HELP:
-            return {"text": await self._schedules.answer(words, text, user_id=user_id, team_id=team_id)}
-        if words[0].casefold() in switch.HELP:
-            return await self._switch.answer(words, user_id=user_id, team_id=team_id)
-        if words[0].casefold() == "audit":
-            return await self._audit.answer(words[1:], user_id=user_id, team_id=team_id)
+        match words[0].casefold() if words else "help":
+            case "help":
+                return {"text": _help()}
+            case "queue":
+                queue = await self._queue.of(user_id, team_id)
+                return {"text": waiting_words(queue), "blocks": queue_blocks(queue)}
+            case "audit":
+                return await self._audit.answer(words[1:], user_id=user_id, team_id=team_id)
+            case word if word in rota.HELP:
+                return {"text": await self._schedules.answer(words, text, user_id=user_id, team_id=team_id)}
+            case word if word in switch.HELP:
+                return await self._switch.answer(words, user_id=user_id, team_id=team_id)
+            case word if word in grant_desk.HELP:
+                return await self._grants.answer(user_id=user_id, team_id=team_id)
         return {"text": f"{_suggestion(words[0])}\n{_help()}"}
-
-    async def home(self, *, user_id: SlackId, team_id: str) -> Block:
-        """The App Home of one person.
-
-        Raises:
-            CannotVerify: Slack did not say who they are.
-        """
-        return home_view(await self._queue.of(user_id, team_id))
 
 
 def _help() -> str:
@@ -76,5 +77,5 @@ def _help() -> str:
 
 def _suggestion(word: str) -> str:
     close = difflib.get_close_matches(word.casefold(), HELP, n=1, cutoff=0.5)
-    said = f"Keyturn does not know “{literal(word[:40])}”."
+    said = f"Keyturn does not know “{literal(typed(word)[:40])}”."
     return f"{said} Did you mean `{COMMAND} {close[0]}`?" if close else said

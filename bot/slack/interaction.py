@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from bot.core.models import SlackId
@@ -11,6 +12,16 @@ from bot.slack.ids import Reference, RollbackReference, parse_reference, parse_r
 
 Body = Mapping[str, Any]
 """A `block_actions` or `view_submission` payload."""
+
+
+class Surface(Enum):
+    """A place in Slack that can be clicked at."""
+
+    MESSAGE = "message"
+    PRIVATE = "private"
+    """A message that one person alone sees."""
+    HOME = "home"
+    MODAL = "modal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,8 @@ class Interaction:
     values: Mapping[str, Mapping[str, Mapping[str, Any]]]
     view_blocks: frozenset[str]
     """Block ids of the view, which are the places that a fault can be shown at."""
+    surface: Surface
+    """Where the click happened; it decides where the answer can go."""
 
 
 def parse(body: Body) -> Interaction:
@@ -62,7 +75,14 @@ def parse(body: Body) -> Interaction:
         view_hash=_string(view.get("hash")),
         values=values,
         view_blocks=_inputs(view.get("blocks")) or frozenset(values),
+        surface=_surface(view, container),
     )
+
+
+def _surface(view: Mapping[str, Any], container: Mapping[str, Any]) -> Surface:
+    if view:
+        return Surface.HOME if view.get("type") == "home" else Surface.MODAL
+    return Surface.PRIVATE if container.get("is_ephemeral") is True else Surface.MESSAGE
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -23,7 +23,9 @@ from bot.slack.clicks import Answer, Clicks
 from bot.slack.client import TROUBLE
 from bot.slack.commands import Commands
 from bot.slack.directory import lookup_budget
-from bot.slack.interaction import Body, Interaction, parse
+from bot.slack.forms import notice
+from bot.slack.homes import Homes
+from bot.slack.interaction import Body, Interaction, Surface, parse
 from bot.slack.once import Once
 
 log = logging.getLogger(__name__)
@@ -52,12 +54,14 @@ class Listeners:
         self,
         clicks: Clicks,
         commands: Commands,
+        homes: Homes,
         outbox: Outbox,
         client: AsyncWebClient,
         new_reference: Callable[[], str],
     ) -> None:
         self.clicks = clicks
         self._commands = commands
+        self._homes = homes
         self._outbox = outbox
         self._client = client
         self._new_reference = new_reference
@@ -110,37 +114,50 @@ class Listeners:
         await ack(response_type="ephemeral", **answer)
 
     def private(self, work: Asked) -> Callable[..., Awaitable[None]]:
-        """A listener for buttons in private messages: the answer takes the message's place."""
+        """A listener for buttons of lists: the answer takes the private list's place, or redraws Home."""
 
         async def listener(ack: AsyncAck, body: Body, respond: AsyncRespond) -> None:
             by = parse(body)
+            done, title = True, "Not done"
             try:
                 with lookup_budget():
                     answer = await work(by)
             except (ReviewRefused, Unavailable) as trouble:
                 answer = {"text": answers.refusal(trouble, by.user_id)}
+                done, title = False, answers.TITLES.get(trouble.code, title)
             except Exception:
                 answer = {"text": self._broken("button")}
+                done = False
             await ack()
             try:
-                await respond(response_type="ephemeral", replace_original=True, **answer)
-            except (*TROUBLE, OSError) as trouble:
+                if by.surface is Surface.HOME and done:
+                    await self._publish(by.user_id, by.team_id)
+                elif by.surface in (Surface.HOME, Surface.MODAL):
+                    view = notice(title, str(answer["text"]))
+                    await self._client.views_open(trigger_id=by.trigger_id, view=view)
+                else:
+                    own = by.surface is Surface.PRIVATE
+                    await respond(response_type="ephemeral", replace_original=own, **answer)
+            except (*TROUBLE, CannotVerify, Unavailable, OSError) as trouble:
                 log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
         return listener
 
     async def home(self, ack: AsyncAck, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-        """Somebody opened the App Home: publish their queue."""
+        """Somebody opened the App Home: publish theirs."""
         if event.get("tab") == "home":
             user, team = SlackId(str(event.get("user"))), str(body.get("team_id"))
             try:
                 async with asyncio.timeout(ACK_AFTER):
-                    with lookup_budget():
-                        view = await self._commands.home(user_id=user, team_id=team)
-                    await self._client.views_publish(user_id=user, view=view)
+                    await self._publish(user, team)
             except (*TROUBLE, CannotVerify, Unavailable) as trouble:
                 log.warning("home not published: %s", type(trouble).__name__, extra={"event": "home_failed"})
         await ack()
+
+    async def _publish(self, user: SlackId, team: str) -> None:
+        with lookup_budget():
+            view = await self._homes.of(user, team)
+        await self._client.views_publish(user_id=user, view=view)
 
     async def ignored(self, ack: AsyncAck) -> None:
         """Something Keyturn has no use for; Slack still wants to hear that it arrived."""

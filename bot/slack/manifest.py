@@ -6,7 +6,7 @@ It asks for no more than is used. `manifest.yml` at the top of the repository is
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.slack import audit_desk
+from bot.slack import audit_desk, undo
 from bot.slack.commands import COMMAND, HELP
 
 SCOPES = (
@@ -73,6 +73,7 @@ def _commands(events: str | None) -> list[dict[str, Any]]:
     described = (
         (COMMAND, "What waits for you, who is on call, the pause switch, and help", list(HELP)),
         (audit_desk.COMMAND, "What is on record, for auditors", ["req_…", *audit_desk.WORDS]),
+        (undo.NAME, "Undo what an agent did, for operators", ["req_…", "session"]),
     )
     commands = (
         {

@@ -1,15 +1,24 @@
 """What waits for one person: the pending requests they may decide, most urgent first."""
 
+from dataclasses import dataclass
+
 from bot.core import authority
 from bot.core.errors import CannotVerify, ReviewRefused
-from bot.core.models import ApprovalRequest, SlackId, Status
+from bot.core.models import ApprovalRequest, Person, RiskLevel, SlackId
 from bot.services.directory import Directory
 from bot.store import Store
 
 LOOKED_AT = 1000
-"""Pending requests looked at, newest first; a longer backlog is told as such."""
+"""Pending requests looked at, the riskiest first and of one risk those that end first."""
 
-_PAGE = 200
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A person's queue, in order."""
+
+    requests: tuple[ApprovalRequest, ...]
+    whole: bool = True
+    """False when so much is pending that not all of it was looked at."""
 
 
 class Queue:
@@ -19,7 +28,7 @@ class Queue:
         self._store = store
         self._directory = directory
 
-    async def of(self, user_id: SlackId, team_id: str) -> list[ApprovalRequest]:
+    async def of(self, user_id: SlackId, team_id: str) -> Waiting:
         """Requests this person may decide and has not answered, by risk, then urgency and deadline.
 
         Raises:
@@ -28,33 +37,27 @@ class Queue:
         home = await self._directory.home_team()
         person = await self._directory.person(user_id)
         if person is None or team_id != home:
-            return []
-        mine = []
-        for request in await self._pending():
-            try:
-                members = {
-                    source: await self._directory.members(source)
-                    for source in sorted(authority.sources(request))
-                }
-                authority.authorise(request, person, home_team=home, members=members)
-            except CannotVerify:
-                continue
-            except ReviewRefused:
-                continue
-            if not _answered(request, user_id):
-                mine.append(request)
-        return sorted(mine, key=_order)
+            return Waiting(())
+        pending = await self._pending()
+        mine = [request for request in pending if await self._is_for(person, home, request)]
+        return Waiting(tuple(sorted(mine, key=_order)), whole=len(pending) < LOOKED_AT)
+
+    async def _is_for(self, person: Person, home: str, request: ApprovalRequest) -> bool:
+        if _answered(request, person.id):
+            return False
+        try:
+            sources = sorted(authority.sources(request))
+            members = {source: await self._directory.members(source) for source in sources}
+            authority.authorise(request, person, home_team=home, members=members)
+        except (CannotVerify, ReviewRefused):
+            return False
+        return True
 
     async def _pending(self) -> list[ApprovalRequest]:
         found: list[ApprovalRequest] = []
-        cursor = None
-        while len(found) < LOOKED_AT:
-            items, cursor = await self._store.reads.requests(
-                agent=None, status=Status.PENDING, type=None, session_id=None, limit=_PAGE, cursor=cursor
-            )
-            found += items
-            if cursor is None:
-                break
+        for risk in sorted(RiskLevel, key=lambda level: -level.rank):
+            if (room := LOOKED_AT - len(found)) > 0:
+                found += await self._store.reads.pending_at(risk, limit=room)
         return found
 
 

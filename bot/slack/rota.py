@@ -15,7 +15,7 @@ from bot.core import covering, jsontext, moments
 from bot.core.clock import Clock
 from bot.core.covering import CoverOffer, Deal
 from bot.core.describe import action_line
-from bot.core.errors import CoverRefused, InvalidInput, NotFound
+from bot.core.errors import CannotVerify, CoverRefused, InvalidInput, NotFound, Unavailable
 from bot.core.models import Action, ApproverSet, Effect, Person, SlackId, Target
 from bot.core.oncall import Shift, gaps
 from bot.services.oncall import OnCall
@@ -24,7 +24,7 @@ from bot.slack import ids
 from bot.slack.clicks import Answer
 from bot.slack.directory import SlackDirectory
 from bot.slack.interaction import Interaction
-from bot.slack.text import date, escape, literal
+from bot.slack.text import date, escape, literal, typed
 from bot.slack.wording import RISK, listed
 
 HELP = {
@@ -86,6 +86,16 @@ class Rota:
             return literal(refused.message)
         except ValueError as wrong:
             return literal(str(wrong))
+
+    async def on_call_lines(self) -> list[str]:
+        """Who is on call now, as mrkdwn of ours, a line for each schedule, also for one not found out."""
+        now, lines = self._clock.now(), list[str]()
+        for name in self._on_call.schedules:
+            try:
+                lines.append(await self._line(name, now))
+            except (CannotVerify, Unavailable):
+                lines.append(f"*{literal(name)}*: could not be looked up just now")
+        return lines
 
     async def accept(self, by: Interaction) -> Answer:
         """The button of an offer."""
@@ -215,7 +225,7 @@ class Rota:
         raise CoverRefused(f"{covered.name} has no turn in {name} in the next two months; say from and to.")
 
     async def _simulate(self, text: str) -> str:
-        plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")  # as Slack escapes
+        plain = typed(text)
         try:
             _, *words = shlex.split(plain)
         except ValueError:

@@ -11,7 +11,7 @@ from bot.services.pauses import Pauses
 from bot.slack import ids
 from bot.slack.interaction import Interaction
 from bot.slack.roles import Role
-from bot.slack.text import Block, context, date, literal, mrkdwn, plain
+from bot.slack.text import Block, context, date, literal, mrkdwn, plain, shortened, typed
 from bot.store import Store
 
 HELP = {
@@ -73,7 +73,7 @@ class Switch:
         what, *more = rest
         mode = more[0].casefold() if more else ""
         cancel = mode == "cancel"
-        reason = " ".join(more[1:] if mode in ("hold", "cancel") else more)
+        reason = typed(" ".join(more[1:] if mode in ("hold", "cancel") else more))
         done = await self._pauses.pause(what, reason=reason, cancel=cancel, by=by, via=Via.SLACK)
         pending = f"{done.cancelled} pending cancelled." if cancel else "What is pending is held."
         undo = f"`/keyturn resume {done.pause.what}`"
@@ -83,13 +83,29 @@ class Switch:
         lifted = await self._pauses.resume(what, by=by, via=Via.SLACK)
         return {"text": f"{literal(pausing.subject(lifted.what).removesuffix(' is'))} runs again."}
 
+    async def rows(self, *, switches: bool, most: int = 20) -> list[Block]:
+        """A row for everything, for each paused type and for each agent.
+
+        Args:
+            switches: Whether each row has its button, which is for operators.
+            most: Agents shown.
+        """
+        agents, paused = await self._standing()
+        blocks = [*_others(paused), *(_agent(agent, paused) for agent in agents[:most])]
+        if not switches:
+            blocks = [{name: part for name, part in row.items() if name != "accessory"} for row in blocks]
+        if len(agents) > most:
+            blocks.append(context(plain(f"{len(agents) - most} more; keyturn agents list shows all.")))
+        return blocks
+
     async def _listing(self) -> dict[str, Any]:
+        agents, paused = await self._standing()
+        said = f"{len(agents)} agent{'' if len(agents) == 1 else 's'}, {len(paused)} paused"
+        return {"text": said, "blocks": await self.rows(switches=True, most=_SHOWN)}
+
+    async def _standing(self) -> tuple[list[Agent], dict[str, Pause]]:
         agents = [agent for agent in await self._store.reads.agents() if agent.revoked_at is None]
-        paused = {pause.what: pause for pause in await self._pauses.all()}
-        blocks = [*_others(paused), *(_agent(agent, paused) for agent in agents[:_SHOWN])]
-        if len(agents) > _SHOWN:
-            blocks.append(context(plain(f"{len(agents) - _SHOWN} more; keyturn agents list shows all.")))
-        return {"text": f"{len(agents)} agents, {len(paused)} paused", "blocks": blocks}
+        return agents, {pause.what: pause for pause in await self._pauses.all()}
 
 
 def _others(paused: dict[str, Pause]) -> list[Block]:
@@ -116,6 +132,7 @@ def _row(name: str, what: str, pause: Pause | None) -> Block:
         "action_id": ids.AGENT_PAUSE if pause is None else ids.AGENT_RESUME,
         "text": plain("Pause" if pause is None else "Resume", 75),
         "value": what,
+        "accessibility_label": shortened(f"{'Pause' if pause is None else 'Resume'}: {what}", 75),
         **({"style": "danger"} if pause is None else {}),
     }
     return {"type": "section", "text": mrkdwn(words), "accessory": button}

@@ -26,6 +26,11 @@ def literal(text: str) -> str:
     return re.sub(r"[*_~`]", "\u200b\\g<0>\u200b", escape(text))
 
 
+def typed(text: str) -> str:
+    """Words of a slash command as the person typed them: Slack escapes the three characters there too."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def plain(text: str, limit: int = 3000) -> Block:
     """A `plain_text` object of one line and at most `limit` characters."""
     return {"type": "plain_text", "text": shortened(text, limit), "emoji": False}

@@ -5,6 +5,7 @@ shows what would change as soon as the agent has said so. Only the submitted for
 """
 
 import asyncio
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from bot.slack.commands import COMMAND
 from bot.slack.directory import lookup_budget
 from bot.slack.forms import notice, reason_of
 from bot.slack.interaction import Interaction
-from bot.slack.text import literal
+from bot.slack.text import literal, typed
 from bot.slack.undo_form import rollback_view
 
 PATIENCE = 25.0
@@ -92,7 +93,7 @@ class Undo:
         """Whether a slash command is one of ours: `/rollback …`, or `/keyturn rollback …`."""
         words = str(command.get("text") or "").split()
         name = str(command.get("command"))
-        return name == NAME or (name == COMMAND and words[:1] == ["rollback"])
+        return name == NAME or (name == COMMAND and [word.casefold() for word in words[:1]] == ["rollback"])
 
     async def command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
         """`/rollback req_… | session …`, for operators: begin, open the form, fill it."""
@@ -102,7 +103,7 @@ class Undo:
             words = words[1:]
         wanted = _parsed(words)
         if wanted is None:
-            await ack(response_type="ephemeral", text=HELP)
+            await ack(response_type="ephemeral", text=f"{_suggestion(words)}{HELP}")
             return
         try:
             with lookup_budget():
@@ -150,12 +151,23 @@ class Undo:
 def _parsed(words: list[str]) -> _Wanted | None:
     """What a command's words ask for; None when they do not say it."""
     if words and words[0].startswith("req_"):
-        return _Wanted(words[0], None, None, " ".join(words[1:]) or "Asked for by command.")
+        return _Wanted(words[0], None, None, typed(" ".join(words[1:])) or "Asked for by command.")
     if len(words) >= 2 and words[0].casefold() == "session":
         agent = words[3] if len(words) >= 4 and words[2].casefold() == "agent" else None
         rest = words[4:] if agent is not None else words[2:]
-        return _Wanted(None, words[1], agent, " ".join(rest) or "Asked for by command.")
+        return _Wanted(None, words[1], agent, typed(" ".join(rest)) or "Asked for by command.")
     return None
+
+
+def _suggestion(words: list[str]) -> str:
+    """A line about words that say nothing; empty for none and for `help`."""
+    if not words or words[0].casefold() == "help":
+        return ""
+    if words[0].casefold() == "session":
+        return "Say which session.\n"
+    close = difflib.get_close_matches(words[0].casefold(), ["session", "help"], n=1, cutoff=0.5)
+    said = f"Keyturn cannot roll back “{literal(words[0][:40])}”."
+    return f"{said} Did you mean `{NAME} {close[0]}`?\n" if close else f"{said}\n"
 
 
 def _refused(refused: KeyturnError, user: SlackId, request_id: str | None) -> Answer:

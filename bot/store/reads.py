@@ -15,8 +15,10 @@ from bot.core.grants import Grant
 from bot.core.models import (
     Agent,
     ApprovalRequest,
+    Cause,
     Charge,
     RequestId,
+    RiskLevel,
     Session,
     Status,
     Used,
@@ -119,6 +121,11 @@ class Reads(AuditReads):
         more = len(found) > limit
         return items, _cursor(found[limit - 1]) if more else None
 
+    async def pending_at(self, risk: RiskLevel, *, limit: int) -> list[ApprovalRequest]:
+        """Pending requests that were submitted at this risk, those whose level ends first at the front."""
+        found = await self._all(_PENDING_AT, {"risk_level": risk.value, "limit": limit})
+        return [rows.request_of(row) for row in found]
+
     async def several(self, ids: Collection[RequestId]) -> list[ApprovalRequest]:
         """Those of `ids` that exist, in no order."""
         params = {f"id_{place}": id for place, id in enumerate(ids)}
@@ -161,6 +168,17 @@ class Reads(AuditReads):
         """A grant, whatever became of it."""
         row = await self._one("SELECT * FROM grants WHERE id = :id", {"id": id})
         return None if row is None else rows.grant_of(row)
+
+    async def grants_at(self, now: datetime, giver: str | None = None) -> list[Grant]:
+        """Grants that may be used at `now`, those that end first at the front; of one giver, or of all."""
+        sql = _GRANTS_AT.format(whose="AND giver_id = :giver" if giver is not None else "")
+        params = {"now": micros(now)} | ({} if giver is None else {"giver": giver})
+        return [rows.grant_of(row) for row in await self._all(sql, params)]
+
+    async def automatic(self, since: datetime, *, limit: int) -> list[ApprovalRequest]:
+        """The latest requests since then that were decided without people, newest first."""
+        found = await self._all(_AUTOMATIC, {"since": micros(since), "limit": limit})
+        return [rows.request_of(row) for row in found]
 
     async def live_grants(self, agent: str, type: str, rule: str, now: datetime) -> list[Grant]:
         """Grants that may be used at `now` for what a rule puts before people, the oldest first."""
@@ -304,6 +322,10 @@ REQUEST = """
         (SELECT string_agg(body, ',' ORDER BY position) FROM message WHERE request_id = r.id) AS messages
     FROM request r
 """
+_PENDING_AT = f"""{REQUEST}
+    WHERE r.status = 'pending' AND r.risk_level = :risk_level
+    ORDER BY r.next_deadline_at, r.id LIMIT :limit
+"""
 _KEY = """
     SELECT body_digest, request_id, answer, created_at FROM idempotency
     WHERE agent = :agent AND scope = :scope AND key = :key
@@ -313,6 +335,14 @@ _LIVE_GRANTS = """
     WHERE agent = :agent AND action_type = :action_type AND rule = :rule AND revoked_at IS NULL
         AND expires_at > :now AND used < uses
     ORDER BY created_at, id
+"""
+_GRANTS_AT = """
+    SELECT * FROM grants WHERE revoked_at IS NULL AND expires_at > :now AND used < uses {whose}
+    ORDER BY expires_at, id LIMIT 200
+"""
+_AUTOMATIC = f"""{REQUEST}
+    WHERE r.created_at > :since AND r.cause IN ({", ".join(f"'{c.value}'" for c in Cause if c.automatic)})
+    ORDER BY r.created_at DESC, r.id DESC LIMIT :limit
 """
 _REJECTIONS = """
     SELECT

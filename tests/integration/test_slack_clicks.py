@@ -374,7 +374,7 @@ async def test_the_queue_lists_what_one_may_decide_by_risk(desk: Desk) -> None:
     calm = await desk.ask()
     grave = await desk.ask("file_write", {"path": "/etc/motd", "content": "", "overwrite": True})
     await desk.sandbox.people.command(RAFAEL, "C0APPROVE", "/keyturn", "queue")
-    told = await desk.private(RAFAEL, "2 waiting")
+    told = await desk.private(RAFAEL, "2 requests waiting")
     shown = str(told.blocks)
     assert shown.index("/etc/motd") < shown.index("log_level")
     await desk.sandbox.people.command(ALEX, "C0APPROVE", "/keyturn", "queue")

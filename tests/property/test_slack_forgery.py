@@ -14,8 +14,9 @@ from bot.sandbox.limits import MODAL, message_problems, message_text_length, vie
 from bot.slack.card import card
 from bot.slack.details import details
 from bot.slack.forms import approve_form, modify_form, reject_form
-from bot.slack.home import home_view
+from bot.slack.home import HomeFacts, home_view
 from bot.slack.notes import outcome, thread_message
+from bot.slack.queue import Waiting
 from bot.slack.text import escape, literal
 from tests.cards import make_request
 
@@ -144,8 +145,9 @@ def test_forms_details_home_and_notes_are_as_safe_as_the_card(said: str, more: s
     for view in (approve_form(request), reject_form(request), modify_form(request), details(request, 0)):
         assert view_problems(view, MODAL) == []
         assert_harmless(view["blocks"])
-    assert view_problems(home_view([request] * 20), "home") == []
-    assert_harmless(home_view([replace(request, channel=None)])["blocks"])
+    full = home_view(HomeFacts(Waiting((request,) * 20), automatic=[request] * 10))
+    assert view_problems(full, "home") == []
+    assert_harmless(home_view(HomeFacts(Waiting((replace(request, channel=None),))))["blocks"])
     for message in (outcome(request), thread_message(said, more)):
         assert message_problems(message["blocks"]) == []
         assert_harmless(message["blocks"])

@@ -10,7 +10,7 @@ import pytest
 from bot.core.audited import audited_state
 from bot.core.chain import verify
 from bot.core.errors import IdempotencyConflict, InvalidRequest, NotFound, SessionEnded, Unauthorized
-from bot.core.models import Review, Reviewer, Session, Status, Verdict, Via
+from bot.core.models import Review, Reviewer, RiskLevel, Session, Status, Verdict, Via
 from bot.core.replay import replay
 from bot.store.commands import (
     AddAgent,
@@ -24,6 +24,7 @@ from bot.store.commands import (
     SaveTransition,
     StartSession,
 )
+from bot.store.reads import _PENDING_AT
 from tests.factories import ANA, BEN, NOON, make_action, make_agent, make_judged
 from tests.store.histories import (
     approved,
@@ -318,6 +319,23 @@ async def test_pages_go_through_all_requests_newest_first(store):
         if cursor is None:
             break
     assert seen == [submitted(number).request.id for number in reversed(range(7))]
+
+
+async def test_the_most_urgent_of_a_risk_come_first_however_old_they_are(store):
+    for number in range(6):
+        await store.write(CreateRequest(submitted(number, now=NOON + timedelta(minutes=number))))
+    await store.write(SaveTransition(rejected(submitted(1, now=NOON + timedelta(minutes=1)).request)))
+
+    found = await store.reads.pending_at(RiskLevel.MEDIUM, limit=3)
+    assert [request.id for request in found] == [submitted(number).request.id for number in (0, 2, 3)]
+    assert await store.reads.pending_at(RiskLevel.CRITICAL, limit=3) == []
+
+
+async def test_the_most_urgent_are_found_by_an_index(store):
+    plan = await store.reads._all(f"EXPLAIN QUERY PLAN {_PENDING_AT}", {"risk_level": "high", "limit": 9})
+    details = [row["detail"] for row in plan]
+    assert any("ix_request_urgent" in detail for detail in details)
+    assert not any("TEMP B-TREE" in detail and "ORDER" in detail for detail in details[:1])
 
 
 async def test_pages_are_filtered_by_agent_status_type_and_session(store):

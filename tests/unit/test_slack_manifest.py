@@ -8,6 +8,9 @@ import pytest
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
+from bot.sandbox import load_workspace
+from bot.slack import audit_desk, undo
+from bot.slack.commands import COMMAND, HELP
 from bot.slack.manifest import manifest
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,22 @@ def test_slack_accepts_both_manifests(http_url: str | None, version: int) -> Non
 
 def test_the_shipped_file_is_the_socket_mode_manifest() -> None:
     assert YAML(typ="safe").load(ROOT / "manifest.yml") == manifest(None)
+
+
+def test_every_command_that_is_answered_is_declared_in_both_places_alike() -> None:
+    declared = {c["command"]: c["should_escape"] for c in manifest(None)["features"]["slash_commands"]}
+    assert declared.keys() == {COMMAND, audit_desk.COMMAND, undo.NAME}
+    known = load_workspace().commands
+    assert {name: command.should_escape for name, command in known.items()} == declared
+
+
+def test_the_hint_names_every_subcommand() -> None:
+    [hint] = [
+        c["usage_hint"] for c in manifest(None)["features"]["slash_commands"] if c["command"] == COMMAND
+    ]
+    words = ["queue", "who", "simulate", "oncall", "grants", "pause", "resume", "agents", "audit", "rollback"]
+    assert set(words) <= set(hint.split(" | "))
+    assert set(words) <= HELP.keys()
 
 
 def test_socket_mode_names_no_address() -> None:

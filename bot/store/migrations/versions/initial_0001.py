@@ -378,6 +378,7 @@ INDEXES = (
     "CREATE INDEX ix_request_created ON request (created_at, id)",
     "CREATE INDEX ix_request_due ON request (due_at) WHERE status = 'pending'",
     "CREATE INDEX ix_request_pending ON request (created_at, id) WHERE status = 'pending'",
+    "CREATE INDEX ix_request_urgent ON request (risk_level, next_deadline_at, id) WHERE status = 'pending'",
     "CREATE INDEX ix_request_rejected_agent ON request (agent, decided_at)"
     " WHERE status = 'rejected' AND cause = 'human'",
     "CREATE INDEX ix_request_rejected_digest ON request (digest, decided_at)"
