@@ -71,7 +71,7 @@ from bot.slack.rota import Rota
 from bot.slack.sender import SlackSender
 from bot.slack.switch import Switch
 from bot.store import Store, sqlite_version
-from bot.store.commands import Prune
+from bot.store.commands import Probe, Prune
 from bot.system import SystemClock, new_id, new_token, spawn
 
 log = logging.getLogger(__name__)
@@ -150,6 +150,8 @@ class Bot:
         async def notice() -> None:
             await self.waiters.sweep()
             await self.agents.sweep()
+            if not self.store.writable:  # nobody may be writing that could notice that it works again
+                await self.store.write(Probe(self.clock.now()))
 
         async def due() -> None:
             await self.escalations.run_once()

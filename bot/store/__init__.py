@@ -109,5 +109,5 @@ class Store:
 
     @property
     def writable(self) -> bool:
-        """Whether the last batch was committed; False from a storage failure until a write succeeds again."""
-        return self._writer.connected
+        """False from a storage failure until a change is on disk again; `Probe` is one to try with."""
+        return self._writer.sound

@@ -7,7 +7,7 @@ set its version, keys are claimed by INSERT … ON CONFLICT, work is taken under
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bot.core.errors import HeldByPause, IdempotencyConflict, Paused, Unauthorized
@@ -24,7 +24,8 @@ from bot.core.models import (
 from bot.core.pausing import HELD, Pause
 from bot.store import budgets, grants, rows
 from bot.store.cards import CardFailed, CardPainted, CardPosted, CreateCard
-from bot.store.codec import duration_micros, micros, optional_micros
+from bot.store.codec import micros
+from bot.store.due import LeaseDue, Rearm, Wake
 from bot.store.mail import enqueue, want_cards_painted
 from bot.store.outbox import (
     CompleteOutbox,
@@ -46,6 +47,7 @@ from bot.store.parties import (
 )
 from bot.store.pauses import stopping
 from bot.store.transaction import Tx
+from bot.store.upkeep import Probe, Prune
 
 __all__ = [
     "AddAgent",
@@ -65,6 +67,7 @@ __all__ = [
     "LeaseOutbox",
     "OutboxItem",
     "PaceKey",
+    "Probe",
     "Prune",
     "Rearm",
     "RecordEvents",
@@ -73,6 +76,7 @@ __all__ = [
     "RotateAgent",
     "SaveTransition",
     "StartSession",
+    "Wake",
 ]
 
 
@@ -225,61 +229,6 @@ class RecordEvents:
         enqueue(tx, self.outbox, self.now)
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseDue:
-    """Pending requests whose deadline has passed, for the caller alone until `now + lease`.
-
-    The lease ends early when the request changes. At most `limit`, the longest overdue first.
-    """
-
-    now: datetime
-    limit: int = 200
-    lease: timedelta = timedelta(seconds=30)
-
-    def apply(self, tx: Tx) -> list[RequestId]:
-        now = micros(self.now)
-        leased = tx.fetch_all(
-            _LEASE_DUE, {"now": now, "until": now + duration_micros(self.lease), "limit": self.limit}
-        )
-        return [row["id"] for row in sorted(leased, key=lambda row: row["next_deadline_at"])]
-
-
-@dataclass(frozen=True, slots=True)
-class Rearm:
-    """End a lease without a change: the request is looked at again `at` then.
-
-    Nothing happens when the lease is over, or somebody has woken the request meanwhile.
-
-    Args:
-        leased_until: The end of the caller's lease.
-        at: None for the request's deadline.
-    """
-
-    request_id: RequestId
-    leased_until: datetime
-    at: datetime | None = None
-
-    def apply(self, tx: Tx) -> None:
-        until, at = micros(self.leased_until), optional_micros(self.at)
-        tx.execute(_REARM, {"id": self.request_id, "until": until, "at": at})
-
-
-@dataclass(frozen=True, slots=True)
-class Prune:
-    """Forget what ended `keep` before `now`: mail, idle lanes, keys of decided requests.
-
-    At most `limit` rows of each, so that no batch is held up; returns how many went, 0 when done.
-    """
-
-    now: datetime
-    keep: timedelta = timedelta(days=30)
-    limit: int = 1000
-
-    def apply(self, tx: Tx) -> int:
-        params = {"before": micros(self.now - self.keep), "limit": self.limit}
-        return sum(tx.execute(sql, params) for sql in (_PRUNE_OUTBOX, _PRUNE_PACE, _PRUNE_KEYS))
-
-
 def save(tx: Tx, transition: Transition) -> bool:
     """Write a change of a request; False when its version was not one below."""
     request = transition.request
@@ -418,28 +367,4 @@ _LIVE_CREDENTIAL = "SELECT name FROM agent WHERE token_hash = :token_hash AND re
 _JOIN_SESSION = """
     INSERT INTO session (agent, id, started_at) VALUES (:agent, :id, :started_at)
     ON CONFLICT (agent, id) DO NOTHING
-"""
-_LEASE_DUE = """
-    UPDATE request SET due_at = :until
-    WHERE status = 'pending' AND due_at <= :now AND id IN (
-        SELECT id FROM request WHERE status = 'pending' AND due_at <= :now ORDER BY due_at LIMIT :limit)
-    RETURNING id, next_deadline_at
-"""
-_REARM = """
-    UPDATE request SET due_at = COALESCE(:at, next_deadline_at)
-    WHERE id = :id AND due_at = :until AND status = 'pending'
-"""
-_PRUNE_OUTBOX = """
-    DELETE FROM outbox WHERE id IN (
-        SELECT id FROM outbox WHERE (done_at IS NOT NULL OR failed_at IS NOT NULL)
-        AND created_at < :before AND COALESCE(done_at, failed_at) < :before LIMIT :limit)
-"""
-_PRUNE_PACE = """
-    DELETE FROM pace WHERE key IN (
-        SELECT key FROM pace WHERE ready_at IS NULL AND free_at < :before LIMIT :limit)
-"""
-_PRUNE_KEYS = """
-    DELETE FROM idempotency WHERE (agent, scope, key) IN (
-        SELECT i.agent, i.scope, i.key FROM idempotency i JOIN request r ON r.id = i.request_id
-        WHERE i.created_at < :before AND r.decided_at < :before LIMIT :limit)
 """

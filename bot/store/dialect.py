@@ -117,6 +117,12 @@ class Connection:
         """Whether a transaction cannot go on after `error`: disk full, I/O, locked, damaged."""
         return isinstance(error, driver.Error) and not isinstance(error, _ONE_STATEMENTS_FAULT)
 
+    @property
+    def changes(self) -> int:
+        """How many rows were changed since the connection was opened."""
+        count: int = self._raw.total_changes
+        return count
+
     def begin(self) -> None:
         """Start a transaction that may write."""
         self.run("BEGIN IMMEDIATE")

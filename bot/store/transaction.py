@@ -54,11 +54,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A committed transaction: one result or refusal for each command, the audit rows, whether mail waits."""
+    """A committed transaction: one result or refusal for each command, the audit rows, whether mail waits.
+
+    `wrote` is False when no row was changed, so that nothing had to reach the disk.
+    """
 
     outcomes: list[Any]
     committed: list[Committed]
     outbox: bool
+    wrote: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +151,11 @@ def _attempt(
     apply: Callable[[Connection, Tx, Command[Any]], Any],
 ) -> Batch:
     connection.begin()
-    tx = Tx(connection)
+    before, tx = connection.changes, Tx(connection)
     outcomes = [apply(connection, tx, command) for command in commands]
     committed = tx.chain()
     connection.commit()
-    return Batch(outcomes, committed, tx.outbox)
+    return Batch(outcomes, committed, tx.outbox, connection.changes > before)
 
 
 def _apply(_connection: Connection, tx: Tx, command: Command[Any]) -> Any:

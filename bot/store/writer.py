@@ -51,6 +51,8 @@ class Writer:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self.last_commit_at: datetime | None = None
+        self.sound = True
+        """False from a storage failure until a batch that changed something is on disk again."""
 
     async def start(self) -> None:
         """Open the writing connection and begin to take commands."""
@@ -76,11 +78,6 @@ class Writer:
     def queued(self) -> int:
         """How many commands wait."""
         return len(self._waiting)
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection has stood since the last batch."""
-        return self._connection is not None
 
     async def write(self, command: Command[R]) -> R:
         """Make the change durable and return what it says.
@@ -114,11 +111,13 @@ class Writer:
             self._fail(batch, error)
             return
         self.last_commit_at = self._clock.now()
+        self.sound = self.sound or done.wrote
         for (_, settled), outcome in zip(batch, done.outcomes, strict=True):
             _settle(settled, outcome)
         self._tell(done)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        self.sound = False
         log.error("a batch of %d failed: %s", len(batch), error, extra={"event": "store.batch_failed"})
         for _, settled in batch:
             _settle(settled, Refused(Unavailable(retry_after=1)))

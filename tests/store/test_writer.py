@@ -6,6 +6,7 @@ import threading
 from asyncio.subprocess import PIPE
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -13,7 +14,7 @@ from bot.core.chain import verify
 from bot.core.errors import Conflict, Unavailable
 from bot.core.models import Outgoing
 from bot.store import Store, dialect
-from bot.store.commands import CreateRequest, EnqueueOutbox, RecordEvents, SaveTransition
+from bot.store.commands import CreateRequest, EnqueueOutbox, LeaseDue, Probe, RecordEvents, SaveTransition
 from tests.factories import NOON
 from tests.store.histories import approved, submitted
 
@@ -229,6 +230,34 @@ async def test_a_full_disk_fails_the_whole_batch_and_then_heals(store):
     # The limit went with the connection that failed: the next batch opens another.
     assert (await store.write(CreateRequest(big))).created
     assert verify(await store.reads.links(0)) is None
+
+
+async def test_after_trouble_only_a_write_that_reached_the_disk_counts_as_writable(url, clock, monkeypatch):
+    async with Store.open(url, clock=clock) as store:
+        await store.write(CreateRequest(submitted(1)))
+        (size,) = await store.reads._all("PRAGMA page_count", {})
+        full = f"PRAGMA max_page_count = {size['page_count']}"
+        with monkeypatch.context() as disk:
+            # The limit is a connection's own: whichever the writer opens has it, until there is room.
+            disk.setattr(dialect, "_PRAGMAS", (*dialect._PRAGMAS, full))
+            await store._writer._in_thread(store._writer._disconnect)
+            with pytest.raises(Unavailable):
+                await store.write(CreateRequest(submitted(2, metadata={"blob": "x" * 100_000})))
+            assert not store.writable
+            assert await store.write(LeaseDue(NOON)) == []
+            assert not store.writable, "a pass that changed nothing has shown nothing"
+        await store.write(Probe(NOON))
+        assert store.writable
+
+
+async def test_a_probe_is_another_write_each_time(store, clock):
+    for _ in range(2):
+        before = (await store.reads._all("SELECT * FROM meta", {}), store._writer._connection.changes)
+        clock.move(timedelta(seconds=1))
+        await store.write(Probe(clock.now()))
+        after = (await store.reads._all("SELECT * FROM meta", {}), store._writer._connection.changes)
+        assert [dict(row) for row in after[0]] != [dict(row) for row in before[0]]
+        assert after[1] == before[1] + 1
 
 
 async def test_a_file_locked_by_another_program_is_unavailable_until_it_is_free(url, clock, monkeypatch):
