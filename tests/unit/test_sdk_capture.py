@@ -6,9 +6,11 @@ import stat
 
 import pytest
 
+from keyturn.guard import Action
 from keyturn.rollback import (
     CannotCapture,
     Resources,
+    capture,
     changed_file,
     command,
     config_value,
@@ -131,3 +133,88 @@ def test_a_command_and_a_handler_name_their_undo(place):
     with custom("rebuild", {"table": "t"}) as captured:
         pass
     assert captured.data == {"type": "custom", "handler": "rebuild", "data": {"table": "t"}}
+
+
+def test_a_file_that_was_changed_twice_goes_back_both_steps(place):
+    file = place / "file"
+    file.write_text("1\n")
+    with changed_file(file) as first:
+        file.write_text("2\n")
+    with changed_file(file) as second:
+        file.write_text("3\n")
+    data = [*first.steps, *second.steps]
+    shown = Resources().preview(data)
+    assert shown.conflict is None
+    assert [line for line in shown.diff.splitlines() if line[:1] in "-+" and line[1:2].isdigit()] == [
+        "-3",
+        "+2",
+        "-2",
+        "+1",
+    ]
+    file.write_text("somebody else's\n")
+    assert "has changed since the action" in Resources().preview(data).conflict
+
+
+def test_a_setting_and_then_its_whole_file_go_back(place):
+    file = place / "settings.json"
+    file.write_text('{"limit": 20}')
+    with config_value(file, "limit") as first:
+        file.write_text('{"limit": 500}')
+    with changed_file(file) as second:
+        file.write_text("{}")
+    assert Resources().preview([*first.steps, *second.steps]).conflict is None
+    with config_value(file, "limit") as third:
+        file.write_text('{"limit": 1}')
+    assert Resources().preview([*first.steps, *second.steps, *third.steps]).conflict is None
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """A guarded action that keeps undo data."""
+    action = Action(request=None, claim=None)
+    monkeypatch.setattr(capture, "running_action", lambda: action)
+    return action
+
+
+def test_what_an_action_keeps_in_all_has_to_fit_one_report(place, running):
+    for name in ("a", "b", "c"):
+        (place / name).write_bytes(b"x" * 80_000)
+    with changed_file(place / "a"):
+        (place / "a").write_text("")
+        with changed_file(place / "b"):
+            (place / "b").write_text("")
+            with pytest.raises(CannotCapture, match="too large"), changed_file(place / "c"):
+                pass
+    with pytest.raises(CannotCapture, match="too large"), changed_file(place / "c"):
+        pass
+    assert len(running.rollback) == 2
+    assert (place / "c").stat().st_size == 80_000
+
+
+def test_a_huge_file_is_refused_before_it_is_read(place, monkeypatch):
+    with (place / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CannotCapture, match="too large"), changed_file(place / "huge"):
+        pass
+
+
+def test_a_name_that_no_report_can_say_is_refused_before_anything_is_deleted(place):
+    (place / "tree").mkdir()
+    with open(os.fsencode(place / "tree") + b"/\xff", "w") as file:
+        file.write("x")
+    with pytest.raises(CannotCapture, match="not UTF-8"), deleted_path(place / "tree"):
+        pass
+
+
+def test_a_directory_that_cannot_be_looked_into_is_refused(place, monkeypatch):
+    (place / "tree" / "closed").mkdir(parents=True)
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(CannotCapture, match="Permission denied"), deleted_path(place / "tree"):
+        pass

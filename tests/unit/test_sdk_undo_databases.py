@@ -155,3 +155,31 @@ def test_what_cannot_be_derived_safely_is_refused_before_anything_changes(place,
         sql("shop", connection, statement, params),
     ):
         raise AssertionError("the block must not run")
+
+
+def test_two_changes_of_one_row_are_previewed_in_their_order(place, resources):
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        with sql("shop", connection, "INSERT INTO item (id, name) VALUES (?, ?)", [9, "rug"]) as first:
+            connection.execute("INSERT INTO item (id, name) VALUES (9, 'rug')")
+        with sql("shop", connection, "UPDATE item SET name = ? WHERE id = 9", ["mat"]) as second:
+            connection.execute("UPDATE item SET name = 'mat' WHERE id = 9")
+    data = [*first.steps, *second.steps]
+    shown = resources.preview(data)
+    assert shown.conflict is None
+    assert shown.diff.count("-- 1 row") == 2
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute("UPDATE item SET name = 'hers' WHERE id = 9")
+    assert "not as the action left them" in resources.preview(data).conflict
+
+
+@pytest.mark.parametrize(
+    "statement", ["COMMIT", "  /* x */ end", "DELETE FROM item; commit", "-- x\nSAVEPOINT a", "ROLLBACK"]
+)
+def test_nothing_may_end_the_transaction_that_a_preview_takes_back(place, resources, statement):
+    before = rows(place)
+    step = restoring(("DELETE FROM item",), (statement,))
+    with pytest.raises(UndoFailed, match="one transaction"):
+        resources.preview(step)
+    with pytest.raises(UndoFailed, match="one transaction"):
+        resources.kind(step).apply(step, force=True)
+    assert rows(place) == before

@@ -151,3 +151,24 @@ def test_nothing_is_left_behind_when_it_cannot_be_written(place, monkeypatch):
         FILES.apply(restore(file), force=False)
     assert [entry.name for entry in place.iterdir()] == ["settings"]
     assert file.read_bytes() == b"new\n"
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "shown"),
+    [("a\n", "a", "-a\n+a\n\\ No newline at end of file"), ("a\r\n", "a\n", "-a\r\n+a"), ("a\n", "", "-a")],
+)
+def test_the_diff_shows_a_difference_of_line_ends(place, now, then, shown):
+    (place / "file").write_bytes(now.encode())
+    assert FILES.preview(restore(place / "file", then, now.encode(), mode=None)).diff.endswith(shown)
+
+
+def test_a_change_of_mode_alone_is_told_before_and_afterwards(place):
+    file = place / "file"
+    file.write_bytes(b"old\n")
+    file.chmod(0o755)
+    step = restore(file, after=b"old\n")
+    shown = FILES.preview(step)
+    assert shown.summary == f"Set the mode of {file} back to 640."
+    assert shown.diff == f"{file}: mode 755 now, 640 restored"
+    assert FILES.apply(step, force=False) == shown.summary
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640

@@ -1,6 +1,9 @@
 """command_undo, config_restore and custom, on real processes and files."""
 
+import fcntl
 import json
+import os
+import signal
 import sys
 from decimal import Decimal
 
@@ -35,12 +38,32 @@ def test_a_command_that_fails_says_how():
         CommandUndo().apply({"type": "command_undo", "argv": ["/no/such/program"]}, force=False)
 
 
-def test_a_command_that_takes_too_long_is_killed_with_its_children():
-    # The child holds the pipe: only when it is gone too does the read of the output end.
-    child = "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
-    step = run(f"import subprocess, sys; print('begun', flush=True); {child}")
+def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path):
+    code = (
+        "import fcntl, subprocess, sys; held = open(sys.argv[1], 'w'); fcntl.flock(held, fcntl.LOCK_EX);"
+        "print('begun', flush=True);"
+        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'], pass_fds=[held.fileno()])"
+    )
     with pytest.raises(UndoFailed, match=r"stopped after 2 s.*begun"):
-        CommandUndo(2.0).apply(step, force=False)
+        CommandUndo(2.0).apply(run(code, str(tmp_path / "lock")), force=False)
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as soon as nobody holds it, which is when the child is gone too
+
+
+def test_what_a_command_leaves_running_does_not_make_it_late(tmp_path):
+    code = (
+        "import subprocess, sys; print('started');"
+        "child = [sys.executable, '-c', 'import time; time.sleep(600)'];"
+        "print('pid', subprocess.Popen(child, start_new_session=True).pid)"
+    )
+    said = CommandUndo(60.0).apply(run(code), force=False)
+    os.kill(int(said.split()[-1]), signal.SIGKILL)
+    assert "Its output: started" in said
+
+
+def test_a_command_whose_directory_is_gone_says_so(tmp_path):
+    with pytest.raises(UndoFailed, match=f"No such file or directory: {tmp_path}/gone"):
+        CommandUndo().apply(run("print(1)", cwd=f"{tmp_path}/gone"), force=False)
 
 
 def test_a_command_does_not_get_the_agents_token(monkeypatch):

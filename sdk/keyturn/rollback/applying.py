@@ -7,27 +7,36 @@ asked for again goes on where it stopped.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+from keyturn import exact
 from keyturn.rollback.journal import Entry, Journal
-from keyturn.rollback.parts import UndoConflict, UndoFailed
-from keyturn.rollback.resources import Resources, in_order, shortened_list
+from keyturn.rollback.parts import Step, UndoConflict, UndoFailed
+from keyturn.rollback.resources import Resources, affected_by, in_order, shortened_list
+
+LARGEST_REPORT = 200_000
+"""Bytes of a report; the server takes 256 KiB."""
+
+LONGEST_SENTENCE, LONGEST_NAME, MOST_NAMES = 2900, 4096, 1000
 
 _log = logging.getLogger("keyturn")
 
 
-def preview_outcome(resources: Resources, work: dict[str, Any]) -> dict[str, Any]:
+def preview_outcome(resources: Resources, journal: Journal, work: dict[str, Any]) -> dict[str, Any]:
     """The outcome to report for a preview: `previewed`, `conflict`, or `failed` where it cannot be done."""
+    steps, (done, _) = len(in_order(work["rollback"])), journal.done_before(work)
     try:
-        seen = resources.preview(work["rollback"])
+        seen = resources.preview(work["rollback"], done=done)
     except UndoFailed as failed:
         return _outcome("failed", str(failed))
     except Exception as error:
         _log.exception("the preview of %s broke", work["id"], extra={"event": "undo_preview_broke"})
         return _outcome("failed", f"The preview broke: {type(error).__name__}: {error}")
     state = "previewed" if seen.conflict is None else "conflict"
-    told = _outcome(state, seen.summary, message=seen.conflict, affected=list(seen.affected))
-    return told if seen.diff is None else {**told, "diff": _text(seen.diff)}
+    earlier = f"{done} of {steps} steps were undone by an earlier try and stay so. " if done else ""
+    told = _outcome(state, earlier + seen.summary, message=seen.conflict, affected=seen.affected)
+    return _with_diff(told, seen.diff)
 
 
 def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
@@ -39,8 +48,8 @@ def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
         done, earlier = journal.done_before(work)
         entry = journal.changed(entry, done=done, said=earlier)
     try:
-        if entry.done == 0 and not entry.begun and not work["force"]:
-            _refuse_conflicts(resources, work)
+        if not entry.begun and not work["force"]:
+            _refuse_conflicts(resources, work, entry.done)
         for step in steps[entry.done :]:
             kind = resources.kind(step)
             if entry.begun and (there := kind.in_place(step)) is not False:
@@ -50,31 +59,26 @@ def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
                 said = kind.apply(step, force=bool(work["force"]))
             entry = journal.changed(entry, begun=False, done=entry.done + 1, said=(*entry.said, _text(said)))
     except UndoConflict as conflict:
-        return journal.changed(
-            entry, outcome=_stopped(entry, len(steps), "conflict", conflict, conflict.diff)
-        )
+        return journal.changed(entry, outcome=_stopped(entry, steps, "conflict", conflict, conflict.diff))
     except UndoFailed as failed:
-        return journal.changed(entry, outcome=_stopped(entry, len(steps), "failed", failed, None))
+        return journal.changed(entry, outcome=_stopped(entry, steps, "failed", failed, None))
     except Exception as error:
         _log.exception("the undo %s broke", entry.id, extra={"event": "undo_broke"})
         broke = UndoFailed(f"It broke: {type(error).__name__}: {error}")
-        return journal.changed(entry, outcome=_stopped(entry, len(steps), "failed", broke, None))
-    return journal.changed(entry, outcome=_outcome("succeeded", shortened_list(entry.said), affected=[]))
+        return journal.changed(entry, outcome=_stopped(entry, steps, "failed", broke, None))
+    told = _outcome("succeeded", shortened_list(entry.said), affected=_affected(steps))
+    return journal.changed(entry, outcome=told)
 
 
-def _refuse_conflicts(resources: Resources, work: dict[str, Any]) -> None:
+def _affected(steps: Sequence[Step]) -> Sequence[str]:
+    return [name for step in steps if (name := affected_by(step)) is not None]
+
+
+def _refuse_conflicts(resources: Resources, work: dict[str, Any], done: int) -> None:
     """All steps are looked at before the first is applied: a conflict changes nothing at all."""
-    seen = resources.preview(work["rollback"])
-    if seen.conflict is not None and not _own_doing(work):
+    seen = resources.preview(work["rollback"], done=done)
+    if seen.conflict is not None:
         raise UndoConflict(seen.conflict, seen.diff)
-
-
-def _own_doing(work: dict[str, Any]) -> bool:
-    """Whether several steps change one thing: only the first can be checked before, the rest as they come."""
-    steps = in_order(work["rollback"])
-    named = [(step.get("type"), step.get("path"), step.get("store"), step.get("key")) for step in steps]
-    checked = [name for name in named if name[0] in ("file_restore", "config_restore")]
-    return len(set(checked)) < len(checked)
 
 
 def _recovered(there: bool | None) -> str:
@@ -86,20 +90,42 @@ def _recovered(there: bool | None) -> str:
     return "It was in place already when the agent came back."
 
 
-def _stopped(entry: Entry, steps: int, state: str, why: UndoFailed, diff: str | None) -> dict[str, Any]:
+def _stopped(
+    entry: Entry, steps: Sequence[Step], state: str, why: UndoFailed, diff: str | None
+) -> dict[str, Any]:
     if not entry.done:
         told = _outcome(state, str(why))
     else:
-        rest = f"{entry.done} of {steps} steps are undone, the rest is not; finish it by hand. {why}"
-        told = _outcome("failed", str(why), message=rest)
-    return told if diff is None else {**told, "diff": _text(diff)}
+        rest = f"{entry.done} of {len(steps)} steps are undone, the rest is not; finish it by hand. {why}"
+        told = _outcome("failed", str(why), message=rest, affected=_affected(steps[: entry.done]))
+    return _with_diff(told, diff)
 
 
-def _outcome(state: str, summary: str, **rest: Any) -> dict[str, Any]:
-    cleaned = {name: _text(value)[:2900] if isinstance(value, str) else value for name, value in rest.items()}
-    shown = _text(summary)[:2900] or state
-    told: dict[str, Any] = {"state": state, "summary": shown, "affected": [], **cleaned}
-    return {name: value for name, value in told.items() if value is not None}
+def _outcome(
+    state: str, summary: str, *, message: str | None = None, affected: Sequence[str] = ()
+) -> dict[str, Any]:
+    told: dict[str, Any] = {"state": state, "summary": _text(summary)[:LONGEST_SENTENCE] or state}
+    told["affected"] = _fitting([_text(name)[:LONGEST_NAME] for name in dict.fromkeys(affected)])
+    return told if message is None else {**told, "message": _text(message)[:LONGEST_SENTENCE]}
+
+
+def _fitting(names: list[str]) -> list[str]:
+    """As many names as have room in one half of a report."""
+    fitting = names[:MOST_NAMES]
+    while len(exact.dumps(fitting).encode()) > LARGEST_REPORT // 2:
+        fitting = fitting[: len(fitting) // 2]
+    return fitting
+
+
+def _with_diff(told: dict[str, Any], diff: str | None) -> dict[str, Any]:
+    """The outcome with as much of the diff as a report has room for."""
+    if not diff:
+        return told
+    whole = shown = _text(diff)
+    while len(exact.dumps({**told, "diff": shown}).encode()) > LARGEST_REPORT:
+        shown = shown[: len(shown) // 2]
+    left_out = len(whole) - len(shown)
+    return {**told, "diff": shown if not left_out else f"{shown}\n… {left_out:,} more characters"}
 
 
 def _text(value: str) -> str:

@@ -9,16 +9,17 @@ not bring back, and adds the undo to the guarded action that is running, which r
 """
 
 import base64
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from keyturn import exact
 from keyturn.errors import KeyturnError
 from keyturn.guard import running_action
 from keyturn.rollback import places
@@ -28,6 +29,11 @@ from keyturn.rollback.inverse import Inverse
 
 LARGEST = 180_000
 """Bytes of undo data that fit a report, which may have 256 KiB, beside everything else it holds."""
+
+_SURPLUS = 256
+
+_reserved: ContextVar[int] = ContextVar("keyturn_undo_bytes", default=0)
+"""Bytes that the captures around this one keep and have not added to the action yet."""
 
 
 class CannotCapture(KeyturnError):
@@ -61,9 +67,8 @@ def changed_file(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Ite
         CannotCapture: too large, no regular file, or it cannot be read.
     """
     place = _real(path)
-    before = _captured(place)
-    _check_size([before], largest, place)
-    with _added() as captured:
+    before = _captured(place, largest)
+    with _room_for([before], largest, place), _added() as captured:
         yield captured
         if (step := _with_after(before)) is not None:
             captured.steps.append(step)
@@ -76,11 +81,12 @@ def deleted_path(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Ite
     Empty directories do not come back, and those that do have default modes.
 
     Raises:
-        CannotCapture: too large in all, or it holds links or other things that are no regular files.
+        CannotCapture: too large in all, or it holds links or other things that are no regular files, or
+            something in it cannot be read.
     """
-    before = list(_tree(_real(path), largest))
-    _check_size(before, largest, str(path))
-    with _added() as captured:
+    place = _real(path)
+    before = list(_tree(place, largest))
+    with _room_for(before, largest, place), _added() as captured:
         yield captured
         captured.steps += [step for entry in before if (step := _with_after(entry)) is not None]
 
@@ -102,13 +108,13 @@ def config_value(
     name = str(store) if using is not None else _real(store)
     source = using if using is not None else _readable(lambda: FileStore(name))
     before = _readable(lambda: source.get(key))
-    with _added() as captured:
+    old = {} if before is MISSING else {"old_value": before}
+    with _room_for([old], LARGEST, f"{key} of {name}"), _added() as captured:
         yield captured
         after = source.get(key)
         if same(before, after):
             return
         step = {"type": "config_restore", "store": name, "key": key, "had_value": before is not MISSING}
-        old = {} if before is MISSING else {"old_value": before}
         captured.steps.append({**step, **old, "expected": None if after is MISSING else after})
 
 
@@ -132,9 +138,12 @@ def sql(
 
     Raises:
         NotDerivable: give `inverse`; the message says why.
+        CannotCapture: the rows are too large.
     """
     derived = None if inverse is not None else Inverse.of(connection, statement, params)
-    with _added() as captured:
+    # An inverse names a row as it was and as the statement left it.
+    kept = inverse if derived is None else [*derived.before, *derived.before]
+    with _room_for(kept or (), LARGEST, f"The statement on {database}"), _added() as captured:
         yield captured
         statements: Sequence[Mapping[str, Any]] = inverse if inverse is not None else ()
         if derived is not None:
@@ -174,22 +183,65 @@ def _added() -> Iterator[Captured]:
         action.rollback = merged[0] if len(merged) == 1 else merged
 
 
+@contextmanager
+def _room_for(steps: Sequence[Mapping[str, Any]], largest: int, what: str) -> Iterator[None]:
+    """Refuse undo data that does not fit one report, beside what the running action keeps already.
+
+    Raises:
+        CannotCapture: nothing was changed yet.
+    """
+    # Some bytes more for each: the names, and what the action left, which is added afterwards.
+    size = sum(len(exact.dumps(exact.plain(step)).encode()) + _SURPLUS for step in steps)
+    action = running_action()
+    kept = 0 if action is None or action.rollback is None else len(exact.dumps(exact.plain(action.rollback)))
+    reserved = _reserved.get()
+    if size > largest or kept + reserved + size > LARGEST:
+        raise CannotCapture(_too_large(what, min(largest, max(0, LARGEST - kept - reserved))))
+    token = _reserved.set(reserved + size)
+    try:
+        yield
+    finally:
+        _reserved.reset(token)
+
+
 def _real(path: str | os.PathLike[str]) -> str:
     """The absolute path with every link resolved but the last: what is restored is what was looked at."""
     place = Path(os.path.abspath(path))
-    return str(Path(os.path.realpath(place.parent)) / place.name)
+    return _named(str(Path(os.path.realpath(place.parent)) / place.name))
 
 
-def _captured(path: str) -> dict[str, Any]:
+def _named(path: str) -> str:
+    """The path, if a report can say it.
+
+    Raises:
+        CannotCapture: it is not UTF-8.
+    """
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CannotCapture(
+            f"{path!r} is not UTF-8, so no undo could name it. Nothing was changed"
+        ) from error
+    return path
+
+
+def _captured(path: str, largest: int) -> dict[str, Any]:
+    """The step that brings the file back as it is now; its size is known before it is read."""
+    size = os.lstat(path).st_size if os.path.isfile(path) and not os.path.islink(path) else 0
+    if size > largest:
+        raise CannotCapture(_too_large(path, largest))
     found = _readable(lambda: places.read(path))
     if found is None:
         return {"type": "file_restore", "path": path, "existed": False}
+    return {"type": "file_restore", "path": path, "existed": True, **_content(found), "mode": found.mode}
+
+
+def _content(found: places.Found) -> dict[str, str]:
     try:
         text = found.content.decode("utf-8")
-        kept = {"original_base64": _base64(found.content)} if "\x00" in text else {"original_content": text}
     except UnicodeDecodeError:
-        kept = {"original_base64": _base64(found.content)}
-    return {"type": "file_restore", "path": path, "existed": True, **kept, "mode": found.mode}
+        return {"original_base64": _base64(found.content)}
+    return {"original_base64": _base64(found.content)} if "\x00" in text else {"original_content": text}
 
 
 def _base64(content: bytes) -> str:
@@ -201,8 +253,9 @@ def _with_after(step: dict[str, Any]) -> dict[str, Any] | None:
     found = places.read(step["path"])
     if found is None:
         return {**step, "after_sha256": None} if step["existed"] else None
-    left = {**step, "after_sha256": sha256(found.content).hexdigest()}
-    return None if _captured(step["path"]) == step else left
+    if step["existed"] and _content(found).items() <= step.items() and found.mode == step["mode"]:
+        return None
+    return {**step, "after_sha256": sha256(found.content).hexdigest()}
 
 
 def _tree(path: str, largest: int) -> Iterator[dict[str, Any]]:
@@ -210,33 +263,30 @@ def _tree(path: str, largest: int) -> Iterator[dict[str, Any]]:
     if mode is None:
         raise CannotCapture(f"There is nothing at {path}")
     if stat.S_ISREG(mode):
-        yield _captured(path)
+        yield _captured(path, largest)
         return
     if not stat.S_ISDIR(mode):
         raise CannotCapture(f"{path} is a link or no regular file; it could not be brought back")
     size = 0
-    for directory, below, names in os.walk(path):
-        for name in sorted(
-            [*names, *(entry for entry in below if os.path.islink(os.path.join(directory, entry)))]
-        ):
-            place = os.path.join(directory, name)
+    for directory, below, names in os.walk(path, onerror=_unreadable):
+        links = [entry for entry in below if os.path.islink(os.path.join(directory, entry))]
+        for name in sorted([*names, *links]):
+            place = _named(os.path.join(directory, name))
             if not stat.S_ISREG(os.lstat(place).st_mode):
                 raise CannotCapture(f"{place} is a link or no regular file; it could not be brought back")
             size += os.lstat(place).st_size
             if size > largest:
                 raise CannotCapture(_too_large(path, largest))
-            yield _captured(place)
+            yield _captured(place, largest)
 
 
-def _check_size(steps: Sequence[Mapping[str, Any]], largest: int, path: str) -> None:
-    # 80 bytes more for each: what the action left is added afterwards.
-    if sum(len(json.dumps(step)) + 96 for step in steps) > largest:
-        raise CannotCapture(_too_large(path, largest))
+def _unreadable(error: OSError) -> None:
+    raise CannotCapture(f"{error.filename} cannot be read: {error.strerror}. Nothing was changed") from error
 
 
 def _too_large(path: str, largest: int) -> str:
     return (
-        f"{path} is too large to be kept for an undo (more than {largest:,} bytes of undo data). "
+        f"{path} is too large to be kept for an undo (more than {largest:,} bytes of undo data in all). "
         "Nothing was changed. Move it aside instead, with custom(...) as the undo, or do without one"
     )
 

@@ -4,7 +4,10 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import IO
 
 from keyturn.rollback.parts import Preview, Step, UndoFailed
 
@@ -25,7 +28,7 @@ class CommandUndo:
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit = time_limit
 
-    def preview(self, step: Step) -> Preview:
+    def preview(self, step: Step, before: Sequence[Step] = ()) -> Preview:
         """As `Kind.preview`."""
         line, cwd = shlex.join(map(str, step["argv"])), step.get("cwd")
         where = f" in {cwd}" if cwd else ""
@@ -36,44 +39,52 @@ class CommandUndo:
     def apply(self, step: Step, *, force: bool) -> str:
         """As `Kind.apply`; there is no state to check, so `force` changes nothing."""
         argv = [str(word) for word in step["argv"]]
-        try:
-            process = subprocess.Popen(
-                argv,
-                cwd=step.get("cwd"),
-                env={name: value for name, value in os.environ.items() if name != "KEYTURN_TOKEN"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UndoFailed(f"{argv[0]} could not be started: {error.strerror}") from error
-        output = self._finished(process, argv)
-        if process.returncode:
-            raise UndoFailed(
-                f"`{shlex.join(argv)}` ended with exit code {process.returncode}. {_end(output)}"
-            )
-        return f"Ran `{shlex.join(argv)}`. {_end(output)}".strip()
+        line = shlex.join(argv)
+        # A file and no pipe: something that the command leaves running would hold a pipe open.
+        with tempfile.TemporaryFile() as output:
+            code = self._finished(self._started(argv, step.get("cwd"), output), line, output)
+            if code:
+                raise UndoFailed(f"`{line}` ended with exit code {code}. {_end(output)}")
+            return f"Ran `{line}`. {_end(output)}".strip()
 
     def in_place(self, step: Step) -> bool | None:
         """As `Kind.in_place`: nobody can tell."""
         return None
 
-    def _finished(self, process: subprocess.Popen[bytes], argv: list[str]) -> bytes:
+    def _started(self, argv: list[str], cwd: str | None, output: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
-            return process.communicate(timeout=self._time_limit)[0]
+            return subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env={name: value for name, value in os.environ.items() if name != "KEYTURN_TOKEN"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UndoFailed(
+                f"{argv[0]} could not be started: {error.strerror}: {error.filename}. Nothing was changed."
+            ) from error
+
+    def _finished(self, process: subprocess.Popen[bytes], line: str, output: IO[bytes]) -> int:
+        try:
+            return process.wait(self._time_limit)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):  # it may end at this very moment
                 os.killpg(process.pid, signal.SIGKILL)
-            output = process.communicate()[0]
+            process.wait()
             raise UndoFailed(
-                f"`{shlex.join(argv)}` was stopped after {self._time_limit:g} s; "
+                f"`{line}` was stopped after {self._time_limit:g} s; "
                 f"it may have done a part of its work. {_end(output)}"
             ) from None
 
 
-def _end(output: bytes) -> str:
-    text = output.decode("utf-8", "replace").replace("\x00", "\ufffd").strip()
+def _end(output: IO[bytes]) -> str:
+    """The end of what a command wrote, for people."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - 4 * LONGEST_OUTPUT))
+    text = output.read().decode("utf-8", "replace").replace("\x00", "\ufffd").strip()
     if not text:
         return ""
     cut = text if len(text) <= LONGEST_OUTPUT else "…" + text[-LONGEST_OUTPUT:]

@@ -3,14 +3,18 @@
 `store` is the name of a registered store, or the absolute path of a JSON, YAML, TOML or env file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from keyturn import exact
 from keyturn.rollback import places
+from keyturn.rollback.foreseen import file_after
 from keyturn.rollback.formats import MISSING, format_of
 from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed, text_diff
+from keyturn.rollback.places import Found
+
+T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -49,11 +53,10 @@ class ConfigRestore:
             raise UndoFailed(f"No store {name!r} is registered with this agent's worker; known: {known}")
         return FileStore(name)
 
-    def preview(self, step: Step) -> Preview:
+    def preview(self, step: Step, before: Sequence[Step] = ()) -> Preview:
         """As `Kind.preview`."""
         name, key = str(step["store"]), str(step["key"])
-        store = self.store(name)
-        present, wanted = store.get(key), _old(step)
+        present, wanted = self._foreseen(name, key, before), _old(step)
         label = f"{name}: {key}"
         if same(present, wanted):
             return Preview(
@@ -67,6 +70,14 @@ class ConfigRestore:
         if "expected" not in step:
             does += " Whether it was changed since cannot be checked."
         return Preview(does, _diff(key, present, wanted), (label,), _conflict(step, present))
+
+    def _foreseen(self, name: str, key: str, before: Sequence[Step]) -> Any:
+        """The value once the steps before are applied."""
+        store = self.store(name)
+        if isinstance(store, FileStore):
+            return store.value_in(file_after(name, before), key)
+        earlier = [step for step in before if step["key"] == key]
+        return _old(earlier[-1]) if earlier else store.get(key)
 
     def apply(self, step: Step, *, force: bool) -> str:
         """As `Kind.apply`."""
@@ -100,22 +111,30 @@ class FileStore:
 
     def get(self, key: str) -> Any:
         """As `Store.get`."""
-        return self._readable(lambda text: self._format.value(text, key))
+        return self.value_in(places.read(self._path), key)
+
+    def value_in(self, found: Found | None, key: str) -> Any:
+        """The value in a state of the file, which may be another than the present one."""
+        return self._readable(lambda: self._format.value(self._text(found), key))
 
     def compare_and_set(self, key: str, expected: Any, value: Any) -> bool:
         """As `Store.compare_and_set`; the file is replaced at once, and keeps its mode."""
-        text = self._text()
-        if not same(self._format.value(text, key), expected):
+        text = self._text(places.read(self._path))
+        if not same(self._readable(lambda: self._format.value(text, key)), expected):
             return False
-        fresh = self._readable(lambda text: self._format.changed(text, key, value))
-        if self._text() != text:
+        fresh = self._readable(lambda: self._format.changed(text, key, value))
+        if not same(self._readable(lambda: self._format.value(fresh, key)), value):
+            raise UndoFailed(
+                f"{self._path}: {key} could not be set exactly; set it by hand. Nothing was changed."
+            )
+        if self._text(places.read(self._path)) != text:
             return False
         places.replace(self._path, fresh.encode("utf-8"), None)
         return True
 
-    def _readable(self, look: Callable[[str], Any]) -> Any:
+    def _readable(self, look: Callable[[], T]) -> T:
         try:
-            return look(self._text())
+            return look()
         except UndoFailed:
             raise
         except Exception as error:  # each library has errors of its own for text it cannot read
@@ -123,8 +142,7 @@ class FileStore:
                 f"{self._path} cannot be read as settings: {error}. Nothing was changed."
             ) from error
 
-    def _text(self) -> str:
-        found = places.read(self._path)
+    def _text(self, found: Found | None) -> str:
         if found is None:
             raise UndoFailed(f"{self._path} is gone; put it back first. Nothing was changed.")
         return found.content.decode("utf-8")
@@ -161,5 +179,5 @@ def _shown(value: Any) -> str:
 
 
 def _diff(key: str, present: Any, wanted: Any) -> str:
-    before, after = ("" if v is MISSING else f"{key} = {exact.dumps(v)}" for v in (present, wanted))
+    before, after = ("" if v is MISSING else f"{key} = {exact.dumps(v)}\n" for v in (present, wanted))
     return text_diff(before, after, key)

@@ -7,6 +7,7 @@ the action left.
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +20,13 @@ Connect = Callable[[], Any]
 
 _TAKES_BACK_ANYTHING = ("sqlite3", "pysqlite3", "psycopg", "psycopg2", "asyncpg", "pg8000")
 """Drivers of databases whose transactions take back schema changes too; others are not tried out."""
+
+_CONTROL = frozenset(
+    {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"}
+)
+"""First words of statements that begin or end a transaction."""
+
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 _CHANGES = ("insert", "update", "delete", "replace", "merge")
 
@@ -48,12 +56,11 @@ class DatabaseRestore:
         """Say how to reach the database that rollback data calls `name`."""
         self._connects[name] = connect
 
-    def preview(self, step: Step) -> Preview:
+    def preview(self, step: Step, before: Sequence[Step] = ()) -> Preview:
         """As `Kind.preview`."""
         statements, name = step["statements"], str(step["database"])
-        ran = self._run(step, keep=False)
-        plural = "" if len(statements) == 1 else "s"
-        summary = f"Run {len(statements)} statement{plural} on {name} in one transaction."
+        ran = self._run(step, keep=False, first=before)
+        summary = f"Run {_counted(len(statements), 'statement')} on {name} in one transaction."
         if ran is None:
             summary += " They cannot be tried out on this database, so nothing was checked."
         conflict = _conflict(name, [] if ran is None else ran.idle(statements))
@@ -67,14 +74,17 @@ class DatabaseRestore:
         changed = sum(count or 0 for count in ran.counts if count is not None and count > 0)
         idle = len(ran.idle(statements))
         note = f" {idle} of the statements changed nothing." if idle else ""
-        return f"Ran {len(statements)} statements on {name}, {changed} rows changed.{note}"
+        told = f"Ran {_counted(len(statements), 'statement')} on {name}, {_counted(changed, 'row')} changed."
+        return f"{told}{note}"
 
     def in_place(self, step: Step) -> bool | None:
         """As `Kind.in_place`: a transaction leaves no trace by which it could be told."""
         return None
 
-    def _run(self, step: Step, *, keep: bool, force: bool = True) -> _Ran | None:
+    def _run(self, step: Step, *, keep: bool, force: bool = True, first: Sequence[Step] = ()) -> _Ran | None:
         """Run the statements; without `force` one that changes nothing takes all of them back.
+
+        `first` are steps whose statements run before, in the same transaction, and are not counted.
 
         None when they were not tried, since this database could not take them back.
         """
@@ -83,44 +93,85 @@ class DatabaseRestore:
         if connect is None:
             known = ", ".join(sorted(self._connects)) or "none"
             raise UndoFailed(f"No database {name!r} is registered with this agent's worker; known: {known}")
+        run = _Run([each for other in first for each in other["statements"]], step, keep=keep, force=force)
         try:
             connection = connect()
             if inspect.isawaitable(connection):
-                return asyncio.run(_run_async(connection, step, keep=keep, force=force))
-            return _run_dbapi(connection, step, keep=keep, force=force)
+                return asyncio.run(_run_async(connection, run))
+            return _run_dbapi(connection, run)
         except UndoFailed:
             raise
         except Exception as error:  # every driver has errors of its own
             raise UndoFailed(f"{name}: {type(error).__name__}: {error}. Nothing was changed.") from error
 
 
-def _run_dbapi(connection: Any, step: Step, *, keep: bool, force: bool) -> _Ran | None:
+class _Run:
+    """Statements for one transaction: those of earlier steps, which are not counted, then the step's.
+
+    Raises:
+        UndoFailed: one of them would end the transaction, so that a preview could not be taken back.
+    """
+
+    def __init__(self, first: Sequence[Step], step: Step, *, keep: bool, force: bool) -> None:
+        self.statements = [*first, *step["statements"]]
+        self.keep = keep
+        self._step, self._first, self._force = step, len(first), force
+        for statement in self.statements:
+            if (word := _ends_transaction(str(statement["sql"]))) is not None:
+                raise UndoFailed(
+                    f"{step['database']}: {word} cannot be a part of an undo, which is one transaction. "
+                    "Nothing was changed."
+                )
+
+    def ran(self, counts: Sequence[int | None]) -> _Ran:
+        """What was done.
+
+        Raises:
+            UndoConflict: it is to be kept and not forced, and a statement changed nothing.
+        """
+        ran, statements = _Ran(tuple(counts[self._first :])), self._step["statements"]
+        idle = ran.idle(statements)
+        if self.keep and not self._force and idle:
+            raise UndoConflict(str(_conflict(str(self._step["database"]), idle)), _listed(statements, ran))
+        return ran
+
+
+def _ends_transaction(sql: str) -> str | None:
+    """The word that begins or ends a transaction in `sql`, if there is one."""
+    bare = _COMMENT.sub(" ", sql)
+    words = [part.split(None, 1)[0].upper() for part in bare.split(";") if part.strip()]
+    return next((word for word in words if word in _CONTROL), None)
+
+
+def _run_dbapi(connection: Any, run: _Run) -> _Ran | None:
     driver = type(connection).__module__.partition(".")[0]
     try:
-        if not keep and driver not in _TAKES_BACK_ANYTHING:
+        if not run.keep and driver not in _TAKES_BACK_ANYTHING:
             return None
         _begin(connection, driver)
         try:
-            counts = []
-            for statement in step["statements"]:
-                cursor = connection.cursor()
-                params = _bound(statement.get("params") or (), driver)
-                # Without parameters none are passed: some drivers would then read a % in the text as one.
-                cursor.execute(str(statement["sql"]), *((params,) if params else ()))
-                counts.append(cursor.rowcount if cursor.rowcount >= 0 else None)
-                cursor.close()
-            ran = _Ran(tuple(counts))
-            _refuse_idle(ran, step, keep=keep, force=force)
+            ran = run.ran([_count(connection, statement, driver) for statement in run.statements])
         except BaseException:
             connection.rollback()
             raise
-        if keep:
+        if run.keep:
             connection.commit()
         else:
             connection.rollback()
         return ran
     finally:
         connection.close()
+
+
+def _count(connection: Any, statement: Step, driver: str) -> int | None:
+    """Run one statement; how many rows it changed, where the driver says."""
+    cursor = connection.cursor()
+    params = _bound(statement.get("params") or (), driver)
+    # Without parameters none are passed: some drivers would then read a % in the text as one.
+    cursor.execute(str(statement["sql"]), *((params,) if params else ()))
+    count = cursor.rowcount if cursor.rowcount >= 0 else None
+    cursor.close()
+    return count
 
 
 def _begin(connection: Any, driver: str) -> None:
@@ -135,23 +186,22 @@ def _begin(connection: Any, driver: str) -> None:
         )
 
 
-async def _run_async(connecting: Awaitable[Any], step: Step, *, keep: bool, force: bool) -> _Ran:
+async def _run_async(connecting: Awaitable[Any], run: _Run) -> _Ran:
     connection = await connecting
     try:
         transaction = connection.transaction()
         await transaction.start()
         try:
             counts = []
-            for statement in step["statements"]:
+            for statement in run.statements:
                 said = await connection.execute(str(statement["sql"]), *(statement.get("params") or ()))
                 last = str(said).split()[-1]
                 counts.append(int(last) if last.isdigit() else None)
-            ran = _Ran(tuple(counts))
-            _refuse_idle(ran, step, keep=keep, force=force)
+            ran = run.ran(counts)
         except BaseException:
             await transaction.rollback()
             raise
-        if keep:
+        if run.keep:
             await transaction.commit()
         else:
             await transaction.rollback()
@@ -160,17 +210,15 @@ async def _run_async(connecting: Awaitable[Any], step: Step, *, keep: bool, forc
         await connection.close()
 
 
-def _refuse_idle(ran: _Ran, step: Step, *, keep: bool, force: bool) -> None:
-    idle = ran.idle(step["statements"])
-    if keep and not force and idle:
-        raise UndoConflict(str(_conflict(str(step["database"]), idle)), _listed(step["statements"], ran))
-
-
 def _conflict(name: str, idle: Sequence[int]) -> str | None:
     if not idle:
         return None
     places = ", ".join(map(str, idle))
     return f"The rows of {name} are not as the action left them: statement {places} would change nothing."
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _bound(params: Sequence[Any], driver: str) -> tuple[Any, ...]:
@@ -184,7 +232,7 @@ def _listed(statements: Sequence[Step], ran: _Ran | None) -> str:
     lines = []
     for place, statement in enumerate(statements, start=1):
         count = None if ran is None else ran.counts[place - 1]
-        rows = "" if count is None else f"  -- {count} row{'' if count == 1 else 's'}"
+        rows = "" if count is None else f"  -- {_counted(count, 'row')}"
         params = statement.get("params") or []
         values = f"  {params!r}" if params else ""
         lines.append(f"{place}. {statement['sql']}{values}{rows}")

@@ -4,12 +4,12 @@
 nobody can tell whether somebody changed the file since, and the preview says so.
 """
 
-import base64
-import binascii
+from collections.abc import Sequence
 from hashlib import sha256
 
 from keyturn.rollback import places
-from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed, text_diff
+from keyturn.rollback.foreseen import file_after, mode_of, original_of
+from keyturn.rollback.parts import Preview, Step, UndoConflict, text_diff
 from keyturn.rollback.places import Found
 
 _ABSENT = "no file"
@@ -18,58 +18,55 @@ _ABSENT = "no file"
 class FileRestore:
     """Puts files back, or removes those that the action made."""
 
-    def preview(self, step: Step) -> Preview:
+    def preview(self, step: Step, before: Sequence[Step] = ()) -> Preview:
         """As `Kind.preview`."""
-        path, present = str(step["path"]), places.read(str(step["path"]))
-        if self._is_in_place(step, present):
+        path = str(step["path"])
+        present = file_after(path, before)
+        if _is_in_place(step, present):
             return Preview(f"{path} is as it was before the action; nothing will be changed.", None, (path,))
-        wanted = _original(step)
-        does = f"Remove the file {path}" if wanted is None else f"Put back {path} ({len(wanted):,} bytes)"
-        conflict = _conflict(step, present)
         note = "" if "after_sha256" in step else " Whether it was changed since cannot be checked."
-        return Preview(f"{does}.{note}", _diff(path, present, wanted), (path,), conflict)
+        told = f"{_words(step, present, *_FUTURE)}{note}"
+        return Preview(told, _diff(step, present), (path,), _conflict(step, present))
 
     def apply(self, step: Step, *, force: bool) -> str:
         """As `Kind.apply`."""
         path, present = str(step["path"]), places.read(str(step["path"]))
-        if self._is_in_place(step, present):
+        if _is_in_place(step, present):
             return f"{path} is as it was before the action."
-        wanted, conflict = _original(step), _conflict(step, present)
+        wanted, conflict = original_of(step), _conflict(step, present)
         if conflict is not None and not force:
-            raise UndoConflict(conflict, _diff(path, present, wanted))
+            raise UndoConflict(conflict, _diff(step, present))
         if wanted is None:
             places.remove(path)
-            return f"Removed {path}."
-        places.replace(path, wanted, _mode(step))
-        return f"Put back {path} ({len(wanted):,} bytes)."
+        else:
+            places.replace(path, wanted, mode_of(step))
+        return _words(step, present, *_PAST)
 
     def in_place(self, step: Step) -> bool | None:
         """As `Kind.in_place`."""
-        return self._is_in_place(step, places.read(str(step["path"])))
-
-    def _is_in_place(self, step: Step, present: Found | None) -> bool:
-        wanted, mode = _original(step), _mode(step)
-        if wanted is None or present is None:
-            return wanted is None and present is None
-        return present.content == wanted and mode in (None, present.mode)
+        return _is_in_place(step, places.read(str(step["path"])))
 
 
-def _original(step: Step) -> bytes | None:
-    """The bytes to put back; None when there was no file."""
-    if not step["existed"]:
-        return None
-    text, encoded = step.get("original_content"), step.get("original_base64")
-    if isinstance(text, str):
-        return text.encode("utf-8")
-    try:
-        return base64.b64decode(str(encoded), validate=True)
-    except binascii.Error as error:
-        raise UndoFailed(f"The rollback data of {step['path']} is not base64: {error}") from error
+_FUTURE = ("Remove", "Put back", "Set")
+_PAST = ("Removed", "Put back", "Set")
 
 
-def _mode(step: Step) -> int | None:
-    mode = step.get("mode")
-    return None if mode is None else int(mode)
+def _is_in_place(step: Step, present: Found | None) -> bool:
+    wanted, mode = original_of(step), mode_of(step)
+    if wanted is None or present is None:
+        return wanted is None and present is None
+    return present.content == wanted and mode in (None, present.mode)
+
+
+def _words(step: Step, present: Found | None, remove: str, put_back: str, set_: str) -> str:
+    path, wanted, mode = step["path"], original_of(step), mode_of(step)
+    if wanted is None:
+        return f"{remove} the file {path}."
+    other_mode = mode is not None and present is not None and present.mode != mode
+    if other_mode and present is not None and present.content == wanted:
+        return f"{set_} the mode of {path} back to {mode:o}."
+    and_mode = f" and its mode {mode:o}" if other_mode else ""
+    return f"{put_back} {path} ({len(wanted):,} bytes){and_mode}."
 
 
 def _conflict(step: Step, present: Found | None) -> str | None:
@@ -82,10 +79,16 @@ def _conflict(step: Step, present: Found | None) -> str | None:
     return f"{step['path']} has changed since the action: it left {said[0]}, there is {said[1]} now."
 
 
-def _diff(path: str, present: Found | None, wanted: bytes | None) -> str:
-    now, then = (b"" if present is None else present.content), wanted or b""
+def _diff(step: Step, present: Found | None) -> str:
+    path, mode = str(step["path"]), mode_of(step)
+    now, then = (b"" if present is None else present.content), original_of(step) or b""
+    modes = []
+    if present is not None and step["existed"] and mode not in (None, present.mode):
+        modes = [f"{path}: mode {present.mode:o} now, {mode:o} restored"]
+    if now == then:
+        return "\n".join(modes)
     try:
-        before, after = now.decode("utf-8"), then.decode("utf-8")
+        shown = text_diff(now.decode("utf-8"), then.decode("utf-8"), path)
     except UnicodeDecodeError:
-        return f"{path}: binary, {len(now):,} bytes now, {len(then):,} bytes restored"
-    return text_diff(before, after, path)
+        shown = f"{path}: binary, {len(now):,} bytes now, {len(then):,} bytes restored"
+    return "\n".join([*modes, shown])

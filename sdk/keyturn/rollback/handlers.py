@@ -1,6 +1,6 @@
 """`custom`: what only the agent knows how to undo, by handlers it registered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keyturn.rollback.parts import Preview, Step, UndoFailed
@@ -22,7 +22,7 @@ class Custom:
         """Say what undoes the steps whose `handler` is `name`."""
         self._handlers[name] = (apply, preview)
 
-    def preview(self, step: Step) -> Preview:
+    def preview(self, step: Step, before: Sequence[Step] = ()) -> Preview:
         """As `Kind.preview`."""
         name, (_, show) = str(step["handler"]), self._handler(step)
         if show is None:

@@ -1,7 +1,7 @@
 """What the kinds of undo have in common: a preview, a conflict, an end."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,8 +49,11 @@ class Preview:
 class Kind(Protocol):
     """One kind of undo."""
 
-    def preview(self, step: Step) -> Preview:
+    def preview(self, step: Step, before: Sequence[Step] = ()) -> Preview:
         """What the step would change; changes nothing.
+
+        Args:
+            before: Steps of the same undo that change the same thing first, in their order.
 
         Raises:
             UndoFailed: it cannot be done at all.
@@ -74,9 +77,15 @@ class Kind(Protocol):
 def text_diff(before: str, after: str, name: str) -> str:
     """A unified diff from the present text to the one that comes back."""
     lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{name} (now)", f"{name} (restored)", lineterm=""
+        _lines(before), _lines(after), f"{name} (now)", f"{name} (restored)", lineterm=""
     )
     return shortened("\n".join(lines))
+
+
+def _lines(text: str) -> list[str]:
+    """Lines that differ wherever the text does, in line ends and in a missing last one too."""
+    *lines, last = text.split("\n")
+    return [*lines, f"{last}\n\\ No newline at end of file"] if last else lines
 
 
 def shortened(text: str) -> str:

@@ -1,12 +1,13 @@
 """What a worker may undo and how: the five kinds, and what the agent registered for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keyturn.rollback.commands import TIME_LIMIT, CommandUndo
 from keyturn.rollback.configs import ConfigRestore, Store
 from keyturn.rollback.databases import Connect, DatabaseRestore
 from keyturn.rollback.files import FileRestore
+from keyturn.rollback.foreseen import things_of
 from keyturn.rollback.handlers import Apply, Custom, Show
 from keyturn.rollback.parts import Kind, Preview, Step, UndoFailed, shortened
 
@@ -63,13 +64,16 @@ class Resources:
             )
         return found
 
-    def preview(self, data: Any) -> Preview:
+    def preview(self, data: Any, *, done: int = 0) -> Preview:
         """What a whole undo would change: a list is undone in reverse.
+
+        Args:
+            done: How many steps an earlier try has applied; they are not done again.
 
         Raises:
             UndoFailed: a step cannot be done at all.
         """
-        seen = [self.kind(step).preview(step) for step in in_order(data)]
+        seen = [self.kind(step).preview(step, before) for step, before in _chained(in_order(data)[done:])]
         if len(seen) == 1:
             return seen[0]
         conflicts = [preview.conflict for preview in seen if preview.conflict is not None]
@@ -82,9 +86,33 @@ class Resources:
         )
 
 
+def _chained(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Step]]]:
+    """Each step with those before it that change the same thing."""
+    earlier: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        things = things_of(step)
+        yield step, [known for thing in things for known in earlier.get(thing, ())]
+        for thing in things:
+            earlier.setdefault(thing, []).append(step)
+
+
 def in_order(data: Any) -> Sequence[Step]:
     """The steps of rollback data in the order in which they are undone."""
     return list(reversed(data)) if isinstance(data, list) else [data]
+
+
+def affected_by(step: Step) -> str | None:
+    """What a step changes, by name; None for what only its handler knows."""
+    match step.get("type"):
+        case "file_restore":
+            return str(step["path"])
+        case "config_restore":
+            return f"{step['store']}: {step['key']}"
+        case "database_restore":
+            return str(step["database"])
+        case "command_undo":
+            return str(step["argv"][0])
+    return None
 
 
 def shortened_list(sentences: Sequence[str], *, most: int = 20) -> str:

@@ -68,8 +68,9 @@ def one_pass(settings: Settings, resources: Resources, journal: Journal, wait: i
         done += yield from _settle(settings, resources, journal, entry)
     for work in (yield from flows.rollback_queue(settings, wait)):
         if work["kind"] == "preview":
-            told = yield Local(partial(preview_outcome, resources, work))
-            yield from _report(settings, str(work["id"]), told)
+            told = yield Local(partial(preview_outcome, resources, journal, work))
+            if not (yield from _report(settings, str(work["id"]), told)):
+                yield Sleep(_PAUSE)  # it will be asked for again, and asking at once would spin
         else:
             entry = journal.write(Entry(id=str(work["id"]), key=str(uuid4())))
             yield from _settle(settings, resources, journal, entry)
@@ -98,13 +99,16 @@ def _settle(settings: Settings, resources: Resources, journal: Journal, entry: E
     return 1
 
 
-def _report(settings: Settings, id: str, told: dict[str, Any]) -> Generator[Call | Sleep, Any, None]:
+def _report(settings: Settings, id: str, told: dict[str, Any]) -> Generator[Call | Sleep, Any, bool]:
+    """Tell the server; whether it took the report."""
     try:
         yield from flows.report_rollback(settings, id, told)
     except ApiError as refused:
         if isinstance(refused, (*_LOST, *_FATAL)):
             raise
         _log.error("The report of %s was refused: %s", id, refused, extra={"event": "undo_report_refused"})
+        return False
+    return True
 
 
 def default_journal(settings: Settings) -> Path:
@@ -182,6 +186,9 @@ class AsyncWorker:
                 return
             except KeyturnError as trouble:
                 _log.warning("The rollback worker waits: %s", trouble, extra={"event": "undo_worker_waits"})
+                await asyncio.sleep(_PAUSE)
+            except Exception:  # a full disk, an answer of another shape: no reason to be gone for good
+                _log.exception("The rollback worker stumbled", extra={"event": "undo_worker_stumbled"})
                 await asyncio.sleep(_PAUSE)
 
     async def run_once(self, *, wait: int = 0) -> int:

@@ -1,0 +1,73 @@
+"""One undo from its preview to its report: what was shown, done, left and told."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from keyturn import exact
+from keyturn.rollback import Preview, Resources
+from keyturn.rollback.applying import LARGEST_REPORT, apply, preview_outcome
+from keyturn.rollback.journal import Entry, Journal
+
+STEPS = [
+    {"type": "custom", "handler": "mail", "data": 1},
+    {"type": "database_restore", "database": "shop", "statements": [{"sql": "DELETE FROM item"}]},
+]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    made = Journal(tmp_path / "journal")
+    yield made
+    made.close()
+
+
+def work(data, **changes):
+    given = {"id": "rbk_1", "request_id": "req_1", "rollback": data, "force": False, "digest": "sha256:1"}
+    return {**given, **changes}
+
+
+def applied(resources, journal, data):
+    entry = apply(resources, journal, Entry(id="rbk_1", key="k", work=work(data)))
+    journal.forget(entry)
+    return entry.outcome
+
+
+def test_a_second_try_shows_and_does_only_what_the_first_left(tmp_path, journal):
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.executescript("CREATE TABLE item (id); INSERT INTO item VALUES (1)")
+    sent, broken = [], [True]
+
+    def mail(data):
+        if broken:
+            raise OSError("no network")
+        sent.append(data)
+
+    resources = Resources()
+    resources.database("shop", lambda: sqlite3.connect(tmp_path / "shop.db"))
+    resources.handler("mail", mail)
+    failed = applied(resources, journal, STEPS)
+    assert failed["state"] == "failed"
+    assert failed["message"].startswith("1 of 2 steps are undone")
+    assert failed["affected"] == ["shop"]
+    broken.clear()
+    shown = preview_outcome(resources, journal, work(STEPS))
+    assert shown["state"] == "previewed"
+    assert shown["summary"].startswith(
+        "1 of 2 steps were undone by an earlier try and stay so. Call the agent's"
+    )
+    assert "statement" not in shown["summary"]
+    assert applied(resources, journal, STEPS)["state"] == "succeeded"
+    assert sent == [1]
+
+
+def test_a_report_fits_however_much_there_is_to_tell(journal):
+    resources = Resources()
+    names = tuple(f"{number:04}\x01{'ü' * 1000}" for number in range(500))
+    resources.handler("big", print, lambda data: Preview("x" * 9000, "\x01" * 300_000, names, "y" * 9000))
+    told = preview_outcome(resources, journal, work({"type": "custom", "handler": "big"}))
+    assert len(exact.dumps(told).encode()) < LARGEST_REPORT + 100
+    assert "more characters" in told["diff"]
+    assert told["affected"]
+    assert len(told["summary"]) < 3000
