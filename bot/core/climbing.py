@@ -28,11 +28,12 @@ from bot.core.models import (
     JsonObject,
     Outgoing,
     Reviewer,
+    Status,
     Target,
     Transition,
     Via,
 )
-from bot.core.notifying import Members, asked, knocks, misses, note, recipient
+from bot.core.notifying import Members, asked, knocks, misses, note, recipient, unreachable_alert
 from bot.core.times import rfc3339
 
 
@@ -46,12 +47,17 @@ class Summons:
     """When its recipients' business hours begin; those not in it are always within theirs."""
     resting: tuple[str, ...] = ()
     """People who did not want to be disturbed, so that others were asked first."""
+    admin: str | None = None
+    """The channel that hears of whom cannot be reached; None when the workspace has none."""
 
 
 NOBODY = Summons()
 
 _PUNCTUAL = timedelta(seconds=1)
 """A step that is no later than this is on time."""
+
+_SOON = timedelta(minutes=1)
+"""A delivery that is tried again within this may still reach somebody; for a later one nobody waits."""
 
 
 def advance(request: ApprovalRequest, *, summons: Summons = NOBODY, now: datetime) -> Transition | None:
@@ -67,7 +73,7 @@ def advance(request: ApprovalRequest, *, summons: Summons = NOBODY, now: datetim
     late = _lateness(request.plan[request.level].ends_at, now)
     if request.level + 1 == len(request.plan):
         return time_out(request, cause=Cause.TIMEOUT, reason=NOBODY_DECIDED, now=now)
-    return _open_within_hours(request, summons, now, late)
+    return _open_within_hours(request, summons, now, "deadline", late)
 
 
 def nobody_may_approve(
@@ -75,14 +81,15 @@ def nobody_may_approve(
 ) -> Transition:
     """The approvers cannot fill the quorum: the next level opens at once, or the request ends.
 
-    `escalation_unreachable` records it before anything else.
+    `escalation_unreachable` records it before anything else. Business hours wait for nobody here:
+    until somebody else is asked, no one at all could decide.
 
     Args:
         admin: The channel that is told; None when the workspace has none.
     """
     loud = _unreachable(request, "no_approver")
     if request.level + 1 < len(request.plan):
-        step = open_next(request, summons=summons, now=now, why="no_approver")
+        step = open_next(request, summons=replace(summons, opening={}), now=now, why="no_approver")
     else:
         step = time_out(request, cause=Cause.NO_APPROVER, reason=NOBODY_MAY_DECIDE, now=now)
     return replace(
@@ -101,7 +108,7 @@ def nobody_reached(
     alert = _alert(request, "nobody_reached", admin)
     if request.level + 1 == len(request.plan):
         return Transition(bumped(request, now), (loud,), now, alert)
-    step = open_next(request, summons=summons, now=now, why="nobody_reached")
+    step = _open_within_hours(request, summons, now, "nobody_reached")
     return replace(step, events=(loud, *step.events), outbox=(*alert, *step.outbox))
 
 
@@ -116,6 +123,9 @@ def open_next(
 ) -> Transition:
     """Open the next level now, whatever its time; later ones keep their lengths.
 
+    Whoever is outside of their business hours is left out and recorded so, unless a person asks for
+    the level: then everybody is asked.
+
     Args:
         why: `deadline`, `no_approver`, `nobody_reached` or `escalated_by_hand`.
         by: Who asked for it, if a person did.
@@ -127,7 +137,10 @@ def open_next(
     watch = replace(request.watch, reminded=0, remind_at=escalation.first_reminder(level, now), late=late)
     after = bumped(request, now, level=request.level + 1, plan=plan, watch=watch)
     targets = [target for target in level.notify if not _is_own_channel(target, request)]
-    work = _within_hours(knocks(after, targets, summons.members), summons.opening, now)
+    everybody = knocks(after, targets, summons.members)
+    opening = {} if by is not None else summons.opening
+    work = [knock for knock in everybody if opening.get(recipient(knock.payload), now) <= now]
+    resting = [knock for knock in everybody if knock not in work]
     event = changed(
         "escalation_triggered",
         request,
@@ -143,7 +156,9 @@ def open_next(
         late_seconds=int(late.total_seconds()),
     )
     missed = misses(after, targets, summons.members)
-    return Transition(after, (event, *missed), now, (*work, *_told(after, why, by)))
+    left_out = [_left_out(after, knock, opening[recipient(knock.payload)]) for knock in resting]
+    alerts = [alert for miss in missed for alert in unreachable_alert(after.id, miss.body, summons.admin)]
+    return Transition(after, (event, *missed, *left_out), now, (*work, *_told(after, why, by), *alerts))
 
 
 def acknowledge(request: ApprovalRequest, by: Reviewer, *, now: datetime) -> Transition | None:
@@ -172,6 +187,9 @@ def acknowledge(request: ApprovalRequest, by: Reviewer, *, now: datetime) -> Tra
 def unreached(request: ApprovalRequest, events: Iterable[tuple[str, JsonObject]]) -> bool:
     """Whether nobody who counts was, or still may be, reached at the present level.
 
+    A try that failed and comes again soon may still reach them; one that comes much later is not
+    waited for.
+
     Args:
         events: Name and body of the request's events, oldest first.
     """
@@ -184,11 +202,32 @@ def unreached(request: ApprovalRequest, events: Iterable[tuple[str, JsonObject]]
             continue
         if name == "escalation_triggered":
             waiting |= {(a["kind"], a["to"]): True for a in body.get("asked", ()) if a["counts"]}
-        elif name == "notification_failed":
+        elif name == "notification_failed" and not waits(body):
             waiting.pop((str(body.get("kind")), str(body.get("to"))), None)
         elif name == "escalation_unreachable":
             return False
     return not waiting
+
+
+def waits(failure: JsonObject) -> bool:
+    """Whether a level waits for the next try of a delivery that failed.
+
+    Args:
+        failure: The body of its `notification_failed`.
+    """
+    again = failure.get("again_in_seconds")
+    return again is not None and timedelta(seconds=float(again)) <= _SOON
+
+
+def asks_nobody(step: Transition) -> bool:
+    """Whether a level was opened by this that asks nobody who counts, so that the next one is due at once."""
+    request = step.request
+    hops = [event.body for event in step.events if event.name == "escalation_triggered"]
+    if request.status is not Status.PENDING or not (hops or request.version == 1):
+        return False
+    if request.level == 0 and request.channel is not None:
+        return False
+    return not any(asked["counts"] for hop in hops for asked in hop["asked"])
 
 
 def outcome_of(kind: str, payload: JsonObject) -> dict[str, Any]:
@@ -197,12 +236,13 @@ def outcome_of(kind: str, payload: JsonObject) -> dict[str, Any]:
 
 
 def _open_within_hours(
-    request: ApprovalRequest, summons: Summons, now: datetime, late: timedelta
+    request: ApprovalRequest, summons: Summons, now: datetime, why: str, late: timedelta = timedelta(0)
 ) -> Transition:
+    """The next level; or, when it is nobody's business hours, the plan with it held or passed over."""
     hours = request.plan[request.level + 1].during
     first = min(summons.opening.values(), default=now)
     if hours is None or first <= now:
-        return open_next(request, summons=summons, now=now, why="deadline", late=late)
+        return open_next(request, summons=summons, now=now, why=why, late=late)
     if hours.hold:
         wait = first - request.plan[request.level].ends_at
         plan = escalation.postponed(request.plan, request.level, by=wait, until=request.submission.until)
@@ -272,10 +312,17 @@ def _asked_in_thread(request: ApprovalRequest, targets: Sequence[Target]) -> lis
     return [{"kind": "slack.note", "to": request.channel, "counts": True}] if own else []
 
 
-def _within_hours(
-    work: Sequence[Outgoing], opening: Mapping[str, datetime], now: datetime
-) -> tuple[Outgoing, ...]:
-    return tuple(knock for knock in work if opening.get(recipient(knock.payload), now) <= now)
+def _left_out(request: ApprovalRequest, knock: Outgoing, opens_at: datetime) -> Event:
+    """Somebody is not asked by a level, because it is outside of their business hours."""
+    return noted(
+        "notification_failed",
+        request,
+        LADDER,
+        Via.SCHEDULER,
+        **outcome_of(knock.kind, knock.payload),
+        code="outside_hours",
+        opens_at=rfc3339(opens_at),
+    )
 
 
 def _unreachable(request: ApprovalRequest, why: str) -> Event:

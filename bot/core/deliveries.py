@@ -34,9 +34,8 @@ def _words(name: str, body: JsonObject) -> Iterator[str]:
         case "notification_sent":
             yield f"  {body.get('kind')} to {body.get('to')}: arrived"
         case "notification_failed":
-            until = f", held until {body['held_until']}" if body.get("held_until") else ""
             whom = body.get("to") or body.get("rule")
-            yield f"  {body.get('kind')} to {whom}: failed, {_spaced(body.get('code'))}{until}"
+            yield f"  {body.get('kind')} to {whom}: failed, {_spaced(body.get('code'))}{_then(body)}"
         case "escalation_unreachable":
             yield f"level {body.get('level')}: {_spaced(body.get('why'))}"
         case "reminder_sent":
@@ -44,6 +43,13 @@ def _words(name: str, body: JsonObject) -> Iterator[str]:
             yield f"reminder {body.get('number')}" + (f", the next at {following}" if following else "")
         case "action_acknowledged":
             yield "somebody is on it"
+
+
+def _then(failure: JsonObject) -> str:
+    if failure.get("held_until"):
+        return f", held until {failure['held_until']}"
+    again = failure.get("again_in_seconds")
+    return "" if again is None else f", again in {again} s"
 
 
 def _spaced(code: object) -> str:

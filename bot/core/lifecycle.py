@@ -38,7 +38,7 @@ from bot.core.models import (
     Via,
     Watch,
 )
-from bot.core.notifying import Members, asked, card, knocks, misses, note
+from bot.core.notifying import Members, asked, card, knocks, misses, note, unreachable_alert
 
 DECIDED_EVENTS = {
     Status.APPROVED: "action_approved",
@@ -70,6 +70,7 @@ def submit(
     agent: Agent,
     now: datetime,
     members: Members | None = None,
+    admin: str | None = None,
 ) -> Transition:
     """A new request as the policy leaves it: decided at once, or pending with its ladder.
 
@@ -78,6 +79,7 @@ def submit(
 
     Args:
         members: Slack ids behind each name that those rules ping (`notifying.looked_up`).
+        admin: The channel that hears of whom they cannot reach; None when the workspace has none.
     """
     ruling = judged.ruling
     asks = ruling.effect_is_review
@@ -106,7 +108,9 @@ def submit(
     events = [_requested(fresh), _policy_applied(fresh)]
     if asks:
         widened, outgoing = _acted_at_once(fresh, ruling, members or {})
-        return Transition(fresh, (*events, *widened), now, (*_cards(fresh), *outgoing))
+        missed = [event.body for event in widened if event.name == "notification_failed"]
+        alerts = [alert for body in missed for alert in unreachable_alert(fresh.id, body, admin)]
+        return Transition(fresh, (*events, *widened), now, (*_cards(fresh), *outgoing, *alerts))
     settled = _settle_by_policy(replace(fresh, plan=(), watch=Watch()), ruling, now)
     actor = Actor(ActorType.POLICY, ruling.policy.name or "none", ruling.policy.name or "no policy")
     events.append(changed(DECIDED_EVENTS[settled.status], fresh, settled, actor, Via.HTTP))

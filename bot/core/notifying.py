@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.core.audited import noted
 from bot.core.authority import entitled_sets
-from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, SlackId, Target, Via
+from bot.core.models import Actor, ApprovalRequest, Event, JsonObject, Outgoing, SlackId, Target, Via
 
 Members = Mapping[str, Sequence[SlackId]]
 """Who stands behind a group's name, a person's id or address, or a `schedule:NAME`."""
@@ -48,6 +48,27 @@ def misses(request: ApprovalRequest, targets: Sequence[Target], members: Members
                 code = _missing(target) if name in members else "cannot_verify"
                 failed.append(_missed(request, target, code))
     return tuple(failed)
+
+
+def unreachable_alert(request_id: str | None, failure: JsonObject, admin: str | None) -> tuple[Outgoing, ...]:
+    """A word to the admin channel about somebody who cannot be reached by what a policy says.
+
+    What many requests find out at the same time is said once.
+
+    Args:
+        failure: The body of the `notification_failed`.
+    """
+    if admin is None or failure.get("to") == admin:
+        return ()
+    said = {key: failure.get(key) for key in ("kind", "to", "code")}
+    work = Outgoing(
+        kind="slack.alert",
+        payload={"channel": admin, "why": "undeliverable", "at_level": failure.get("level"), **said},
+        order=f"channel:{admin}",
+        coalesce=f"alert:{said['kind']}:{said['to']}:{said['code']}",
+        request_id=request_id,
+    )
+    return (work,)
 
 
 def asked(request: ApprovalRequest, work: Sequence[Outgoing]) -> list[dict[str, Any]]:

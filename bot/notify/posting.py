@@ -70,8 +70,10 @@ class SignedPosts:
             raise TryLater("unresolved") from trouble
         except TimeoutError as trouble:
             raise TryLater("timeout") from trouble
+        except (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError) as trouble:
+            raise TryLater("tls_failed", type(trouble).__name__) from trouble
         except (aiohttp.ClientError, OSError, ValueError) as trouble:
-            raise TryLater(type(trouble).__name__) from trouble
+            raise TryLater("unreachable", type(trouble).__name__) from trouble
 
     async def _post(self, url: str, letter: Letter) -> None:
         addresses = await checked_addresses(urlsplit(url), self._allowed)

@@ -8,16 +8,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import EntryPoint
-from typing import Any
 
 from bot.core.clock import Clock
 from bot.core.models import Actor, ApprovalRequest, Event, RequestId, Status, Via
 from bot.core.notifying import NOTIFY
 from bot.notify.channel import Channel, NotDelivered, TryLater, outcome
 from bot.notify.notices import notice
-from bot.services.outbox import Delivery, Failed, Later, Sent
+from bot.services.outbox import Delivery, Sent
 from bot.store import Store
-from bot.store.commands import RecordEvents
 from bot.store.outbox import OutboxItem
 
 log = logging.getLogger(__name__)
@@ -54,22 +52,16 @@ class Notifications:
         try:
             await self._channels[item.kind].send_notification(about)
         except NotDelivered as trouble:
-            return await self._failed(item, request, trouble)
+            return self._failed(item, trouble)
         except Exception as broken:
             log.exception("channel of %s broke", item.kind, extra={"event": "channel_broke"})
-            return await self._failed(item, request, TryLater("channel_broke", str(broken)))
-        return Sent(events=(_event("notification_sent", item, request),))
+            return self._failed(item, TryLater("channel_broke", str(broken)))
+        return Sent(events=(_sent(item, request),))
 
-    async def _failed(self, item: OutboxItem, request: ApprovalRequest, trouble: NotDelivered) -> Delivery:
-        delivery = outcome(item.attempts, trouble)
+    def _failed(self, item: OutboxItem, trouble: NotDelivered) -> Delivery:
+        """What becomes of it; the outbox records the try."""
         log.info("%s not delivered: %s", item.kind, trouble, extra={"event": "notification_failed"})
-        if isinstance(delivery, Failed):
-            return delivery  # the outbox records that it was given up
-        wait = delivery.retry_after if isinstance(delivery, Later) else None
-        again = None if wait is None else int(wait.total_seconds())
-        failed = _event("notification_failed", item, request, code=trouble.code, again_in_seconds=again)
-        await self._store.write(RecordEvents((failed,), self._clock.now()))
-        return delivery
+        return outcome(item.attempts, trouble)
 
 
 @asynccontextmanager
@@ -116,9 +108,9 @@ def _settings_of(kind: str, settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _event(name: str, item: OutboxItem, request: ApprovalRequest, **facts: Any) -> Event:
+def _sent(item: OutboxItem, request: ApprovalRequest) -> Event:
     return Event(
-        name=name,
+        name="notification_sent",
         actor=Actor.system("notifications"),
         via=Via.SCHEDULER,
         body={
@@ -126,7 +118,6 @@ def _event(name: str, item: OutboxItem, request: ApprovalRequest, **facts: Any) 
             "to": str(item.payload["address"]),
             "level": item.payload["level"],
             "attempts": item.attempts,
-            **facts,
         },
         agent=request.agent,
         request_id=request.id,

@@ -52,6 +52,7 @@ from bot.core.policy import PolicySet
 from bot.core.times import rfc3339
 from bot.services import judging
 from bot.services.asking import Asking
+from bot.services.escalations import look_again
 from bot.services.grants import Grants
 from bot.services.judging import Covering
 from bot.services.policies import Policies
@@ -176,6 +177,7 @@ class Approvals:
                 agent=agent,
                 now=self._clock.now(),
                 members=await self._members(pinged) if pinged else {},
+                admin=policies.workspace.admin_channel,
             )
             ruling = judged.ruling
             command = CreateRequest(step, idempotency, agent.credential, ruling.charges, ruling.grant)
@@ -185,7 +187,7 @@ class Approvals:
                 break
         if not created.created:
             return await self._present(RequestId(created.request_id)), False
-        self._note_deadline(step.request.next_deadline_at)
+        await look_again(step, self._store, self._note_deadline)
         return await self._past_unfillable_levels(step.request), True
 
     async def get(self, agent: Agent, request_id: str) -> ApprovalRequest:
@@ -446,15 +448,12 @@ class Approvals:
     async def _past_unfillable_levels(self, request: ApprovalRequest) -> ApprovalRequest:
         """Open level after level while those who may approve are known to be too few."""
         while request.status is Status.PENDING and not _could_be_met(request):
-            step = climbing.nobody_may_approve(
-                request,
-                summons=Summons(await self._next_members(request)),
-                now=self._clock.now(),
-                admin=self._policies.current.workspace.admin_channel,
-            )
+            admin = self._policies.current.workspace.admin_channel
+            summons = Summons(await self._next_members(request), admin=admin)
+            step = climbing.nobody_may_approve(request, summons=summons, now=self._clock.now(), admin=admin)
             if await self._store.write(SaveTransition(step)):
                 request = step.request
-                self._note_deadline(request.next_deadline_at)
+                await look_again(step, self._store, self._note_deadline)
             else:
                 request = await self._present(request.id)
         return request

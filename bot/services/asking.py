@@ -43,7 +43,7 @@ class Asking:
         opening = (
             {} if above.during is None else await self._opening(above.notify, above.during, members, now)
         )
-        return Summons(members, opening, resting)
+        return Summons(members, opening, resting, self.admin_channel)
 
     async def known_of(self, targets: Iterable[Target]) -> Members:
         """Who stands behind targets, as far as it can be found out now."""

@@ -17,7 +17,8 @@ from bot.core.errors import CannotVerify
 from bot.core.models import ApprovalRequest, RequestId, Status, Transition
 from bot.services.asking import Asking
 from bot.store import Store
-from bot.store.commands import LeaseDue, Rearm, SaveTransition
+from bot.store.commands import SaveTransition
+from bot.store.due import LeaseDue, Rearm, Wake
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,17 @@ _PATIENCE = timedelta(seconds=20)
 
 NoteLateness = Callable[[timedelta], None]
 """Told how late each step was (`Health.late` and the metrics)."""
+
+
+async def look_again(
+    step: Transition, store: Store, note_deadline: Callable[[datetime | None], None]
+) -> None:
+    """After a change was stored: say when the ladder must be looked at, at once when nobody is asked."""
+    if climbing.asks_nobody(step):
+        await store.write(Wake(step.request.id, step.now))
+        note_deadline(step.now)
+    else:
+        note_deadline(step.request.next_deadline_at)
 
 
 class Escalations:

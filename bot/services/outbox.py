@@ -7,6 +7,7 @@ second copy harmless. Trouble with sending never decides anything.
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import Any, Protocol
 from bot.core import climbing
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
-from bot.core.models import Actor, Event, Outgoing, Via
+from bot.core.models import Actor, Event, Outgoing, RequestId, Via
+from bot.core.notifying import unreachable_alert
 from bot.store import Store
 from bot.store.commands import (
     CompleteOutbox,
@@ -41,6 +43,9 @@ _AT_ONCE = 20
 _FIRST_WAIT = 1.0  # seconds
 _LONGEST_WAIT = 60.0  # seconds
 _SHORTEST_SLEEP = 0.02  # seconds; what is due but leased or paced does not spin
+_NO_FAULT = frozenset({"no_card"})
+"""Failures that only follow from another one, of which the admins are told."""
+
 _LONGEST_SLEEP = 5.0  # seconds; what another process stored is seen by then
 
 
@@ -100,7 +105,10 @@ class Outbox:
         clock: Clock,
         senders: Sequence[Sender],
         note_deadline: Callable[[datetime | None], None] = lambda _at: None,
+        admin_channel: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`admin_channel` hears of whom a policy names and nothing can reach."""
+        self._admin_channel = admin_channel
         self._store = store
         self._note_deadline = note_deadline
         self._clock = clock
@@ -179,7 +187,7 @@ class Outbox:
         try:
             return await self._senders[item.kind].send(item)
         except Unavailable as trouble:
-            return Later(trouble.message)
+            return Later(trouble.code)
         except Exception as trouble:
             log.exception("sender of %s broke", item.kind, extra={"event": "sender_broke"})
             return Unclear(type(trouble).__name__)
@@ -190,18 +198,50 @@ class Outbox:
             case Sent(events, outbox):
                 await self._store.write(CompleteOutbox(item.id, item.generation, now, events, outbox))
             case Failed(code, events):
-                log.warning("%s failed: %s", item.kind, code, extra={"event": "delivery_failed"})
-                failure = _failed_event(item, code)
-                asked = "level" in item.payload
-                await self._store.write(FailOutbox(item.id, now, code, (failure, *events), wake=asked))
-                if asked:
-                    self._note_deadline(now)
+                await self._give_up(item, code, events, now)
             case Later(error, retry_after):
-                wait = retry_after or _backoff(item.attempts)
-                await self._store.write(RetryOutbox(item.id, now, now + wait, error, unclear=False))
+                await self._put_off(item, error, retry_after or _backoff(item.attempts), now, unclear=False)
             case Unclear(error):
-                wait = _backoff(item.attempts)
-                await self._store.write(RetryOutbox(item.id, now, now + wait, error, unclear=True))
+                await self._put_off(item, error, _backoff(item.attempts), now, unclear=True)
+
+    async def _give_up(self, item: OutboxItem, code: str, events: tuple[Event, ...], now: datetime) -> None:
+        log.warning("%s failed: %s", item.kind, code, extra={"event": "delivery_failed"})
+        failure = await self._failure(item, code)
+        asked = _asks(item)
+        told = unreachable_alert(item.request_id, failure.body, self._admin_channel())
+        alerts = told if asked and code not in _NO_FAULT else ()
+        await self._store.write(FailOutbox(item.id, now, code, (failure, *events), alerts, wake=asked))
+        if asked:
+            self._note_deadline(now)
+
+    async def _put_off(
+        self, item: OutboxItem, error: str, wait: timedelta, now: datetime, *, unclear: bool
+    ) -> None:
+        """Try again later. What asks somebody is audited at each try, and waited for only if that is soon."""
+        if not _asks(item):
+            await self._store.write(RetryOutbox(item.id, now, now + wait, error, unclear=unclear))
+            return
+        failure = await self._failure(item, error, again_in_seconds=math.ceil(wait.total_seconds()))
+        wake = not climbing.waits(failure.body)
+        await self._store.write(
+            RetryOutbox(item.id, now, now + wait, error, unclear=unclear, events=(failure,), wake=wake)
+        )
+        if wake:
+            self._note_deadline(now)
+
+    async def _failure(self, item: OutboxItem, code: str, **facts: Any) -> Event:
+        """`notification_failed`, filed under the request that it is about."""
+        about = None if item.request_id is None else RequestId(item.request_id)
+        request = None if about is None else await self._store.reads.request(about)
+        return Event(
+            name="notification_failed",
+            actor=Actor.system("outbox"),
+            via=Via.SCHEDULER,
+            body={**_about(item), "code": code, "attempts": item.attempts, **facts},
+            agent=None if request is None else request.agent,
+            request_id=item.request_id,
+            session_id=None if request is None else request.submission.session_id,
+        )
 
     async def _sleep(self, stop: asyncio.Event, until: datetime | None) -> None:
         """Until something is committed or sent, `until`, or five seconds have passed."""
@@ -225,19 +265,14 @@ class Beat(Protocol):
         ...
 
 
-def _failed_event(item: OutboxItem, code: str) -> Event:
-    return Event(
-        name="notification_failed",
-        actor=Actor.system("outbox"),
-        via=Via.SCHEDULER,
-        body={**_about(item), "code": code, "attempts": item.attempts},
-        request_id=item.request_id,
-    )
+def _asks(item: OutboxItem) -> bool:
+    """Whether somebody is asked by it, so that it matters to the ladder whether it arrives."""
+    return "level" in item.payload
 
 
 def _about(item: OutboxItem) -> dict[str, Any]:
     """What a row is about; a knock of the ladder, as the event of its level names it."""
-    if "level" in item.payload:
+    if _asks(item):
         return climbing.outcome_of(item.kind, item.payload)
     return {"kind": item.kind, "to": item.order_key}
 

@@ -50,6 +50,7 @@ from bot.core.reviewing import Given
 from bot.services.approvals import Approvals, NoteDeadline
 from bot.services.asking import Asking
 from bot.services.directory import Directory
+from bot.services.escalations import look_again
 from bot.store import Store
 from bot.store.commands import RecordEvents, SaveTransition
 
@@ -150,7 +151,7 @@ class Reviews:
             admin = self._asking.admin_channel
             step = climbing.nobody_may_approve(request, summons=summons, now=now, admin=admin)
             if await self._store.write(SaveTransition(step)):
-                self._note_deadline(step.request.next_deadline_at)
+                await look_again(step, self._store, self._note_deadline)
 
     async def acknowledge(self, click: Click) -> bool:
         """Somebody who may decide is on it; False when they have said so before.
@@ -203,7 +204,7 @@ class Reviews:
             if step is None:
                 return False
             if await self._store.write(SaveTransition(step)):
-                self._note_deadline(step.request.next_deadline_at)
+                await look_again(step, self._store, self._note_deadline)
                 return True
 
     async def _verdict(self, request: ApprovalRequest | None, click: Click) -> Transition:

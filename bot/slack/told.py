@@ -61,10 +61,14 @@ def reminder(request: ApprovalRequest, said: JsonObject) -> dict[str, Any]:
 
 
 def alarm(request: ApprovalRequest, said: JsonObject) -> dict[str, Any]:
-    """Nobody can be reached: for the admin channel."""
+    """Nobody, or one of those whom a policy names, can be reached: for the admin channel."""
     level = int(said["at_level"])
     policy = f", policy {request.policy.name}" if request.policy.name else ""
     about = f"Request {request.id}, agent {request.agent}{policy}, level {level} of {len(request.plan) - 1}."
+    if said["why"] == "undeliverable":
+        fault = f"{shortened(str(said['to']), 120)}: {str(said['code']).replace('_', ' ')}"
+        rest = "Whoever else is asked still is. Look at the policy that names it, or at what it names."
+        return _message(f"⚠️ A notification cannot arrive at {fault}.", [line(leaf(rest)), line(leaf(about))])
     found = [_action(request), line(leaf(_UNREACHABLE[str(said["why"])])), line(leaf(about))]
     return _message("🚨 Nobody can be reached for a request that waits for a person.", found)
 

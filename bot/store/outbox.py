@@ -131,6 +131,7 @@ class RetryOutbox:
 
     Args:
         attempts: The leased item's, so that a claimant whose lease ran out cannot end another's.
+        wake: Its pending request is due at once, so that somebody else may be asked.
     """
 
     id: int
@@ -139,6 +140,8 @@ class RetryOutbox:
     error: str
     unclear: bool = False
     attempts: int | None = None
+    events: tuple[Event, ...] = ()
+    wake: bool = False
 
     def apply(self, tx: Tx) -> None:
         lane = _hold(tx, self.id)
@@ -152,7 +155,9 @@ class RetryOutbox:
                 "attempts": self.attempts,
             },
         )
-        _reopen(tx, lane)
+        if self.wake:
+            tx.execute(_WAKE, {"id": self.id, "now": micros(self.now)})
+        _end(tx, lane, self.events, (), self.now)
 
 
 @dataclass(frozen=True, slots=True)

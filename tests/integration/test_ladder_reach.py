@@ -7,7 +7,7 @@ import pytest
 
 from bot.core.models import Cause, Status
 from bot.sandbox import running_sandbox
-from tests.integration.slack_desk import SAM, SUKI, ShiftedClock, crowded_workspace, running_bot
+from tests.integration.slack_desk import SAM, SUKI, Desk, ShiftedClock, crowded_workspace, running_bot
 from tests.integration.test_ladder import desk_with, ended
 
 ASK_SRE = """
@@ -43,6 +43,51 @@ async def test_a_policy_whose_approvers_are_all_shut_out_ends_at_once_and_loudly
             return any(request.id in str(m.blocks) for m in desk.sandbox.messages("C0ADMIN01")) or None
 
         await desk.sandbox.until(told)
+
+
+UNREACHABLE = """
+escalation_rules:
+  - {name: nobody, trigger: {after: 1h}, escalate_to: sre, wait: 1h, notify: [{slack_dm: nobody@example.com}]}
+  - {name: sre, trigger: {after: 1h}, escalate_to: sre, wait: 1h, notify: [{slack_dm: sre}]}
+"""
+
+
+async def test_a_level_that_somebody_opens_and_that_asks_nobody_gives_way_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, UNREACHABLE, default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.click(SAM, request, "request.escalate")
+        await desk.sandbox.until(lambda: desk.find(request, SUKI))
+        hops = await desk.audited(request, "escalation_triggered")
+        assert [(hop["rule"], hop["why"]) for hop in hops] == [
+            ("nobody", "escalated_by_hand"),
+            ("sre", "nobody_reached"),
+        ]
+        failure = (await desk.audited(request, "notification_failed"))[0]
+        assert (failure["to"], failure["code"]) == ("nobody@example.com", "unknown_recipient")
+        await told_to_admins(desk, "nobody@example.com: unknown recipient")
+
+
+async def test_one_target_that_fails_beside_others_is_told_to_the_admins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = ASK_SRE.replace("[{slack_dm: sre}]", "[{slack: C0SECALRT}, {slack_dm: sre}]")
+    async with desk_with(tmp_path, monkeypatch, both, default_timeout="1s") as desk:
+        desk.sandbox.workspace.channel("C0SECALRT").is_archived = True
+        request = await desk.ask()
+        await desk.sandbox.until(lambda: desk.find(request, SUKI))
+        await told_to_admins(desk, "C0SECALRT: is archived")
+        assert await desk.audited(request, "escalation_unreachable") == []
+
+
+async def told_to_admins(desk: Desk, words: str) -> None:
+    """The admin channel has a message that holds these words."""
+
+    def found() -> bool | None:
+        return any(words in m.text for m in desk.sandbox.messages("C0ADMIN01")) or None
+
+    await desk.sandbox.until(found)
 
 
 async def test_how_late_deadlines_are_is_known_after_a_long_sleep(tmp_path: Path) -> None:

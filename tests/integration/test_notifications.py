@@ -22,7 +22,7 @@ from bot.notify.sending import Notifications
 from bot.services.keys import webhook_secret
 from bot.services.outbox import Outbox
 from bot.store import Store
-from bot.store.commands import CreateRequest, EnqueueOutbox, SaveTransition
+from bot.store.commands import CreateRequest, EnqueueOutbox, LeaseDue, SaveTransition
 from tests.factories import NOON, make_judged, make_request, make_rule, make_submission
 from tests.integration.test_webhook import receiving, status
 from tests.mailbox import smtp_server
@@ -201,6 +201,20 @@ async def test_each_failed_try_is_audited_and_the_schedule_is_kept(store: Store,
             ("notification_failed", "http_503"),
             ("notification_sent", None),
         ]
+
+
+async def test_a_next_try_that_is_far_away_lets_the_ladder_look_again(store: Store, clock: HandClock) -> None:
+    async with receiving() as receiver:
+        receiver.answer = status(503)
+        request = await escalated(store, Target("webhook", receiver.url))
+        await pass_over(store, clock, own(clock))
+        assert await store.write(LeaseDue(clock.now())) == [], "the next try comes in seconds"
+        clock.move(2 * RETRIES[0])
+        await pass_over(store, clock, own(clock))
+        assert await store.write(LeaseDue(clock.now())) == [request.id]
+    failures = [e for e in await store.reads.events(request.id) if e.event == "notification_failed"]
+    assert [e.body["again_in_seconds"] <= 60 for e in failures] == [True, False]
+    assert {e.agent for e in failures} == {"builder"}
 
 
 async def test_nobody_is_told_of_a_request_that_is_decided(store: Store, clock: HandClock) -> None:

@@ -57,7 +57,9 @@ async def test_a_card_arrives_once_whatever_happens_on_the_way(desk: Desk, fault
     await desk.painted(request, "Approved")
     assert len(desk.cards(request)) == 1
     assert len(await desk.audited(request, "notification_sent")) == 1
-    assert await desk.audited(request, "notification_failed") == []
+    failures = await desk.audited(request, "notification_failed")
+    assert [failure["attempts"] for failure in failures] == list(range(1, len(failures) + 1)) != []
+    assert all(failure["again_in_seconds"] for failure in failures), "every try is on record; none gave up"
 
 
 async def test_a_card_arrives_after_an_outage(desk: Desk) -> None:

@@ -187,6 +187,62 @@ def test_a_level_is_reached_while_one_of_its_targets_may_still_arrive() -> None:
     assert climbing.unreached(step.request, [*one, failed("slack.post", DANA, 1)])
 
 
+def test_a_try_that_comes_again_soon_is_waited_for_and_a_later_one_is_not() -> None:
+    rule = make_rule(notify=(Target("email", "dana@example.com"),))
+    step = due(asked(ladder=(rule,)), FIVE)
+    soon, later = (
+        (
+            "notification_failed",
+            {**failed("notify.email", "dana@example.com", 1)[1], "again_in_seconds": wait},
+        )
+        for wait in (5, 300)
+    )
+    assert not climbing.unreached(step.request, [*story(step), soon])
+    assert climbing.unreached(step.request, [*story(step), soon, later])
+
+
+def test_a_level_that_asks_nobody_is_known_as_soon_as_it_opens() -> None:
+    gap = make_rule(notify=(Target("oncall", "primary"),))
+    request = asked(ladder=(gap, make_rule()))
+    empty = due(request, FIVE, Summons({"schedule:primary": []}))
+    assert climbing.asks_nobody(empty)
+    assert not climbing.asks_nobody(due(empty.request, 15 * MINUTE))
+    assert not climbing.asks_nobody(submitted()), "its channel is asked"
+    assert climbing.asks_nobody(submitted(channel=None))
+
+
+def test_whoever_cannot_be_reached_is_told_to_the_admins() -> None:
+    gap = make_rule(notify=(Target("oncall", "primary"), Target("slack_dm", "manager")))
+    members = {"schedule:primary": [], "manager": [DANA]}
+    step = due(asked(ladder=(gap,)), FIVE, Summons(members, admin="C0ADMIN01"))
+    [alert] = [work for work in step.outbox if work.kind == "slack.alert"]
+    said = {key: alert.payload[key] for key in ("channel", "why", "kind", "to", "code", "at_level")}
+    assert said == {
+        "channel": "C0ADMIN01",
+        "why": "undeliverable",
+        "kind": "oncall",
+        "to": "primary",
+        "code": "nobody_on_call",
+        "at_level": 1,
+    }
+
+
+def test_an_immediate_rule_that_reaches_nobody_is_told_to_the_admins() -> None:
+    rule = make_rule("risky", after=None, notify=(Target("slack_dm", "nobody@example.com"),))
+    judged = make_judged(immediate=(rule,))
+    step = lifecycle.submit(
+        make_submission(),
+        judged,
+        id=RequestId("req_1"),
+        agent=make_agent(),
+        now=NOON,
+        members={"nobody@example.com": []},
+        admin="C0ADMIN01",
+    )
+    [alert] = [work.payload for work in step.outbox if work.kind == "slack.alert"]
+    assert (alert["to"], alert["code"]) == ("nobody@example.com", "unknown_recipient")
+
+
 def test_a_log_line_reaches_nobody() -> None:
     step = due(asked(ladder=(make_rule(notify=(Target("log", "warning"),)),)), FIVE)
     assert climbing.unreached(step.request, story(step))
@@ -328,6 +384,38 @@ def test_of_several_only_those_within_their_hours_are_asked() -> None:
     summons = Summons({"manager": [DANA, eva]}, {DANA: MONDAY_NINE, eva: SUNDAY_NOON})
     step = due(asked(ladder=(make_rule(during=hours(hold=True)),)), FIVE, summons)
     assert [w.payload["channel"] for w in step.outbox if w.kind == "slack.post"] == [eva]
+
+
+def test_those_left_out_for_their_hours_are_on_record() -> None:
+    eva = SlackId("U0EVA0001")
+    summons = Summons({"manager": [DANA, eva]}, {DANA: MONDAY_NINE, eva: SUNDAY_NOON})
+    step = due(asked(ladder=(make_rule(during=hours(hold=True)),)), FIVE, summons)
+    [left_out] = [body for name, body in story(step) if name == "notification_failed"]
+    assert (left_out["to"], left_out["code"], left_out["level"]) == (DANA, "outside_hours", 1)
+    assert left_out["opens_at"] == "2026-11-23T09:00:00.000000Z"
+
+
+def test_a_level_that_reaches_nobody_waits_for_the_hours_of_the_next() -> None:
+    request = asked(ladder=(make_rule(during=hours(hold=True)),))
+    resting = Summons(MANAGER.members, {DANA: MONDAY_NINE})
+    step = climbing.nobody_reached(request, summons=resting, now=NOON + MINUTE)
+    assert [event.name for event in step.events] == ["escalation_unreachable", "notification_failed"]
+    assert (step.request.level, step.request.next_escalation_at) == (0, MONDAY_NINE)
+
+
+def test_a_level_that_reaches_nobody_passes_over_one_that_is_skipped() -> None:
+    rules = (make_rule(during=hours(hold=False)), make_rule("next", after=60 * MINUTE))
+    resting = Summons(MANAGER.members, {DANA: MONDAY_NINE})
+    step = climbing.nobody_reached(asked(ladder=rules), summons=resting, now=NOON + MINUTE)
+    following = due(step.request, MINUTE)
+    assert (following.request.level, following.request.plan[1].rule) == (1, "next")
+
+
+def test_somebody_who_asks_for_the_next_level_asks_everybody_of_it() -> None:
+    request = asked(ladder=(make_rule(during=hours(hold=True)),))
+    resting = Summons(MANAGER.members, {DANA: MONDAY_NINE})
+    step = climbing.open_next(request, summons=resting, now=NOON, why="escalated_by_hand", by=ON_IT)
+    assert [w.payload["channel"] for w in step.outbox if w.kind == "slack.post"] == [DANA]
 
 
 @pytest.mark.parametrize("hold", [True, False])
