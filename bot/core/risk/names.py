@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import unicodedata
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -33,13 +34,13 @@ _METADATA_ADDRESSES = tuple(
 @lru_cache(4096)
 def is_production(name: str) -> bool:
     """Whether a token of `name` says production and is not negated (`non-prod`, `pre_prod`)."""
-    before = ""
-    for token in _TOKENS.split(re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name)):
-        lowered = token.lower()
-        if lowered in _PRODUCTION and before not in _NOT:
-            return True
-        before = lowered
-    return False
+    humps = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name)  # `appProd` is read as people read it, `ProD` as well
+    return any(_says_production(_TOKENS.split(text.lower())) for text in {name, humps})
+
+
+def _says_production(tokens: list[str]) -> bool:
+    pairs = zip(["", *tokens], tokens, strict=False)
+    return any(token in _PRODUCTION and before not in _NOT for before, token in pairs)
 
 
 def is_sensitive(data_type: str) -> bool:
@@ -56,7 +57,8 @@ def host_of(url: str) -> str:
         host = urlsplit(text if "://" in text else "//" + text.lstrip("/")).hostname
     except ValueError:
         return text.lower()
-    return (host or "").rstrip(".")
+    # Clients fold full-width letters, digits and dots into plain ones before they look a name up.
+    return unicodedata.normalize("NFKC", host or "").replace("。", ".").rstrip(".")
 
 
 def is_internal(host: str) -> bool:

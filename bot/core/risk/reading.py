@@ -93,6 +93,11 @@ class Call:
             self.reading.made.add(self.reading.place(word, self.simple).path)
             self.reading.touch(word, Access.WRITE, self.simple, base=self.base)
 
+    def empty(self, words: Iterable[Word]) -> None:
+        """Note files that this program leaves without content."""
+        for word in words:
+            self.reading.empty(word, self.simple)
+
     def inner(self, words: Sequence[Word]) -> None:
         """Read another program that this one runs."""
         self.reading.run(words, self.simple)
@@ -118,6 +123,13 @@ class Call:
             return self.simple.stdin
         upstream = self.simple.upstream
         return upstream.written if upstream is not None else None
+
+    @property
+    def input_is_empty(self) -> bool:
+        """Whether nothing comes in: `< /dev/null`, or `: |` before it."""
+        if any(r.operator == "<" and r.target.text == "/dev/null" for r in self.simple.redirects):
+            return True
+        return self.simple.upstream is not None and _empties(self.simple.upstream)
 
     @property
     def input_redirected(self) -> bool:
@@ -286,9 +298,14 @@ class Reading:
 
     def _emptied(self, command: Simple) -> None:
         for redirect in command.redirects:
-            place = paths.resolve(redirect.target.text, self._directory(command, None)[0])
-            if _writes(redirect) and place.path not in paths.NOT_FILES and not paths.is_temporary(place.path):
-                self.facts.signal(Signal.DESTRUCTIVE, f"it empties {place.path[:80]}")
+            if _writes(redirect):
+                self.empty(redirect.target, command)
+
+    def empty(self, word: Word, command: Simple) -> None:
+        """Note that a file is left without content; what is temporary loses nothing."""
+        path = self.place(word, command).path
+        if path not in paths.NOT_FILES and not paths.is_temporary(path):
+            self.facts.signal(Signal.DESTRUCTIVE, f"it empties {path[:80]}")
 
     def assign(self, name: str, value: Word, *, alone: bool) -> None:
         """Note a variable that is set; `alone` when no program stands behind it."""

@@ -75,12 +75,22 @@ def parse(text: str, variables: Mapping[str, str] | None = None) -> Script:
         return Script(faults=["it is too long to be read"])
     reader = _Reader(source, variables or {})
     root = _PARSER.parse(source).root_node
+    if root.has_error and (spelled := _COMMAND_IN_BRACES.sub(_spelled_out, plain)) != plain:
+        return parse(spelled, variables)
     if root.has_error:
         reader.script.faults.append("it is not valid shell")
     reader.statement(root, 0)
     if root.has_error:
         reader.script.commands.extend(_guessed(plain))
     return reader.script
+
+
+_COMMAND_IN_BRACES = re.compile(r"(^|[;&|(\n])(\s*)(\{[^\s{}\"'`$\\]+,[^\s{}\"'`$\\]*\})")
+"""`{rm,-rf,/}` in a command's place, which the grammar takes for a group of commands."""
+
+
+def _spelled_out(found: re.Match[str]) -> str:
+    return found[1] + found[2] + " ".join(braces(found[3]))
 
 
 _SEPARATORS = re.compile(r"[;&|(){}`\n]|\$\(|\b(?:then|do|else|if|while)\b")
@@ -341,7 +351,9 @@ class _Reader:
                 self._substitutions(node, depth)
                 piece.unknown(self._text(node))
             case "process_substitution":
-                self._scoped(node, depth + 1, None)
+                # `>(…)` reads what its command writes, and nobody can tell what that will be.
+                fed = self._text(node).startswith(">")
+                self._scoped(node, depth + 1, Simple([Word("", known=False)]) if fed else None)
                 piece.substituted = True
                 piece.quoted("/dev/fd/63")
             case _:
@@ -405,8 +417,17 @@ class _Reader:
             elif depth < _DEEPEST:
                 if child.type in ("command", "pipeline", "list", "redirected_statement", "subshell"):
                     self.statement(child, depth + 1)
+                elif node.type == "expansion" and not child.named_children:
+                    self._hidden(self._text(child))
                 else:
                     self._substitutions(child, depth + 1)
+
+    def _hidden(self, text: str) -> None:
+        """Read what the grammar takes for a plain word of an expansion: `${x:=`rm x`}`."""
+        if "`" in text or "$(" in text:
+            found = parse(text, self.variables)
+            self.script.commands.extend(found.commands)
+            self.script.faults.extend(found.faults)
 
     def _text(self, node: Node) -> str:
         return self._between(node.start_byte, node.end_byte)

@@ -82,7 +82,8 @@ def kept_as_text(verb: str, rest: str) -> Statements | str:
     """Judge by the leading words; unknown ones are destructive. A text is to be assessed in its place."""
     whole = f"{verb} {rest}".strip()
     if USER_DDL.match(whole):
-        return rights(f"{verb} changes who may do what")
+        removed = f"{verb} removes all of it" if verb == "DROP" else None
+        return Statements(SqlWorst.DESTRUCTIVE, removed, f"{verb} changes who may do what", privilege=True)
     if verb in ("EXPLAIN", "DESCRIBE"):
         analyses = re.match(r"(\(.*?\banaly[sz]e\b.*?\)|analy[sz]e)\s*(.*)", rest, re.IGNORECASE | re.DOTALL)
         return analyses[2] if analyses else NOTHING

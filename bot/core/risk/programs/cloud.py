@@ -47,8 +47,10 @@ def terraform(call: Call) -> None:
     named(call, options, "s", "stack", "var-file", "profile")
     if verb in ("workspace", "stack") and len(words) > 2:
         call.facts.name(words[2])
-    if verb == "destroy" or (
-        any(re.fullmatch(r"-{1,2}destroy(=true)?", flag) for flag in flags) and verb != "plan"
+    if (
+        verb == "destroy"
+        or (call.name in ("sam", "copilot") and verb in ("delete", "remove"))
+        or (any(re.fullmatch(r"-{1,2}destroy(=true)?", flag) for flag in flags) and verb != "plan")
     ):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} destroys infrastructure")
     elif (
@@ -84,6 +86,8 @@ def aws(call: Call) -> None:
     service, verb = (*words[:2], "", "")[:2]
     if service == "s3":
         _objects(call, verb, options.operands[2:], deletes=options.has("delete"))
+    elif (service, verb) == ("ssm", "send-command"):
+        call.opaque("aws ssm send-command runs commands on other machines")
     elif service and verb and service not in ("configure", "help", "sso") and not options.has("dry-run"):
         tell(call, verb, f"aws {service} {verb}")
 
@@ -163,6 +167,10 @@ def cloud(call: Call) -> None:
         for text in read(call.args, ["command"]).all("command"):
             call.shell(text.text)
         return
+    if call.name in ("fly", "flyctl") and words[:2] == ["ssh", "console"]:
+        for text in read(call.args, ["C", "command", "a", "app"]).all("C", "command"):
+            call.shell(text.text)
+        return
     if call.name in ("vercel", "now") and not words:
         call.signal(Signal.REMOTE, f"{call.name} deploys")
     _by_words(call, words)
@@ -197,6 +205,8 @@ def playbook(call: Call) -> None:
     if modules & {"shell", "command", "raw", "script"} and call.name == "ansible":
         for text in options.all("a", "args"):
             call.shell(text.text)
+    if call.name == "salt" and options.texts[1:2] in (["cmd.run"], ["cmd.shell"], ["cmd.run_all"]):
+        call.shell(" ".join(options.texts[2:]))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -19,7 +19,7 @@ def kubernetes(call: Call) -> None:
     named(call, options, "n", "namespace", "context", "cluster", "s", "server", "kubeconfig")
     words = options.texts
     verb = words[0] if words else ""
-    if verb == "exec":
+    if verb in ("exec", "rsh"):
         _exec(call)
     elif verb == "delete":
         call.signal(Signal.DESTRUCTIVE, f"{call.name} delete removes it from the cluster")
@@ -34,6 +34,8 @@ def kubernetes(call: Call) -> None:
         pass
     elif verb in _KUBE_CHANGES:
         call.signal(Signal.REMOTE, f"{call.name} {verb} changes what runs in the cluster")
+        if verb in ("run", "debug"):
+            _exec(call)
     call.touch(
         [w for w in options.all("f", "filename", "k", "kustomize") if "://" not in w.text], Access.READ
     )
@@ -55,12 +57,18 @@ def _dry(options: Options) -> bool:
 
 
 def _exec(call: Call) -> None:
+    """What follows `--`; `exec` and `rsh` also take a command right behind the pod's name."""
     texts = [word.text for word in call.args]
     if "--" in texts:
         call.inner(call.args[texts.index("--") + 1 :])
         return
-    options = call.options("n namespace context cluster kubeconfig c container", stop=False)
-    call.inner(options.operands[2:])
+    verb = next((at for at, text in enumerate(texts) if text in ("exec", "rsh")), None)
+    if verb is not None:
+        options = read(call.args[verb + 1 :], _EXEC_VALUED.split(), stop=True)
+        call.inner(read(options.operands[1:], _EXEC_VALUED.split(), stop=True).operands)
+
+
+_EXEC_VALUED = "n namespace context cluster kubeconfig c container"
 
 
 def _copied(call: Call, operands: list[Word]) -> None:

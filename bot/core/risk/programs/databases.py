@@ -135,7 +135,10 @@ def drop(call: Call) -> None:
 
 def administer(call: Call) -> None:
     """`mysqladmin drop`, `pg_restore --clean`, `pg_dump`: by their words."""
-    options = call.options("h host d dbname U u p port f file P username o databases database Z j F n t a")
+    file_flag = "" if call.name == "mysqladmin" else "f"  # there it is --force
+    options = call.options(
+        f"{file_flag} h host d dbname U u p port file P username o databases database Z j F n t a"
+    )
     texts = {word.text for word in options.operands}
     if texts & {"drop", "shutdown", "flush-hosts"} or (
         options.has("clean", "c") and call.name == "pg_restore"

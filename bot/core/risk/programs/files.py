@@ -59,7 +59,7 @@ def copy(call: Call) -> None:
     call.touch(sources, Access.READ)
     call.touch(target, Access.WRITE, recursive=recursive)
     if any(word.text == "/dev/null" for word in sources):
-        call.signal(Signal.DESTRUCTIVE, "it empties a file by copying /dev/null over it")
+        call.empty(target)
 
 
 def move(call: Call) -> None:
@@ -101,7 +101,10 @@ def write(call: Call) -> None:
 
 def tee(call: Call) -> None:
     """`tee` and `sponge` write their input into files."""
-    call.make(word for word in call.options().operands if word.text != "-")
+    targets = [word for word in call.options().operands if word.text != "-"]
+    call.make(targets)
+    if call.input_is_empty and not call.options().has("a", "append"):
+        call.empty(targets)
 
 
 def truncate(call: Call) -> None:
@@ -143,6 +146,7 @@ def change_owner(call: Call) -> None:
 
 def copy_blocks(call: Call) -> None:
     """`dd`: `if=` is read, `of=` is written; a device as `of=` loses all it holds."""
+    nothing_in = any(word.text == "if=/dev/null" for word in call.args)
     for word in call.args:
         key, _, value = word.text.partition("=")
         if key == "if":
@@ -151,6 +155,8 @@ def copy_blocks(call: Call) -> None:
             call.touch([Word(value, word.known)], Access.WRITE)
             if paths.normalise(value).startswith("/dev/"):
                 call.signal(Signal.DESTRUCTIVE, f"dd writes over the device {value}")
+            if nothing_in:
+                call.empty([Word(value)])
 
 
 def edit_stream(call: Call) -> None:
@@ -207,8 +213,7 @@ def _opens(mode: str) -> bool:
         special = int(mode[:-3] or "0", 8)
         return bool(int(mode[-1]) & 2) or bool(special & 6)
     return any(
-        re.match(r"[ugoa]*[+=]\w*s", part)
-        or (re.match(r"([ugoa]*[oa][ugoa]*|)[+=]\w*w", part) and part[0] in "oa")
+        re.match(r"[ugoa]*[+=]\w*s", part) or re.match(r"[ugoa]*[oa][ugoa]*[+=]\w*w", part)
         for part in mode.split(",")
         if part
     )

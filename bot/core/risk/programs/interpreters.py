@@ -3,6 +3,7 @@
 import re
 
 from bot.core.risk.facts import Access, Signal
+from bot.core.risk.options import read
 from bot.core.risk.programs import packages
 from bot.core.risk.programs.unknown import name_of_script
 from bot.core.risk.reading import Call, Handler
@@ -23,20 +24,29 @@ _INLINE = {
 """Interpreters, and the flags that take code."""
 
 
+_INPUT = re.compile(r"-|/dev/(stdin|fd/0)|/proc/self/fd/0")
+"""Names of a program's own input."""
+
+
 def shell(call: Call) -> None:
     """`sh`: the text after `-c`, a script, or what comes in."""
-    options = call.options("o O c rcfile init-file", stop=True)
-    code = options.all("c")
-    if code or options.has("c"):
-        text = code[0] if code else Word("", known=False)
-        _shell_text(call, text, options.operands)
-    elif options.operands and not options.has("s"):
-        _script(call, options.operands)
-    else:
+    options = read([_dashed(word) for word in call.args], names("o O rcfile init-file command"), stop=True)
+    if options.has("c", "command"):
+        # `-c` takes no value: the text is the first operand, behind whatever options follow.
+        texts = [*options.all("command"), *options.operands] or [Word("", known=False)]
+        _shell_text(call, texts[0], texts[1:])
+    elif options.has("s") or not options.operands or _INPUT.fullmatch(options.texts[0]):
         read_input(call)
+    else:
+        _script(call, options.operands)
     for start_file in options.all("rcfile", "init-file"):
         call.touch([start_file], Access.READ)
         call.opaque("it starts a shell with start-up code of its own")
+
+
+def _dashed(word: Word) -> Word:
+    """A shell's option that is switched off, `+x`, written like any other."""
+    return Word("-" + word.text[1:]) if re.fullmatch(r"\+[abd-zA-Z]+", word.text) else word
 
 
 def _shell_text(call: Call, text: Word, operands: list[Word]) -> None:
@@ -76,7 +86,7 @@ def interpreter(call: Call) -> None:
     if module:
         call.reading.run([module[0], *options.operands], call.simple) if module[0].text in _MODULES else None
         call.touch(options.operands, Access.READ)
-    elif options.operands and options.operands[0].text != "-":
+    elif options.operands and not _INPUT.fullmatch(options.texts[0]):
         _script(call, options.operands)
     elif call.simple.stdin is not None or call.piped or call.input_redirected or options.operands:
         call.opaque(f"{call.name} runs a program read from its input")
@@ -132,8 +142,10 @@ def evaluate(call: Call) -> None:
 
 
 def source(call: Call) -> None:
-    """`source` and `.` run a file in this shell."""
-    if call.args:
+    """`source` and `.` run a file, or what comes in, in this shell."""
+    if call.args and _INPUT.fullmatch(call.args[0].text):
+        read_input(call)
+    elif call.args:
         _script(call, list(call.args))
 
 

@@ -4,6 +4,7 @@ import re
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.names import host_of
+from bot.core.risk.options import read
 from bot.core.risk.paths import is_secret, resolve
 from bot.core.risk.reading import Call, Handler, program_name
 from bot.core.risk.tables import names
@@ -81,9 +82,12 @@ def connect(call: Call) -> None:
     _upstream(call)
 
 
+_SSH_VALUED = "b c D E e F I i J L l m O o p Q R S W w"
+
+
 def ssh(call: Call) -> None:
     """`ssh HOST COMMAND`: names a host; the command is read like any other."""
-    options = call.options("b c D E e F I i J L l m O o p Q R S W w", stop=True)
+    options = call.options(_SSH_VALUED, stop=True)
     for option in options.all("o"):
         if re.match(r"(?i)(proxycommand|localcommand|knownhostscommand)\s*=", option.text):
             call.opaque("ssh runs a command of its own before it connects")
@@ -92,6 +96,8 @@ def ssh(call: Call) -> None:
     if not options.operands:
         return
     host, *command = options.operands
+    # Options may follow the host, and `--` may end them.
+    command = read(command, _SSH_VALUED.split(), stop=True).operands
     _machine(call, host)
     if command:
         call.shell(" ".join(word.text for word in command))
@@ -99,6 +105,15 @@ def ssh(call: Call) -> None:
         call.shell(text)
     elif call.piped or call.input_redirected:
         call.opaque("ssh runs a program read from its input")
+
+
+def many_machines(call: Call) -> None:
+    """`pdsh -w HOSTS COMMAND` and its kin: a command for many machines at once."""
+    options = call.options("w x g l u t f a p H h X i j e o B c hosts hostlist group", stop=True)
+    for hosts in options.all("w", "H", "hosts", "hostlist", "g", "group"):
+        call.facts.name(hosts.text)
+    if options.operands:
+        call.shell(" ".join(word.text for word in options.operands))
 
 
 def transfer(call: Call) -> None:
@@ -131,6 +146,8 @@ def _url(call: Call, word: Word) -> None:
         call.reading.host(host_of(url))
     if not word.known:
         call.facts.unreadable_paths = True
+        if re.search(r"(?:\$\(|`)\s*(?:env|printenv|set|export)\b", word.text):
+            call.opaque("the environment is sent to the network")
 
 
 def _braced(url: str) -> list[str]:
@@ -178,5 +195,6 @@ HANDLERS: dict[str, Handler] = {
     "ssh": ssh,
     "autossh": ssh,
     "mosh": ssh,
+    **dict.fromkeys(names("pdsh dsh clush pssh parallel-ssh"), many_machines),
     **dict.fromkeys(names("sftp ftp lftp telnet tftp ping ping6 traceroute dig nslookup host"), transfer),
 }

@@ -95,7 +95,12 @@ def build(call: Call) -> None:
     """`make`, `just`, `task`, `rake`, `rails`, `artisan` …: tasks by name."""
     options = call.options("C f j I o W directory file jobs")
     tasks(call, options.texts)
-    call.touch([*options.all("C", "directory", "f", "file")], Access.READ)
+    rules = options.all("f", "file")
+    call.touch([*options.all("C", "directory"), *rules], Access.READ)
+    for file in rules:
+        call.reading.run_file(file, call.simple)
+        if call.name in ("make", "gmake") and file.text in ("-", "/dev/stdin"):
+            call.opaque("make runs rules read from its input")
     for word in options.operands:
         name, equals, value = word.text.partition("=")
         if equals and name.upper() in ("ENV", "ENVIRONMENT", "STAGE"):

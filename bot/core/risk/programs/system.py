@@ -113,6 +113,21 @@ def disks(call: Call) -> None:
     call.touch([w for w in call.args if w.text.startswith("/")], Access.WRITE)
 
 
+def volumes(call: Call) -> None:
+    """`btrfs subvolume delete`."""
+    if {"delete", "del"} & {word.text for word in call.args}:
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes a volume with all it holds")
+    call.touch([word for word in call.args if word.text.startswith("/")], Access.WRITE)
+
+
+def local_package(call: Call) -> None:
+    """`rpm` and `dpkg`: a package from a URL is a program nobody has read."""
+    for word in call.args:
+        if re.match(r"(https?|ftp):", word.text):
+            call.opaque(f"{call.name} installs a package from a URL")
+    call.touch([word for word in call.args if word.text.startswith(("/", "~"))], Access.READ)
+
+
 def mount(call: Call) -> None:
     """`mount` and `umount`: the mount point is written."""
     operands = call.options("t o O L U").operands
@@ -201,6 +216,8 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(
         names("fdisk sfdisk cfdisk gdisk sgdisk parted cryptsetup zpool zfs mdadm diskutil hdparm"), disks
     ),
+    "btrfs": volumes,
+    **dict.fromkeys(["rpm", "dpkg"], local_package),
     "mount": mount,
     "umount": mount,
     "systemctl": service_manager,

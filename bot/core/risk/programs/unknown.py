@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.reading import Call, program_name
+from bot.core.risk.tables import names
 from bot.core.risk.words import Word
 
 
@@ -22,6 +23,19 @@ def unknown_program(call: Call) -> None:
             call.touch([Word(text, word.known, word.glob)], Access.UNKNOWN)
         elif not word.known and not text.startswith("-"):
             call.facts.unreadable_paths = True
+    _another_program(call)
+
+
+_TELLING = frozenset(names("rm dd mkfs shred sudo doas ssh sh bash dash zsh ksh"))
+"""Programs whose name among the arguments of an unknown one means that it runs them."""
+
+
+def _another_program(call: Call) -> None:
+    """Read what an unknown program runs for another: `some-wrapper -g x rm -rf data`."""
+    starts = (at for at, word in enumerate(call.args[:-1]) if program_name(word.text) in _TELLING)
+    at = next(starts, None)
+    if at is not None:
+        call.inner(call.args[at:])
 
 
 _DEPLOYS = re.compile(r"(.*[_.-])?(deploy|release|publish|rollback|promote)([_.-].*)?", re.IGNORECASE)

@@ -42,7 +42,9 @@ _WRAPPERS = {
     "nice": Wrapper("n adjustment"),
     "ionice": Wrapper("c n p class classdata"),
     "chrt": Wrapper("T P D p", 1),
-    "taskset": Wrapper("p c", 1),
+    "taskset": Wrapper("", 1),
+    "cgexec": Wrapper("g"),
+    "sshpass": Wrapper("f d p P e"),
     "numactl": Wrapper("m N C i p"),
     "timeout": Wrapper("k s kill-after signal", 1),
     "stdbuf": Wrapper("i o e"),
@@ -135,7 +137,6 @@ _RUNS_AFTER = {
     "crictl": ("exec",),
     "distrobox": ("enter",),
     "heroku": ("run",),
-    "flyctl": ("ssh",),
     "nix": ("develop", "shell", "run"),
 }
 
@@ -148,6 +149,8 @@ def wrap(call: Call) -> None:
     options = call.options(f"{spec.valued} {spec.shell}", stop=True)
     texts = options.all(*spec.shell.split()) if spec.shell else []
     rest = options.operands
+    if call.name == "su":
+        rest = [word for word in rest if word.text != "-"]  # it only asks for a login shell
     if call.name in ("su", "runuser", "flock", "script") and not texts:
         texts = _later_text(spec, rest)
     for text in texts:
@@ -263,6 +266,8 @@ def tool_runner(call: Call) -> None:
     if call.name in ("npm", "pnpm", "bun", "yarn", "pipx"):
         packages.run_package(Call(call.reading, [call.words[0], *rest], call.simple, call.name))
     else:
+        if rest and re.match(r"(https?|ftp):", rest[0].text):
+            call.opaque(f"{call.name} runs a program from the network")
         call.inner(rest)
 
 
