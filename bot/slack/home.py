@@ -10,7 +10,7 @@ from bot.core.models import ApprovalRequest
 from bot.slack import ids, wording
 from bot.slack.grant_words import NO_GRANTS, grant_row
 from bot.slack.queue import Waiting
-from bot.slack.text import Block, context, date_leaf, leaf, line, mrkdwn, plain, rich, shortened
+from bot.slack.text import Block, bullets, context, date_leaf, leaf, line, mrkdwn, plain, rich, shortened
 
 SHOWN = 15
 """Requests listed; a message ends at 50 blocks, a Home at 100."""
@@ -119,7 +119,7 @@ def _automatic(decided: Sequence[ApprovalRequest]) -> list[Block]:
     if not decided:
         return [rich(line(leaf("Nothing was decided without a person.")))]
     shown = [automatic_line(request) for request in decided[:AUTOMATIC_SHOWN]]
-    return [rich(*shown), context(plain("/audit shows everything on record."))]
+    return [rich(bullets(shown)), context(plain("/audit shows everything on record."))]
 
 
 def automatic_line(request: ApprovalRequest) -> Block:

@@ -28,6 +28,7 @@ from bot.slack.covers import cover_message, mention
 from bot.slack.directory import SlackDirectory, lookup_budget
 from bot.slack.notes import approval_voided, notice, outcome, thread_message
 from bot.slack.telling import Telling
+from bot.slack.timeline import Timelines
 from bot.slack.wording import FEW, Names
 from bot.store import Store
 from bot.store.cards import CardFailed, CardPainted, CardPosted
@@ -94,6 +95,7 @@ class SlackSender:
             "slack.mention": self._mention,
             "slack.notice": self._notice,
             **Telling(client, store).kinds,
+            **Timelines(client, store).kinds,
         }
 
     @property
@@ -189,12 +191,11 @@ class SlackSender:
         return Sent()
 
     async def _thread(self, item: OutboxItem) -> Delivery:
-        """A line under the request's first card; without a card there is nowhere to say it."""
+        """A line in the request's timeline; without a card there is nowhere to say it."""
         request = await self._request(item)
-        cards = await self._store.reads.cards(request.id)
-        first = next((c for c in cards if c.channel is not None and c.ts is not None), None)
+        first = await self._store.reads.thread(request.id)
         if first is None or first.channel is None:
-            coming = any(c.state == "wanted" for c in cards)
+            coming = any(c.state == "wanted" for c in await self._store.reads.cards(request.id))
             return Later("no_card_yet", _CARD_SOON) if coming else Failed("no_card")
         message = thread_message(str(item.payload["by"]), str(item.payload["text"]))
         await self._client.chat_postMessage(channel=first.channel, thread_ts=first.ts, **message)
@@ -228,13 +229,13 @@ class SlackSender:
         return Sent()
 
     async def _mention(self, item: OutboxItem) -> Delivery:
-        """Call a user group under the request's first card, shown in its channel too."""
+        """Call a user group in the request's timeline, shown in its channel too."""
         request = await self._request(item)
         if request.status is not Status.PENDING:
             return Sent()
-        cards = await self._store.reads.cards(request.id)
-        first = next((c for c in cards if c.channel is not None and c.ts is not None), None)
+        first = await self._store.reads.thread(request.id)
         if first is None or first.channel is None:
+            cards = await self._store.reads.cards(request.id)
             return Later("no_card_yet", _CARD_SOON) if cards else Failed("no_card")
         message = mention(request, str(item.payload["address"]))
         await self._client.chat_postMessage(

@@ -37,7 +37,7 @@ class Telling:
         }
 
     async def _note(self, item: OutboxItem) -> Delivery:
-        """A line under the first card; without one there is no thread."""
+        """A line in the request's timeline; without a card there is no thread."""
         request = await self._request(item)
         cards = await self._store.reads.cards(request.id)
         first = cards[0] if cards else None
@@ -46,9 +46,10 @@ class Telling:
         if first.channel is None or first.ts is None:
             return Later("no_card_yet", _CARD_SOON)
         message = told.note(request, item.payload)
+        thread = await self._store.reads.thread(request.id) or first
         await self._client.chat_postMessage(
             channel=first.channel,
-            thread_ts=first.ts,
+            thread_ts=thread.ts,
             reply_broadcast=bool(item.payload["broadcast"]),
             **message,
         )

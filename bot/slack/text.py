@@ -6,6 +6,7 @@ outside is escaped (docs.slack.dev, messaging/formatting-message-text).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,6 +62,11 @@ def line(*leaves: Block) -> Block:
 def labelled(label: str, *leaves: Block) -> Block:
     """A `rich_text_section` that opens with our own bold label."""
     return line(leaf(f"{label} ", bold=True), *leaves)
+
+
+def bullets(lines: Sequence[Block]) -> Block:
+    """A list of `rich_text_section`s."""
+    return {"type": "rich_text_list", "style": "bullet", "elements": list(lines)}
 
 
 def quote(text: str) -> Block:

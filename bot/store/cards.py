@@ -10,6 +10,7 @@ from datetime import datetime
 
 from bot.store.codec import micros
 from bot.store.mail import enqueue_paint, insert_card
+from bot.store.timeline import thread_begins
 from bot.store.transaction import Tx
 
 
@@ -48,8 +49,11 @@ class CardPosted:
             return
         sql = _POSTED if known["ts"] is None else _POSTED_AGAIN
         card = tx.fetch_one(sql, message | {"id": self.card_id, "now": micros(self.now)})
-        if card is not None and card["request_version"] > self.version:
+        if card is None:
+            return
+        if card["request_version"] > self.version:
             enqueue_paint(tx, card["id"], known["request_id"], self.now)
+        thread_begins(tx, card["id"], self.now)
 
 
 @dataclass(frozen=True, slots=True)

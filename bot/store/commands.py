@@ -46,6 +46,7 @@ from bot.store.parties import (
     session_started,
 )
 from bot.store.pauses import stopping
+from bot.store.timeline import tell_later
 from bot.store.transaction import Tx
 from bot.store.upkeep import Probe, Prune
 
@@ -255,6 +256,7 @@ def _emit_all(tx: Tx, transition: Transition) -> None:
     for event in transition.events:
         about = transition.request if event.request_id == transition.request.id else None
         tx.emit(event, transition.now, about)
+    tell_later(tx, transition)
 
 
 def claim_key(tx: Tx, key: Idempotency, request_id: str, now: datetime, answer: bytes | None) -> Any | None:

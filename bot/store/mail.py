@@ -7,7 +7,7 @@ lanes, however long a lane has grown.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.core.models import Outgoing
@@ -15,15 +15,15 @@ from bot.store.codec import encode, micros
 from bot.store.transaction import Tx
 
 
-def enqueue(tx: Tx, outgoing: Sequence[Outgoing], now: datetime) -> None:
-    """Put work into the outbox; a `slack.post` gets its card row first."""
+def enqueue(tx: Tx, outgoing: Sequence[Outgoing], now: datetime, *, after: timedelta = timedelta(0)) -> None:
+    """Put work into the outbox, to be sent `after` a while; a `slack.post` gets its card row first."""
     for work in outgoing:
         payload = work.payload
         if work.kind == "slack.post":
             target, kind, level = payload["channel"], payload["kind"], payload["level"]
             card_id = insert_card(tx, work.request_id, target, kind, level, now)
             payload = {**payload, "card_id": card_id}
-        _put(tx, work, encode(payload), micros(now))
+        _put(tx, work, encode(payload), micros(now), micros(now + after))
 
 
 def want_cards_painted(tx: Tx, request_id: str, version: int, now: datetime) -> None:
@@ -63,7 +63,7 @@ def insert_card(tx: Tx, request_id: str | None, target: str, kind: str, level: i
     return card_id
 
 
-def _put(tx: Tx, work: Outgoing, payload: str, now: int) -> None:
+def _put(tx: Tx, work: Outgoing, payload: str, now: int, next_at: int) -> None:
     row: dict[str, Any] = {
         "kind": work.kind,
         "order_key": work.order,
@@ -71,6 +71,7 @@ def _put(tx: Tx, work: Outgoing, payload: str, now: int) -> None:
         "request_id": work.request_id,
         "payload": payload,
         "now": now,
+        "next_at": next_at,
     }
     tx.execute(_PUT if work.coalesce is None else _PUT_COALESCED, row)
     tx.execute(_OPEN_LANE if work.coalesce is None else _HURRY_LANE, {"key": work.order, "now": now})
@@ -89,7 +90,7 @@ _WANT_VERSION = """
 """
 _PUT = """
     INSERT INTO outbox (kind, order_key, coalesce_key, request_id, payload, next_at, created_at)
-    VALUES (:kind, :order_key, :coalesce_key, :request_id, :payload, :now, :now)
+    VALUES (:kind, :order_key, :coalesce_key, :request_id, :payload, :next_at, :now)
 """
 _PUT_COALESCED = (
     _PUT

@@ -32,6 +32,7 @@ from bot.store.dialect import Row
 from bot.store.oncall import COVER, COVERS, offer_of
 from bot.store.pauses import COVERING, PAUSES, covering_params, pause_of
 from bot.store.rollback_rows import SELECT_ROLLBACK, rollback_of
+from bot.store.timeline import TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Card:
     painted_version: int | None
     state: str
     error: str | None
+    told_seq: int | None
+    """The place in the audit up to which its thread was told."""
     created_at: datetime
 
 
@@ -64,12 +67,20 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """Something that happened to a request, by its place in the audit."""
+
+    seq: int
+    event: str
+    request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
-    """How much waits: pending requests, and mail unsent or given up."""
+    """How much waits: pending requests and unsent mail."""
 
     pending: int
     unsent: int
-    failed: int
 
 
 class Reads(AuditReads):
@@ -273,10 +284,20 @@ class Reads(AuditReads):
         row = await self._one("SELECT * FROM card WHERE id = :id", {"id": id})
         return None if row is None else _card(row)
 
+    async def thread(self, request_id: str) -> Card | None:
+        """The card whose thread is a request's timeline: its session's first in its channel, else its own."""
+        row = await self._one(_THREAD, {"request_id": request_id})
+        return None if row is None else _card(row)
+
+    async def untold(self, card_id: int, *, limit: int) -> list[News]:
+        """What the thread under a card has not been told yet, in the order in which it happened."""
+        found = await self._all(_UNTOLD, {"card_id": card_id, "limit": limit})
+        return [News(row["seq"], row["event"], row["request_id"]) for row in found]
+
     async def counts(self) -> Counts:
         """How much waits."""
         row = (await self._all(_COUNTS, {}))[0]
-        return Counts(row["pending"], row["unsent"], row["failed"])
+        return Counts(row["pending"], row["unsent"])
 
     async def _moment(self, sql: str) -> datetime | None:
         row = await self._one(sql, {})
@@ -308,6 +329,7 @@ def _card(row: Row) -> Card:
         painted_version=row["painted_version"],
         state=row["state"],
         error=row["error"],
+        told_seq=row["told_seq"],
         created_at=moment(row["created_at"]),
     )
 
@@ -360,8 +382,26 @@ _SESSION = """
     WHERE s.agent = :agent AND s.id = :id
     GROUP BY s.agent, s.id, r.status
 """
+_THREAD = """
+    SELECT t.* FROM card own JOIN request r ON r.id = own.request_id
+    JOIN card t ON t.id = COALESCE((
+        SELECT MIN(c.id) FROM request o JOIN card c ON c.request_id = o.id
+        WHERE o.agent = r.agent AND o.session_id = r.session_id AND c.state = 'posted'
+            AND c.channel = own.channel), own.id)
+    WHERE own.request_id = :request_id AND own.channel IS NOT NULL AND own.ts IS NOT NULL
+    ORDER BY own.id LIMIT 1
+"""
+_UNTOLD = f"""
+    SELECT a.seq, a.event, a.request_id FROM card c
+    JOIN request r ON r.id = c.request_id
+    JOIN audit a ON a.session_id = r.session_id AND a.agent = r.agent
+    JOIN request o ON o.id = a.request_id
+    WHERE c.id = :card_id AND a.seq > COALESCE(c.told_seq, 0)
+        AND a.event IN ({", ".join(f"'{event}'" for event in sorted(TOLD))})
+        AND o.channel = c.channel_target
+    ORDER BY a.seq LIMIT :limit
+"""
 _COUNTS = """
     SELECT (SELECT COUNT(*) FROM request WHERE status = 'pending') AS pending,
-        (SELECT COUNT(*) FROM outbox WHERE done_at IS NULL AND failed_at IS NULL) AS unsent,
-        (SELECT COUNT(*) FROM outbox WHERE failed_at IS NOT NULL) AS failed
+        (SELECT COUNT(*) FROM outbox WHERE done_at IS NULL AND failed_at IS NULL) AS unsent
 """

@@ -38,6 +38,11 @@ metadata = MetaData(
     }
 )
 
+_LEVELS = "'none', 'low', 'medium', 'high', 'critical'"
+_CAUSES = (
+    "'human', 'policy_rule', 'risk_threshold', 'grant', 'timeout', 'no_approver', 'cancelled_by_agent',"
+    " 'cancelled_by_operator', 'paused'"
+)
 _STATUSES = "'pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled'"
 _RUN = "'claimed', 'succeeded', 'failed', 'rolled_back'"
 _REJECTED = "status = 'rejected' AND cause = 'human'"
@@ -105,6 +110,15 @@ request = _table(
     _integer("updated_at"),
     PrimaryKeyConstraint("id"),
     CheckConstraint(f"status IN ({_STATUSES})", "status"),
+    CheckConstraint(f"risk_level IN ({_LEVELS})", "risk_level"),
+    CheckConstraint(f"cause IN ({_CAUSES})", "cause"),
+    CheckConstraint(
+        "(status = 'timed_out') = (cause IS NOT NULL AND cause IN ('timeout', 'no_approver'))"
+        " AND (status = 'cancelled')"
+        " = (cause IS NOT NULL AND cause IN ('cancelled_by_agent', 'cancelled_by_operator'))"
+        " AND (status <> 'modified' OR cause = 'human') AND (cause <> 'paused' OR status = 'rejected')",
+        "cause_fits",
+    ),
     CheckConstraint("version >= 1", "version"),
     CheckConstraint("level >= 0", "level"),
     CheckConstraint("(status = 'pending') = (next_deadline_at IS NOT NULL)", "pending_has_deadline"),
@@ -141,8 +155,8 @@ request = _table(
     ),
     Index(
         "ix_request_session",
-        "agent",
         "session_id",
+        "agent",
         "created_at",
         "id",
         sqlite_where=text("session_id IS NOT NULL"),
@@ -304,6 +318,8 @@ card = _table(
     _integer("painted_version", null=True),
     _text("state"),
     _text("error", null=True),
+    # The place in the audit up to which the thread under it was told; NULL until it was.
+    _integer("told_seq", null=True),
     _integer("created_at"),
     CheckConstraint("state IN ('wanted', 'posted', 'failed')", "state"),
     CheckConstraint(
@@ -336,6 +352,7 @@ outbox = _table(
     _boolean("unclear"),
     CheckConstraint("done_at IS NULL OR failed_at IS NULL", "one_end"),
     CheckConstraint("failed_at IS NULL OR last_error IS NOT NULL", "failed_in_full"),
+    CheckConstraint("lease_until IS NULL OR (done_at IS NULL AND failed_at IS NULL)", "leased_while_open"),
     Index(
         "ix_outbox_lane",
         "order_key",
@@ -384,7 +401,7 @@ session = _table(
     _integer("started_at"),
     _integer("ended_at", null=True),
     _text("summary", null=True),
-    PrimaryKeyConstraint("agent", "id"),
+    PrimaryKeyConstraint("id", "agent"),
 )
 
 agent = _table(

@@ -49,6 +49,16 @@ TABLES = (
         CONSTRAINT pk_request PRIMARY KEY (id),
         CONSTRAINT ck_request_status
             CHECK (status IN ('pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled')),
+        CONSTRAINT ck_request_risk_level CHECK (risk_level IN ('none', 'low', 'medium', 'high', 'critical')),
+        CONSTRAINT ck_request_cause
+            CHECK (cause IN ('human', 'policy_rule', 'risk_threshold', 'grant', 'timeout', 'no_approver',
+                'cancelled_by_agent', 'cancelled_by_operator', 'paused')),
+        CONSTRAINT ck_request_cause_fits
+            CHECK ((status = 'timed_out') = (cause IS NOT NULL AND cause IN ('timeout', 'no_approver'))
+                AND (status = 'cancelled')
+                    = (cause IS NOT NULL AND cause IN ('cancelled_by_agent', 'cancelled_by_operator'))
+                AND (status <> 'modified' OR cause = 'human')
+                AND (cause <> 'paused' OR status = 'rejected')),
         CONSTRAINT ck_request_version CHECK (version >= 1),
         CONSTRAINT ck_request_level CHECK (level >= 0),
         CONSTRAINT ck_request_pending_has_deadline
@@ -170,6 +180,7 @@ TABLES = (
         painted_version {big},
         state TEXT NOT NULL,
         error TEXT,
+        told_seq {big},
         created_at {big} NOT NULL,
         CONSTRAINT pk_card PRIMARY KEY (id),
         CONSTRAINT ck_card_state CHECK (state IN ('wanted', 'posted', 'failed')),
@@ -202,7 +213,9 @@ TABLES = (
         CONSTRAINT pk_outbox PRIMARY KEY (id),
         CONSTRAINT ck_outbox_unclear CHECK (unclear IN (0, 1)),
         CONSTRAINT ck_outbox_one_end CHECK (done_at IS NULL OR failed_at IS NULL),
-        CONSTRAINT ck_outbox_failed_in_full CHECK (failed_at IS NULL OR last_error IS NOT NULL)
+        CONSTRAINT ck_outbox_failed_in_full CHECK (failed_at IS NULL OR last_error IS NOT NULL),
+        CONSTRAINT ck_outbox_leased_while_open
+            CHECK (lease_until IS NULL OR (done_at IS NULL AND failed_at IS NULL))
     ) {strict}
     """,
     """
@@ -222,7 +235,7 @@ TABLES = (
         started_at {big} NOT NULL,
         ended_at {big},
         summary TEXT,
-        CONSTRAINT pk_session PRIMARY KEY (agent, id)
+        CONSTRAINT pk_session PRIMARY KEY (id, agent)
     ) {strict}
     """,
     """
@@ -386,7 +399,7 @@ INDEXES = (
     "CREATE INDEX ix_grants_scope ON grants (agent, action_type, rule, expires_at) WHERE revoked_at IS NULL",
     "CREATE INDEX ix_spend_agent ON spend (budget, agent, at)",
     "CREATE INDEX ix_spend_budget ON spend (budget, at)",
-    "CREATE INDEX ix_request_session ON request (agent, session_id, created_at, id)"
+    "CREATE INDEX ix_request_session ON request (session_id, agent, created_at, id)"
     " WHERE session_id IS NOT NULL",
     "CREATE UNIQUE INDEX uq_review_live ON review (request_id, reviewer_id, digest) WHERE voided = 0",
     "CREATE INDEX ix_audit_action_type ON audit (action_type, seq)",
@@ -475,11 +488,24 @@ SQLITE_TRIGGERS = (
     ),
     _refuse(
         "request_decided_once",
-        "UPDATE OF status",
+        "UPDATE OF status, cause, decided_at, decided_digest, expires_at",
         "request",
-        "OLD.status <> 'pending' AND NEW.status <> OLD.status",
-        "a decided request keeps its status",
+        "OLD.status <> 'pending' AND (NEW.status <> OLD.status OR NEW.cause <> OLD.cause"
+        " OR NEW.decided_at <> OLD.decided_at OR NEW.decided_digest <> OLD.decided_digest"
+        " OR NEW.expires_at > OLD.expires_at)",
+        "a decision is never changed, save that it may end earlier",
     ),
+    _refuse(
+        "request_runs_once",
+        "UPDATE OF execution_state, claimed_at",
+        "request",
+        "(NEW.execution_state <> OLD.execution_state"
+        " AND OLD.execution_state || ' ' || NEW.execution_state NOT IN ('not_started claimed',"
+        " 'claimed succeeded', 'claimed failed', 'succeeded rolled_back'))"
+        " OR NEW.claimed_at <> OLD.claimed_at",
+        "an approval is claimed once and never runs again",
+    ),
+    _refuse("request_no_delete", "DELETE", "request", "", "requests are never deleted"),
     _refuse(
         "rollback_version",
         "UPDATE",
