@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from bot.core import executing
+from bot.core.executing import Outcome
 from bot.store import dialect
 from bot.store.commands import CreateRequest, SaveTransition
-from tests.store.histories import approved, submitted
+from tests.store.histories import approved, claimed, submitted
 
 
 @pytest.fixture
@@ -20,7 +22,19 @@ async def raw(store, url):
         yield connection
 
 
+@pytest.fixture
+async def ran(store, raw):
+    """The same, where the approved request was claimed and has succeeded."""
+    request = await store.reads.request(submitted(2).request.id)
+    step = claimed(request)
+    await store.write(SaveTransition(step))
+    step = executing.report(step.request, Outcome(success=True), now=step.now)
+    await store.write(SaveTransition(step))
+    return raw
+
+
 PENDING, APPROVED = (f"id = '{submitted(number).request.id}'" for number in (1, 2))
+NEXT = "version = version + 1"
 
 
 @pytest.mark.parametrize(
@@ -46,6 +60,16 @@ PENDING, APPROVED = (f"id = '{submitted(number).request.id}'" for number in (1, 
         f"UPDATE request SET status = 'modified', version = version + 1 WHERE {APPROVED}",
         f"UPDATE request SET status = 'later', version = version + 1 WHERE {APPROVED}",
         f"UPDATE request SET decision = NULL, version = version + 1 WHERE {APPROVED}",
+        f"UPDATE request SET decided_digest = 'sha256:other', {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET decided_at = decided_at + 1, {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET expires_at = expires_at + 1, {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET cause = 'grant', {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET cause = 'timeout', {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET cause = 'luck', {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET execution_state = 'succeeded', claimed_at = 1, {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET risk_level = 'funny', {NEXT} WHERE {PENDING}",
+        f"DELETE FROM request WHERE {PENDING}",
+        f"INSERT OR REPLACE INTO request SELECT * FROM request WHERE {PENDING}",
         f"UPDATE request SET cause = NULL, version = version + 1 WHERE {APPROVED}",
         f"UPDATE request SET decided_digest = NULL, version = version + 1 WHERE {APPROVED}",
         f"UPDATE request SET submission = '{{}}' WHERE {PENDING}",
@@ -58,12 +82,31 @@ PENDING, APPROVED = (f"id = '{submitted(number).request.id}'" for number in (1, 
         "UPDATE card SET state = 'failed' WHERE state = 'wanted'",
         "UPDATE outbox SET done_at = 1, failed_at = 1, last_error = 'x'",
         "UPDATE outbox SET failed_at = 1",
+        "UPDATE outbox SET done_at = 1, lease_until = 1",
         "INSERT INTO agent VALUES ('a', 'h', '[]', NULL, -1, '[]', 0, NULL)",
     ],
 )
 async def test_the_schema_refuses(raw, change):
     with pytest.raises(dialect.driver.IntegrityError):
         raw.execute(change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "execution_state = 'claimed'",
+        "execution_state = 'failed'",
+        "execution_state = 'not_started', claimed_at = NULL",
+        "claimed_at = claimed_at + 1",
+    ],
+)
+async def test_what_has_run_does_not_run_again(ran, change):
+    with pytest.raises(dialect.driver.IntegrityError):
+        ran.execute(f"UPDATE request SET {change}, {NEXT} WHERE {APPROVED}")
+
+
+async def test_an_approval_may_end_earlier(raw):
+    raw.execute(f"UPDATE request SET expires_at = expires_at - 1, {NEXT} WHERE {APPROVED}")
 
 
 async def test_a_voided_review_may_stand_beside_a_live_one(raw):
