@@ -38,7 +38,7 @@ from bot.system import SystemClock
 app = typer.Typer(
     no_args_is_help=True,
     help="Read, verify, export and report what is on record.",
-    epilog="Example: keyturn audit verify --full && keyturn audit export --format csv > audit.csv",
+    epilog="Example: keyturn audit verify && keyturn audit export --format csv > audit.csv",
 )
 
 _File = Annotated[
@@ -94,8 +94,12 @@ def query(
 def verify(
     file: _File = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Compare the searchable columns with the signed bytes, too.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--full/--fast",
+            help="Compare the searchable columns with the signed bytes, too; or look at the chain alone.",
+        ),
+    ] = True,
     partial: Annotated[
         bool, typer.Option("--partial", help="An export from which filters left rows out: check each alone.")
     ] = False,

@@ -2,7 +2,8 @@
 
 The chain finds an edit, an insertion, a deletion and a reorder at the first row they touch, as long as
 not all later rows were hashed again. Checkpoints find what the chain cannot: rows rewritten with
-fresh hashes, another audit put in its place, rows cut off at the end. What happened after the last
+fresh hashes, another audit put in its place, rows cut off at the end. Rows may be missing in front only
+if an event among the others says so, with the checkpoint up to which they went. What happened after the last
 checkpoint that is kept out of an attacker's reach cannot be found by anybody.
 """
 
@@ -62,6 +63,8 @@ class Verifier:
         ahead = [said for said in known if said.place.seq >= max(base.seq, 1)]
         self._ahead = sorted(ahead, key=lambda said: said.place.seq, reverse=True)
         self._base = self.head = base
+        self._key = key
+        self._removed: set[Place] = set()
         self._checked = 0
         self._agreed: Checkpoint | None = None
         self._problem: Problem | None = None
@@ -76,6 +79,11 @@ class Verifier:
             self._follow(rows[self.head.seq - first : last - first])
         return self._problem is None
 
+    def removed(self, note: object) -> None:
+        """Take the checkpoint up to which an `audit_pruned` event among the rows says that rows went."""
+        places, _ = _signed([note] if isinstance(note, str) else [], self._key)
+        self._removed.update(said.place for said in places)
+
     def note(self, problem: Problem | None) -> bool:
         """Take a problem that was found in another way; False if there is one. The first row counts."""
         if problem is not None and (self._problem is None or problem.seq < self._problem.seq):
@@ -88,7 +96,7 @@ class Verifier:
         Args:
             end: Where the store says that the chain ends; None when nobody says (an export).
         """
-        problem = self._problem or self._cut_off(end) or self._forged
+        problem = self._problem or self._cut_in_front() or self._cut_off(end) or self._forged
         return Verification(self._checked, self.head, self._agreed, problem)
 
     def _stops(self, count: int) -> Iterable[int]:
@@ -116,6 +124,15 @@ class Verifier:
                 self._problem = Problem(min(first, reached.seq), "rewritten", detail)
                 return
             self._agreed = said
+
+    def _cut_in_front(self) -> Problem | None:
+        """Rows go from the front only as retention removes them: up to a checkpoint, and on record."""
+        if self._base.seq < 1 or self._base in self._removed:
+            return None
+        detail = (
+            f"rows 1 to {self._base.seq} are missing, and no audit_pruned says that retention removed them"
+        )
+        return Problem(1, "missing", detail)
 
     def _cut_off(self, end: Place | None) -> Problem | None:
         missing = self.head.seq + 1
@@ -174,6 +191,35 @@ def miscopied(link: Link, columns: Mapping[str, Any]) -> Problem | None:
         if columns[name] != value:
             return Problem(link.seq, "miscopied", f"its column {name} does not say what its bytes say")
     return None
+
+
+def body_of(canonical: bytes) -> Mapping[str, Any]:
+    """The body of a row; empty when the bytes are no event, which is found elsewhere."""
+    try:
+        body = orjson.loads(canonical)["body"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def unlike_notes(kept: Sequence[Mapping[str, Any]], recorded: Iterable[bytes]) -> Problem | None:
+    """The first stored checkpoint that does not say what its note says, or is on record and not stored.
+
+    Args:
+        kept: `{seq, hash, note}` of each one stored.
+        recorded: The bytes of the `checkpoint_signed` events.
+    """
+    for row in kept:
+        try:
+            same = checkpoint.read(row["note"]).place == Place(row["seq"], row["hash"])
+        except BadNote:
+            continue  # it does not count, which is a problem of its own
+        if not same:
+            return Problem(row["seq"], "miscopied", "the checkpoint there does not say what was signed")
+    places = {row["seq"] for row in kept}
+    said = (body_of(row).get("checkpoint") for row in recorded)
+    lost = min((seq for seq in said if isinstance(seq, int) and seq not in places), default=None)
+    return None if lost is None else Problem(lost, "missing", f"the checkpoint of row {lost} was removed")
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

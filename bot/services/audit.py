@@ -10,20 +10,21 @@ from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
 
-from bot.core import checkpoint
 from bot.core.chain import START, Link, Place, Problem, link
 from bot.core.checkpoint import NoteKey
 from bot.core.clock import Clock
 from bot.core.errors import InvalidRequest
 from bot.core.models import Actor, Event, Via
 from bot.core.times import read_rfc3339, rfc3339
-from bot.core.verifying import Verification, Verifier, miscopied
+from bot.core.verifying import Verification, Verifier, body_of, miscopied, unlike_notes
 from bot.services import exports
 from bot.services.approvals import Page
 from bot.services.checkpoints import NoteFile
 from bot.services.exports import Format, Unreadable
 from bot.store import Store
+from bot.store.audit_reads import Head
 from bot.store.auditing import AuditFilter
+from bot.store.codec import micros
 from bot.store.commands import RecordEvents
 from bot.store.reads import Reads
 
@@ -32,6 +33,7 @@ Progress = Callable[[int], None]
 
 
 _AT_ONCE = 10_000
+_PRUNED = b'"event":"audit_pruned"'
 
 
 def silent(_rows: int) -> None:
@@ -58,7 +60,7 @@ class Audit:
         items = tuple(exports.json_of(row) for row in found[:limit])
         return Page(items, str(found[limit - 1].seq) if more else None)
 
-    async def verify(self, *, full: bool = False) -> Verification:
+    async def verify(self, *, full: bool = True) -> Verification:
         """Whether the audit is whole, by the chain and by every checkpoint that is known."""
         notes = await asyncio.to_thread(self._kept.notes)
         return await verify(self._store.reads, notes=notes, key=self._key, full=full)
@@ -89,26 +91,46 @@ async def verify(
     *,
     notes: Sequence[str] = (),
     key: NoteKey | None = None,
-    full: bool = False,
+    full: bool = True,
     progress: Progress = silent,
 ) -> Verification:
     """Whether a store's audit is whole. Rows written meanwhile are left to the next look.
 
     Args:
         notes: Checkpoints kept elsewhere; the store's own are looked at in any case.
-        full: Compare the searchable columns with the signed bytes, too.
+        full: Compare whatever repeats the signed bytes with them: columns, the head, checkpoints.
     """
-    last = await reads.last_row()
-    end = await reads.chain_head()
-    verifier = Verifier(await reads.chain_base(), [*notes, *await reads.checkpoints()], key)
+    # Before the end of the chain: a checkpoint that is signed meanwhile lies behind it.
+    notes = [*notes, *await reads.checkpoints()]
+    removed = [body_of(row).get("note") for row in await reads.bytes_of("audit_pruned")]
+    first, last = await reads.ends()
+    base, end = await reads.chain_base(), await reads.chain_head()
+    verifier = Verifier(base, notes, key)
+    for note in removed:
+        verifier.removed(note)
     look = _whole if full else _fast
     while verifier.head.seq < end.seq and await look(reads, verifier, end.seq):
         progress(verifier.head.seq)
     if full:
-        verifier.note(await reads.misfiled())
+        for problem in await _copies(reads, end):
+            verifier.note(problem)
+    if first <= base.seq:
+        verifier.note(Problem(first, "inserted", f"row {first} stands before row {base.seq + 1}, the first"))
     if last > end.seq:
         verifier.note(Problem(end.seq + 1, "inserted", f"rows {end.seq + 1} to {last} stand behind the end"))
     return verifier.finish(Place(end.seq, bytes.fromhex(end.hash)))
+
+
+async def _copies(reads: Reads, end: Head) -> list[Problem | None]:
+    """What is stored beside the rows and repeats something that is signed."""
+    recorded = await reads.bytes_of("checkpoint_signed")
+    [*last] = await reads.columns(end.seq - 1, limit=1)
+    stamped = Problem(end.seq, "miscopied", "the chain's head does not say when its last row was written")
+    return [
+        await reads.misfiled(),
+        unlike_notes(await reads.checkpoint_rows(), recorded),
+        stamped if last and last[0][0].seq == end.seq and last[0][1]["at"] != micros(end.at) else None,
+    ]
 
 
 def verify_export(
@@ -119,7 +141,7 @@ def verify_export(
     partial: bool = False,
     progress: Progress = silent,
 ) -> Verification:
-    """Whether an export is whole. It must begin with the first row, or after a known checkpoint.
+    """Whether an export is whole. It must begin with the first row that retention left.
 
     Args:
         file: Its lines.
@@ -132,9 +154,12 @@ def verify_export(
             return Verifier(START, notes, key).finish()
         if partial:
             return _verify_each(chain([first], rows))
-        verifier = Verifier(_base_of(first, notes), notes, key)
+        verifier = Verifier(_base_of(first), notes, key)
         source = chain([first], rows)
         while (some := list(islice(source, _AT_ONCE))) and verifier.add(some):
+            for row in some:
+                if _PRUNED in row.canonical:
+                    verifier.removed(body_of(row.canonical).get("note"))
             progress(verifier.head.seq)
         return verifier.finish()
     except Unreadable as fault:
@@ -149,11 +174,9 @@ def _links_of(file: Iterable[str]) -> Iterator[Link]:
             raise Unreadable(number) from None
 
 
-def _base_of(first: Link, notes: Sequence[str]) -> Place:
-    """What the first row may follow: nothing, or a place that a checkpoint signed."""
-    before = Place(first.seq - 1, first.prev_hash)
-    signed = {checkpoint.read(note).place for note in notes}
-    return before if before in signed else START
+def _base_of(first: Link) -> Place:
+    """What the first row says that it follows; the verifier asks for a proof that all before was removed."""
+    return Place(first.seq - 1, first.prev_hash) if first.seq > 1 else START
 
 
 def _verify_each(rows: Iterable[Link]) -> Verification:

@@ -102,7 +102,7 @@ class AuditDesk:
         if first == "agent" and len(words) > 1:
             return await self._page(f"Agent {words[1]}", Place(AuditFilter(agent=words[1])))
         if first == "verify":
-            return await self._verify(by, full=words[1:] == ["full"])
+            return await self._verify(by, full=words[1:] != ["fast"])
         if first in ("export", "report"):
             return await self._file(first, words[1:], by)
         if first and "=" not in first:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from bot.core import jsontext
-from bot.core.chain import Link, Place, Problem
+from bot.core.chain import GENESIS, START, Link, Place, Problem
 from bot.core.models import Actor, ActorType, JsonObject, Via
 from bot.store import auditing
 from bot.store.auditing import EVERYTHING, AuditFilter
@@ -145,14 +145,26 @@ class AuditReads:
             return None
         return Problem(row["seq"], "miscopied", "its action type or risk level is not that of its request")
 
-    async def last_row(self) -> int:
-        """The greatest place there is; 0 when there is no row."""
-        return int((await self._all("SELECT COALESCE(MAX(seq), 0) AS seq FROM audit", {}))[0]["seq"])
+    async def ends(self) -> tuple[int, int]:
+        """The least and the greatest place there is; (1, 0) when there is no row."""
+        row = (await self._all(_ENDS, {}))[0]
+        return row["first"], row["last"]
 
     async def chain_base(self) -> Place:
         """The place after which the kept chain begins: 0 until retention removed a prefix."""
-        row = (await self._all("SELECT seq, hash FROM audit_base WHERE id = 1", {}))[0]
-        return Place(row["seq"], bytes(row["hash"]))
+        row = await self._one("SELECT seq, hash FROM audit_base WHERE id = 1", {})
+        return START if row is None else Place(row["seq"], bytes(row["hash"]))
+
+    async def bytes_of(self, event: str) -> list[bytes]:
+        """The canonical bytes of every row of one event, in order."""
+        sql = "SELECT canonical FROM audit WHERE event = :event ORDER BY seq"
+        found = await self._all(sql, {"event": event})
+        return [bytes(row["canonical"]) for row in found]
+
+    async def checkpoint_rows(self) -> list[JsonObject]:
+        """Every checkpoint as it is stored: seq, hash and note."""
+        found = await self._all("SELECT seq, hash, note FROM checkpoint ORDER BY seq", {})
+        return [{"seq": row["seq"], "hash": bytes(row["hash"]), "note": row["note"]} for row in found]
 
     async def checkpoints(self, after_seq: int = 0, *, limit: int = 1_000_000) -> list[str]:
         """The signed notes of the checkpoints after a place, in order."""
@@ -166,8 +178,9 @@ class AuditReads:
 
     async def chain_head(self) -> Head:
         """The end of the chain; place 0 and 32 zero bytes when it is empty."""
-        found = await self._all("SELECT seq, at, hash FROM chain_head WHERE id = 1", {})
-        row = found[0]
+        row = await self._one("SELECT seq, at, hash FROM chain_head WHERE id = 1", {})
+        if row is None:  # damaged; the writer refuses, and whoever verifies is to be told
+            return Head(0, moment(0), GENESIS.hex())
         return Head(row["seq"], moment(row["at"]), bytes(row["hash"]).hex())
 
     async def _one(self, sql: str, params: Mapping[str, Any]) -> Row | None:
@@ -208,9 +221,12 @@ _COLUMNS = f"""
 _PAUSES_SINCE = f"""
     {_AUDIT} WHERE event IN ('agent_paused', 'agent_resumed') AND seq > :after ORDER BY seq LIMIT :limit
 """
+_ENDS = "SELECT COALESCE(MIN(seq), 1) AS first, COALESCE(MAX(seq), 0) AS last FROM audit"
+# A row about no request has neither type nor risk.
 _MISFILED = """
-    SELECT a.seq FROM audit a JOIN request r ON r.id = a.request_id
-    WHERE a.action_type IS DISTINCT FROM r.action_type OR a.risk_level IS DISTINCT FROM r.risk_level
+    SELECT a.seq FROM audit a LEFT JOIN request r ON r.id = a.request_id
+    WHERE (a.action_type IS DISTINCT FROM r.action_type OR a.risk_level IS DISTINCT FROM r.risk_level)
+        AND (r.id IS NOT NULL OR a.request_id IS NULL)
     ORDER BY a.seq LIMIT 1
 """
 _CHECKPOINTS = "SELECT note FROM checkpoint WHERE seq > :after ORDER BY seq LIMIT :limit"

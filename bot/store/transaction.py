@@ -201,7 +201,8 @@ def _stamp(at: int) -> bytes:
 
 
 def _audit_row(emitted: _Emitted, seq: int, at: int, stamp: bytes, prev: bytes) -> dict[str, Any]:
-    event, about = emitted.event, emitted.about
+    event = emitted.event
+    about = None if event.request_id is None else emitted.about
     first, middle, last = emitted.parts
     reversible = event.body.get("reversible")
     text = b'%b,"at":"%b",%b,"seq":%d,%b' % (first, stamp, middle, seq, last)

@@ -49,7 +49,8 @@ async def database(tmp_path: Path) -> Path:
 
 def tamper(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path)) as raw, raw:
-        for trigger in ("audit_no_update", "audit_no_delete", "chain_head_forward"):
+        triggers = raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for (trigger,) in triggers:
             raw.execute(f"DROP TRIGGER {trigger}")
         raw.executescript(statement)
 
@@ -141,12 +142,54 @@ async def test_verify_names_the_first_bad_row(
 ) -> None:
     assert (await typed(keyturn, "audit", "verify", "--full")).exit_code == 0
     tamper(database, statement)
-    for flags in ([], ["--full"]):
+    for flags in ([], ["--full"], ["--fast"]):
         found = await typed(keyturn, "audit", "verify", *flags)
         assert found.exit_code == 1
         assert f"row {row} ({kind})" in found.stdout
     said = json.loads((await typed(keyturn, "audit", "verify", "--json")).stdout)
     assert (said["ok"], said["problem"]["seq"]) == (False, row)
+
+
+@pytest.mark.parametrize(
+    ("statement", "row", "kind"),
+    [
+        ("UPDATE audit SET event = 'action_rejected' WHERE seq = 3", 3, "miscopied"),
+        ("UPDATE audit SET action_type = 'file_delete' WHERE seq = 1", 1, "miscopied"),
+        ("UPDATE audit SET risk_level = 'none' WHERE seq = 4", 4, "miscopied"),
+        ("UPDATE chain_head SET at = at + 1", 13, "miscopied"),
+        ("UPDATE checkpoint SET hash = zeroblob(32)", 12, "miscopied"),
+        ("DELETE FROM checkpoint", 12, "missing"),
+    ],
+)
+async def test_what_repeats_the_signed_bytes_is_compared_unless_a_fast_look_is_asked_for(
+    keyturn: Keyturn, database: Path, statement: str, row: int, kind: str
+) -> None:
+    tamper(database, statement)
+    found = await typed(keyturn, "audit", "verify")
+    assert (found.exit_code, f"row {row} ({kind})" in found.stdout) == (1, True), found.stdout
+    assert (await typed(keyturn, "audit", "verify", "--fast")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "row", "kind"),
+    [
+        (
+            "DELETE FROM audit WHERE seq <= 4; UPDATE audit_base SET seq = 4,"
+            " hash = (SELECT prev_hash FROM audit WHERE seq = 5)",
+            1,
+            "missing",
+        ),
+        ("UPDATE audit SET seq = -3 WHERE seq = 13; UPDATE chain_head SET seq = 12", -3, "inserted"),
+        ("DELETE FROM chain_head", 1, "inserted"),
+    ],
+)
+async def test_rows_gone_in_front_and_rows_outside_are_found(
+    keyturn: Keyturn, database: Path, statement: str, row: int, kind: str
+) -> None:
+    tamper(database, statement)
+    for flags in ([], ["--fast"]):
+        found = await typed(keyturn, "audit", "verify", *flags)
+        assert (found.exit_code, f"row {row} ({kind})" in found.stdout) == (1, True), found.output
 
 
 async def test_another_database_in_its_place_is_found_by_the_checkpoints_that_stayed(
@@ -186,10 +229,16 @@ async def test_pruning_removes_what_a_checkpoint_signed_and_the_rest_verifies(
         raw.execute("UPDATE audit SET at = 0")
     done = await typed(keyturn, "audit", "prune", "--keep", "1d")
     assert f"up to {signed}" in done.stdout
-    assert (await typed(keyturn, "audit", "verify")).exit_code == 0
+    # Fast, since the times were set back beside the signed bytes.
+    assert (await typed(keyturn, "audit", "verify", "--fast")).exit_code == 0
+    copy = database.with_name("kept.jsonl")
+    copy.write_text((await typed(keyturn, "audit", "export")).stdout)
+    assert (await typed(keyturn, "audit", "verify", copy)).exit_code == 0
+    copy.write_text(copy.read_text().split("\n", 1)[1])
+    assert "row 1 (missing)" in (await typed(keyturn, "audit", "verify", copy)).stdout
     left = (await typed(keyturn, "audit", "query")).stdout.splitlines()
-    assert [int(line.split()[0]) for line in left] == [signed + 2, signed + 1]
-    assert "audit_pruned" in left[0]
+    assert [int(line.split()[0]) for line in left] == [signed + 3, signed + 2, signed + 1]
+    assert "audit_pruned" in left[1]
     with closing(sqlite3.connect(database)) as raw, pytest.raises(sqlite3.IntegrityError, match="prefix"):
         raw.execute("DELETE FROM audit WHERE seq > 0")
 

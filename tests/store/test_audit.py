@@ -59,7 +59,7 @@ async def test_pages_go_on_where_the_last_ended(filled):
         ({"agent": "other"}, [8, 7, 6]),
         ({"action_type": "database_modify", "event": "policy_applied"}, [11, 8, 3]),
         ({"action_type": "file_delete"}, []),
-        ({"risk": "medium", "agent": "other"}, [8, 7, 6]),
+        ({"risk": "medium", "agent": "other"}, [8, 7]),
         ({"risk": "high"}, []),
         ({"session_id": "run3"}, [13, 12, 11, 10, 9]),
         ({"request_id": submitted(2).request.id}, [8, 7]),

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bot.core import checkpoint
 from bot.core.chain import GENESIS, START, Link, Place, link
 from bot.core.checkpoint import NAME, BadNote, NoteKey
-from bot.core.verifying import Verifier, miscopied
+from bot.core.verifying import Verifier, miscopied, unlike_notes
 
 ROWS = 400
 STEP = 50
@@ -43,8 +43,9 @@ ONE, OTHER = audit(b"one"), audit(b"other")
 NOTES = signed(ONE)
 
 
-def look(rows, notes=NOTES, key=PUBLIC, base=START, at_once=130, end=None):
+def look(rows, notes=NOTES, key=PUBLIC, base=START, at_once=130, end=None, removed=None):
     verifier = Verifier(base, notes, key)
+    verifier.removed(removed)
     for start in range(0, len(rows), at_once):
         if not verifier.add(rows[start : start + at_once]):
             break
@@ -173,8 +174,49 @@ def test_a_broken_row_is_named_before_a_checkpoint_that_does_not_count():
 
 def test_what_retention_left_is_whole_from_its_base_on():
     base = Place(STEP, ONE[STEP - 1].hash)
-    result = look(ONE[STEP:], base=base)
+    result = look(ONE[STEP:], base=base, removed=NOTES[0])
     assert (result.ok, result.checked) == (True, ROWS - STEP)
+
+
+def test_rows_cut_off_in_front_are_found_at_any_place_unless_their_removal_is_on_record():
+    for seq in places("behead", high=ROWS - 1):
+        base = Place(seq, ONE[seq - 1].hash)
+        # Neither a checkpoint there nor the removal of fewer rows is a proof.
+        for removed in (None, NOTES[max(seq - 1, 1) // STEP - 1] if seq > STEP else None):
+            assert found(ONE[seq:], base=base, removed=removed) == (1, "missing")
+
+
+def test_a_removal_that_another_key_signed_is_no_proof():
+    stranger = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
+    base = Place(STEP, ONE[STEP - 1].hash)
+    for removed in (signed(ONE, key=stranger)[0], "no note", 7):
+        assert found(ONE[STEP:], base=base, removed=removed) == (1, "missing")
+
+
+KEPT = [
+    {"seq": said.place.seq, "hash": said.place.hash, "note": note}
+    for note in NOTES
+    for said in [checkpoint.read(note)]
+]
+RECORDED = [b'{"body":{"checkpoint":%d}}' % row["seq"] for row in KEPT]
+
+
+def test_stored_checkpoints_say_what_their_notes_say():
+    assert unlike_notes(KEPT, RECORDED) is None
+    assert unlike_notes([], []) is None
+
+
+@pytest.mark.parametrize("change", [{"seq": STEP + 1}, {"hash": bytes(32)}])
+def test_a_stored_checkpoint_that_says_something_else_is_found(change):
+    problem = unlike_notes([{**KEPT[0], **change}, *KEPT[1:]], RECORDED)
+    assert problem is not None
+    assert (problem.seq, problem.kind) == (change.get("seq", STEP), "miscopied")
+
+
+def test_a_checkpoint_that_is_on_record_and_gone_is_found():
+    problem = unlike_notes(KEPT[1:], [*RECORDED, b"no event", b'{"body":{"checkpoint":"x"}}'])
+    assert problem is not None
+    assert (problem.seq, problem.kind) == (STEP, "missing")
 
 
 def test_a_base_that_nobody_signed_there_is_found():
