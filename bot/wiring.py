@@ -154,11 +154,14 @@ class Bot:
                 await self.store.write(Probe(self.clock.now()))
 
         async def due() -> None:
-            await self.escalations.run_once()
-            await self.rollbacks.run_once()
+            try:
+                await self.escalations.run_once()
+            finally:
+                await self.rollbacks.run_once()
 
         async def prune() -> None:
-            await self.store.write(Prune(self.clock.now()))
+            while await self.store.write(Prune(self.clock.now())):
+                pass  # piece by piece, so that other writes come in between
 
         await self.scheduler.start(due=due, notice=notice, prune=prune)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bot.core import climbing
 from bot.core.climbing import NOBODY, Summons
 from bot.core.clock import Clock
-from bot.core.errors import CannotVerify
+from bot.core.errors import CannotVerify, Unavailable
 from bot.core.models import ApprovalRequest, RequestId, Status, Transition
 from bot.services.asking import Asking
 from bot.store import Store
@@ -70,8 +70,8 @@ class Escalations:
         while due := await self._store.write(LeaseDue(now, _BATCH, _LEASE)):
             requests = await self._store.reads.several(due)
             handled = [self._advance(request, now + _LEASE) for request in requests]
-            for result in await asyncio.gather(*handled, return_exceptions=True):
-                moved += _outcome(result)
+            results = await asyncio.gather(*handled, return_exceptions=True)
+            moved += sum(map(_counted, requests, results))
             now = self._clock.now()
         return moved
 
@@ -133,6 +133,14 @@ class Escalations:
                 "could not look up whom to ask next for %s", request.id, extra={"event": "ladder_blind"}
             )
             return NOBODY
+
+
+def _counted(request: ApprovalRequest, result: int | BaseException) -> int:
+    """The steps that one request took. What breaks on one of them is tried again, and stops no other."""
+    if isinstance(result, Exception) and not isinstance(result, Unavailable):
+        log.error("could not move %s on", request.id, exc_info=result, extra={"event": "ladder_broke"})
+        return 0
+    return _outcome(result)
 
 
 def _outcome(result: int | BaseException) -> int:

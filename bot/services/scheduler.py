@@ -22,10 +22,21 @@ log = logging.getLogger(__name__)
 
 SWEEP = timedelta(seconds=30)
 _NOTICE = timedelta(seconds=5)
-_DAILY = timedelta(days=1)
+_HOURLY = timedelta(hours=1)
+"""Pruning; a server that is restarted every night must come to it, too."""
+
 _WATCH = timedelta(seconds=5)
 _STEP = timedelta(seconds=2)
 """By how much the two clocks may part between two looks before it counts as a step."""
+
+_AFTER_START = timedelta(minutes=1)
+"""When a process that has just started prunes: one that is restarted daily must, too."""
+
+_AFTER_TROUBLE = timedelta(seconds=2)
+"""When a pass that failed is tried again, rather than at the next sweep."""
+
+_AFTER_TROUBLE = timedelta(seconds=2)
+"""When a pass that failed is tried again, which is sooner than the next sweep."""
 
 _OVERLAPPING = 100
 """Ticks that may come while a pass runs; all but the pass itself only ask for another one."""
@@ -55,29 +66,28 @@ class Scheduler:
         )
 
     async def start(self, *, due: Pass, notice: Pass, prune: Pass) -> None:
-        """Handle what fell due while nobody looked, then tick.
+        """Tick from now on; what fell due while nobody looked is handled first, beside everything else.
 
         Args:
             due: The pass over what is due (`Escalations.run_once`).
             notice: The pass that looks for what other processes changed.
-            prune: The pass that forgets what has outlived its use.
+            prune: The pass that forgets what has outlived its use; nothing waits for it.
         """
         self._due = due
         for name, work, every in (
             ("sweep", self._pass_over_due, SWEEP),
             ("notice", self._guarded("notice", notice), _NOTICE),
-            ("prune", self._guarded("prune", prune), _DAILY),
+            ("prune", self._guarded("prune", prune, beats=False), _HOURLY),
         ):
             self._scheduler.add_job(work, "interval", seconds=every.total_seconds(), id=name)
             self._every[name] = every
         self._scheduler.start()
-        await self._pass_over_due()
+        self._scheduler.add_job(self._pass_over_due, id="first")
         await self._guarded("notice", notice)()
 
-    @property
-    def next_sweep_at(self) -> datetime | None:
-        """When the sweep comes by APScheduler's clock; None when it is stopped."""
-        job = self._scheduler.get_job("sweep")
+    def next_at(self, name: str) -> datetime | None:
+        """When `sweep`, `notice` or `prune` comes next by APScheduler's clock; None when it is stopped."""
+        job = self._scheduler.get_job(name)
         return None if job is None else job.next_run_time
 
     def stop(self) -> None:
@@ -126,21 +136,42 @@ class Scheduler:
         try:
             while self._again:
                 self._again = False
+                self._armed_at = None  # what was armed has come, or the end of this pass looks again
                 await self._due()
-                self._armed_at = None
                 self.note(await self._store.reads.next_deadline())
             self._beat("escalations")
-        except Unavailable as trouble:
-            log.warning("escalation pass failed: %s", trouble.message, extra={"event": "pass_failed"})
+            self._try_again(False)
+        except Exception as trouble:
+            _log_failed("escalations", trouble)
+            self._try_again(True)
         finally:
             self._running = False
 
-    def _guarded(self, name: str, work: Pass) -> Pass:
+    def _try_again(self, again: bool) -> None:
+        """Tick faster than the sweep from a pass that failed until one that did not."""
+        if again and self._scheduler.running:
+            seconds = _AFTER_TROUBLE.total_seconds()
+            self._scheduler.add_job(
+                self._pass_over_due, "interval", seconds=seconds, id="again", replace_existing=True
+            )
+        elif self._scheduler.get_job("again") is not None:
+            self._scheduler.remove_job("again")
+
+    def _guarded(self, name: str, work: Pass, *, beats: bool = True) -> Pass:
         async def run() -> None:
             try:
                 await work()
-                self._beat(name)
-            except Unavailable as trouble:
-                log.warning("%s pass failed: %s", name, trouble.message, extra={"event": "pass_failed"})
+                if beats:
+                    self._beat(name)
+            except Exception as trouble:
+                _log_failed(name, trouble)
 
         return run
+
+
+def _log_failed(name: str, trouble: Exception) -> None:
+    """A pass failed; without its beat readiness says so. Storage trouble passes, anything else is a bug."""
+    if isinstance(trouble, Unavailable):
+        log.warning("%s pass failed: %s", name, trouble.message, extra={"event": "pass_failed"})
+    else:
+        log.error("%s pass broke", name, exc_info=trouble, extra={"event": "pass_broke"})

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.errors import Unavailable
+from bot.services.health import Health
 from bot.services.scheduler import SWEEP, Scheduler
 from bot.store import Store
 from bot.system import SystemClock
@@ -54,6 +56,7 @@ async def test_a_deadline_that_falls_due_during_a_pass_is_looked_at_after_it(sto
     passes, scheduler = Passes(), Scheduler(store, lambda _name: None, SystemClock())
     await scheduler.start(due=passes, notice=nothing, prune=nothing)
     try:
+        await passes.until(1)
         passes.free.clear()
         scheduler.note(datetime.now(UTC))
         await passes.until(2)
@@ -73,12 +76,60 @@ async def test_a_step_of_the_clock_is_noticed_and_every_tick_set_anew(store: Sto
     passes, scheduler = Passes(), Scheduler(store, lambda _name: None, clock)
     stop = asyncio.Event()
     await scheduler.start(due=passes, notice=nothing, prune=nothing)
+    await passes.until(1)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(scheduler.watch(stop, timedelta(milliseconds=20)))
         await asyncio.sleep(0)
         clock.shift(step)
         await passes.until(2)
         stop.set()
-    assert scheduler.next_sweep_at is not None
-    assert scheduler.next_sweep_at <= datetime.now(UTC) + SWEEP
+    swept_at = scheduler.next_at("sweep")
+    assert swept_at is not None
+    assert swept_at <= datetime.now(UTC) + SWEEP
     scheduler.stop()
+
+
+class Failing(Passes):
+    """A pass that fails the first time."""
+
+    def __init__(self, trouble: Exception) -> None:
+        super().__init__()
+        self.trouble: Exception | None = trouble
+
+    async def __call__(self) -> None:
+        await super().__call__()
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None:
+            raise trouble
+
+
+@pytest.mark.parametrize("trouble", [Unavailable(), ZeroDivisionError()])
+async def test_a_pass_that_failed_is_tried_again_before_the_sweep(store: Store, trouble: Exception) -> None:
+    passes, beaten = Failing(trouble), asyncio.Event()
+    scheduler = Scheduler(store, lambda name: beaten.set() if name == "escalations" else None, SystemClock())
+    await scheduler.start(due=passes, notice=nothing, prune=nothing)
+    try:
+        await passes.until(1)
+        assert not beaten.is_set()
+        scheduler.note(datetime.now(UTC))
+        async with asyncio.timeout(SWEEP.total_seconds() / 2):
+            await beaten.wait()
+    finally:
+        scheduler.stop()
+    assert passes.begun == 2
+
+
+async def test_pruning_is_nobodys_pulse(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = SystemClock()
+    health = Health(clock, {"escalations": SWEEP, "notice": SWEEP})
+    scheduler, pruned = Scheduler(store, health.beat, clock), Passes()
+    monkeypatch.setattr("bot.services.scheduler._HOURLY", timedelta(milliseconds=1))
+    await scheduler.start(due=nothing, notice=nothing, prune=pruned)
+    try:
+        await pruned.until(1)
+        await asyncio.sleep(0)
+    finally:
+        scheduler.stop()
+    assert "broke" not in caplog.text, "nobody watches the pulse of pruning"
