@@ -156,13 +156,24 @@ def say(request: ApprovalRequest, message: Message, *, in_reply_to: str | None, 
         text=message.text,
         in_reply_to=in_reply_to,
     )
-    note = Outgoing(
+    return Transition(after, (event,), now, (_aloud(request, message.sender, message.text),))
+
+
+def ask(request: ApprovalRequest, by: Reviewer, text: str, *, now: datetime) -> Transition:
+    """Put a reviewer's question to the agent; nothing about the decision or its deadlines changes."""
+    after = bumped(request, now, messages=(*request.messages, Message(by.id, text, now)))
+    event = changed("info_requested", request, after, Actor.human(by), Via.SLACK, text=text)
+    return Transition(after, (event,), now, (_aloud(request, by.name, text),))
+
+
+def _aloud(request: ApprovalRequest, by: str, text: str) -> Outgoing:
+    """Somebody's words for the thread."""
+    return Outgoing(
         kind="slack.thread",
-        payload={"text": message.text, "by": message.sender},
+        payload={"text": text, "by": by},
         order=f"thread:{request.id}",
         request_id=request.id,
     )
-    return Transition(after, (event,), now, (note,))
 
 
 def settled(

@@ -7,7 +7,7 @@ is committed before anybody is told; a refusal is committed to the audit before 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.core import climbing, reviewing
+from bot.core import climbing, lifecycle, reviewing
 from bot.core.authority import (
     Candidates,
     Membership,
@@ -64,7 +64,7 @@ class Click:
     user_id: SlackId
     team_id: str
     verdict: Verdict | None = None
-    """None for a click that gives none: "I'm on it", "escalate now"."""
+    """None for a click that gives none: "I'm on it", "escalate now", a question."""
     reason: str | None = None
     target: str | None = None
     conditions: Conditions | None = None
@@ -176,7 +176,11 @@ class Reviews:
         """
         request = await self._store.reads.request(click.request_id)
         now = self._clock.now()
-        summons = climbing.NOBODY if request is None else await self._asking.next_level(request, now)
+        try:
+            summons = climbing.NOBODY if request is None else await self._asking.next_level(request, now)
+        except CannotVerify as refusal:
+            await self._record_refusal(request, click, refusal)
+            raise
         level = None if request is None else request.level
 
         def opened(request: ApprovalRequest, given: Given) -> Transition | None:
@@ -186,6 +190,23 @@ class Reviews:
             return climbing.open_next(request, summons=summons, now=now, why=why, by=given.reviewer)
 
         return await self._attend(click, opened)
+
+    async def ask(self, click: Click, question: str | None) -> None:
+        """Put a question to the agent, in the words of somebody who may decide.
+
+        Raises:
+            ReviewRefused: they may not decide, or nothing is open any more; audited.
+            InvalidFields: there is no question.
+            Unavailable: it could not be stored.
+        """
+        words = (question or "").strip()
+        if not words:
+            raise InvalidFields({"question": "Write what you want to know."})
+
+        def asked(request: ApprovalRequest, given: Given) -> Transition | None:
+            return lifecycle.ask(request, given.reviewer, words, now=self._clock.now())
+
+        await self._attend(click, asked)
 
     async def _attend(self, click: Click, ask: Callable[[ApprovalRequest, Given], Transition | None]) -> bool:
         """Let an entitled person move the ladder; whether anything moved."""
@@ -197,13 +218,14 @@ class Reviews:
                 if present.status is not Status.PENDING:
                     raise AlreadySettled(request=present)
                 reviewing.check_fresh(present, click.digest)
+                step = ask(present, given)
+                if step is None:
+                    return False
+                saved = await self._store.write(SaveTransition(step, click=True))
             except ReviewRefused as refusal:
                 await self._record_refusal(request, click, refusal)
                 raise
-            step = ask(present, given)
-            if step is None:
-                return False
-            if await self._store.write(SaveTransition(step)):
+            if saved:
                 await look_again(step, self._store, self._note_deadline)
                 return True
 

@@ -147,6 +147,7 @@ def bolt_app(
         (ids.DETAILS, clicks.details),
         (ids.ACKNOWLEDGE, clicks.acknowledge),
         (ids.ESCALATE, clicks.escalate),
+        (ids.ASK, clicks.ask),
         (ids.PAGE, clicks.page),
         (ids.ACCEPT_COVER, rota.accept),
         (ids.ROLLBACK, undo.start),
@@ -157,6 +158,7 @@ def bolt_app(
         (ids.APPROVE, clicks.submit_approval),
         (ids.REJECT, clicks.submit_rejection),
         (ids.MODIFY, clicks.submit_changes),
+        (ids.ASK, clicks.submit_question),
         (ids.ROLLBACK_CONFIRM, undo.confirm),
         (ANYTHING, clicks.unknown),
     ):

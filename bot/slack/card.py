@@ -356,6 +356,7 @@ def _buttons(request: ApprovalRequest) -> list[Block]:
             "type": "actions",
             "elements": [
                 _button(request, ids.ACKNOWLEDGE, "I'm on it"),
+                _button(request, ids.ASK, "Ask"),
                 *([_button(request, ids.ESCALATE, "Escalate now")] if request.next_escalation_at else []),
             ],
         },

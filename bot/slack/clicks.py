@@ -29,6 +29,7 @@ from bot.slack.client import TROUBLE
 from bot.slack.details import details, page_of
 from bot.slack.forms import (
     approve_form,
+    ask_form,
     conditions_of,
     edited_params,
     modify_form,
@@ -101,6 +102,17 @@ class Clicks:
     async def escalate(self, by: Interaction) -> Answer:
         """Ask the next people now."""
         return await self._attended(by, self._reviews.escalate, answers.NO_NEXT_LEVEL)
+
+    async def ask(self, by: Interaction) -> Answer:
+        """Open the form for a question to the agent."""
+        request = await self._shown(by)
+        if request is None:
+            return await self._why_not(by)
+        return await self._open(by, None, ask_form(request))
+
+    async def submit_question(self, by: Interaction) -> Answer:
+        """The question came back."""
+        return await self._put(by)
 
     async def details(self, by: Interaction) -> Answer:
         """Open everything about a request, for anybody of this workspace who sees the card."""
@@ -189,6 +201,19 @@ class Clicks:
             return _refused(refused, by)
         return DONE
 
+    async def _put(self, by: Interaction) -> Answer:
+        """Put the question of a form to the agent, or hear why not."""
+        click = _click(by, None, None)
+        if click is None:
+            return Answer(answers.NOT_OURS)
+        try:
+            await self._reviews.ask(click, reason_of(by.values, ids.QUESTION))
+        except InvalidFields as faults:
+            return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
+        except (ReviewRefused, Unavailable) as refused:
+            return _refused(refused, by)
+        return DONE
+
     async def _attended(
         self, by: Interaction, attend: Callable[[Click], Awaitable[bool]], nothing: str
     ) -> Answer:
@@ -202,7 +227,7 @@ class Clicks:
             return _refused(refused, by)
         return DONE if moved else Answer(nothing, request_id=click.request_id)
 
-    async def _open(self, by: Interaction, verdict: Verdict, form: Block) -> Answer:
+    async def _open(self, by: Interaction, verdict: Verdict | None, form: Block) -> Answer:
         """Open `form` for somebody who may decide; a refusal that comes late takes the form's place."""
         click = _click(by, verdict, None)
         assert click is not None, "the form is of a request that the button points at"
@@ -227,6 +252,12 @@ class Clicks:
         except (ReviewRefused, Unavailable) as refused:
             return _refused(refused, by)
         return None
+
+    async def _why_not(self, by: Interaction) -> Answer:
+        """Why there is no form for a click whose request is not what the card showed."""
+        click = _click(by, None, None)
+        refused = None if click is None else await self._may_review(click, by)
+        return refused or Answer(answers.NOT_OURS)
 
     async def _opened(self, by: Interaction, form: Block) -> Answer:
         try:

@@ -48,6 +48,13 @@ def reject_form(request: ApprovalRequest) -> Block:
     return _modal(ids.REJECT, request, "Reject", [*_what(request), reason], submit="Reject")
 
 
+def ask_form(request: ApprovalRequest) -> Block:
+    """View `request.ask`: a question to the agent."""
+    hint = "The agent is told at once, and its answer stands in the thread. The deadline goes on."
+    question = text_input(ids.QUESTION, "Your question to the agent", hint=hint)
+    return _modal(ids.ASK, request, "Ask the agent", [*_what(request), question], submit="Ask")
+
+
 def modify_form(request: ApprovalRequest) -> Block:
     """View `request.modify`: an input for each param, then reason and conditions."""
     typed = ceremony(request.current_risk.level) is Ceremony.TYPED

@@ -134,6 +134,7 @@ def test_buttons_carry_the_request_and_the_digest_and_nothing_else() -> None:
         "request.modify",
         "request.details",
         "request.acknowledge",
+        "request.ask",
         "request.escalate",
     ]
     assert {button["value"] for button in found.values()} == {f"{request.id} {request.digest}"}
