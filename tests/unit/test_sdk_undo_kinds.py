@@ -110,14 +110,16 @@ def test_an_env_file(tmp_path):
     file.write_text("# shop\nexport LIMIT=500 # most\nNAME='two words'\n")
     ConfigRestore().apply(restoring(file, "LIMIT", "100", "500"), force=False)
     ConfigRestore().apply(restoring(file, "NAME", 'it\'s a "b"', "two words"), force=False)
-    assert file.read_text() == '# shop\nexport LIMIT=100\nNAME="it\'s a \\"b\\""\n'
-    assert format_of(".env").parse(file.read_text()) == {"LIMIT": "100", "NAME": 'it\'s a "b"'}
+    assert file.read_text() == '# shop\nexport LIMIT=100 # most\nNAME="it\'s a \\"b\\""\n'
+    assert format_of(".env").value(file.read_text(), "NAME") == 'it\'s a "b"'
 
 
 @pytest.mark.parametrize(
     ("text", "key", "value", "expected"),
     [
-        ('{"a": 1}', "b", 2, '{"a": 1,"b": 2}'),
+        ('{"a": 1}', "b", 2, '{"a": 1, "b": 2}'),
+        ('{"a":1}', "b", 2, '{"a":1,"b":2}'),
+        ('{"a": {"b":1,\n  "c":2}}', "a", {"b": 1, "c": 3}, '{"a": {"b":1,\n  "c":3}}'),
         ('{\n  "a": 1,\n  "c": 3\n}\n', "b", [1], '{\n  "a": 1,\n  "c": 3,\n  "b": [1]\n}\n'),
         ("{}", "b", None, '{"b": null}'),
         ('{"a": 1, "b": 2}', "b", MISSING, '{"a": 1}'),
@@ -236,3 +238,18 @@ def test_a_handler_that_is_missing_or_fails_is_a_failed_undo():
 def test_a_kind_of_a_newer_server_is_refused():
     with pytest.raises(UndoFailed, match="cannot undo 'snapshot_restore'"):
         Resources().preview({"type": "snapshot_restore"})
+
+
+@pytest.mark.parametrize("key", ["DB_PASSWORD", "api-key", "stripe.token"])
+def test_no_sentence_says_the_value_of_a_secret_setting(key):
+    store = Flags(**{key: "hunter2-new"})
+    resources = Resources()
+    resources.store("settings", store)
+    step = restoring("settings", key, "hunter2-old", "hunter2-new")
+    shown = resources.preview(step)
+    assert shown.summary == f"Set {key} of settings back to a secret of 11 characters."
+    with pytest.raises(UndoConflict) as stopped:
+        resources.kind(step).apply({**step, "expected": "hunter2-mine"}, force=False)
+    said = resources.kind(step).apply(step, force=False)
+    assert "hunter2" not in f"{shown}{stopped.value}{stopped.value.diff}{said}"
+    assert store.values[key] == "hunter2-old"

@@ -15,10 +15,10 @@ from keyturn.rollback.capture import (
     sql,
 )
 from keyturn.rollback.configs import Store
-from keyturn.rollback.formats import MISSING
 from keyturn.rollback.inverse import NotDerivable
 from keyturn.rollback.parts import Preview, UndoConflict, UndoFailed
 from keyturn.rollback.resources import Resources
+from keyturn.rollback.settingpaths import MISSING
 from keyturn.rollback.worker import AsyncWorker, Worker
 
 __all__ = [

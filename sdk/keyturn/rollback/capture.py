@@ -24,8 +24,8 @@ from keyturn.errors import KeyturnError
 from keyturn.guard import running_action
 from keyturn.rollback import places
 from keyturn.rollback.configs import FileStore, Store, same
-from keyturn.rollback.formats import MISSING
 from keyturn.rollback.inverse import Inverse
+from keyturn.rollback.settingpaths import MISSING
 
 LARGEST = 180_000
 """Bytes of undo data that fit a report, which may have 256 KiB, beside everything else it holds."""

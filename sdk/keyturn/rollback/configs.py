@@ -3,6 +3,7 @@
 `store` is the name of a registered store, or the absolute path of a JSON, YAML, TOML or env file.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any, Protocol, TypeVar
@@ -11,10 +12,16 @@ from keyturn import exact
 from keyturn.rollback import places
 from keyturn.rollback.foreseen import file_after
 from keyturn.rollback.formats import MISSING, format_of
-from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed, text_diff
+from keyturn.rollback.parts import LONGEST_DIFF, Preview, Step, UndoConflict, UndoFailed, text_diff
 from keyturn.rollback.places import Found
 
 T = TypeVar("T")
+
+_SECRET = re.compile(
+    r"(?i)pass(?:word|wd|phrase)|pwd|secret|token|credential|bearer|cookie"
+    r"|(?:api|access|private|signing|encryption|auth)[-_. ]?key|authorization"
+)
+"""Names of settings whose values no sentence says: previews and reports are read by people and audited."""
 
 
 class Store(Protocol):
@@ -65,7 +72,7 @@ class ConfigRestore:
         does = (
             f"Take {key} out of {name}."
             if wanted is MISSING
-            else f"Set {key} of {name} back to {_shown(wanted)}."
+            else f"Set {key} of {name} back to {_shown(key, wanted)}."
         )
         if "expected" not in step:
             does += " Whether it was changed since cannot be checked."
@@ -94,7 +101,7 @@ class ConfigRestore:
         return (
             f"Took {key} out of {name}."
             if wanted is MISSING
-            else f"Set {key} of {name} back to {_shown(wanted)}."
+            else f"Set {key} of {name} back to {_shown(key, wanted)}."
         )
 
     def in_place(self, step: Step) -> bool | None:
@@ -166,18 +173,23 @@ def _conflict(step: Step, present: Any) -> str | None:
     # An action that took the setting out leaves nothing, which JSON can only call null.
     if same(present, left) or (left is None and present is MISSING):
         return None
-    return (
-        f"{step['key']} has changed since the action: it left {_shown(left)}, there is {_shown(present)} now."
-    )
+    said = [_shown(str(step["key"]), value) for value in (left, present)]
+    return f"{step['key']} has changed since the action: it left {said[0]}, there is {said[1]} now."
 
 
-def _shown(value: Any) -> str:
+def _shown(key: str, value: Any, *, longest: int = 200) -> str:
+    """A value for people; what its name calls a secret stays one."""
     if value is MISSING:
         return "nothing"
     text = exact.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    if _SECRET.search(key) and value not in (None, "", True, False):
+        return f"a secret of {len(str(value))} characters"
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _diff(key: str, present: Any, wanted: Any) -> str:
-    before, after = ("" if v is MISSING else f"{key} = {exact.dumps(v)}\n" for v in (present, wanted))
-    return text_diff(before, after, key)
+    now, then = (
+        "" if value is MISSING else f"{key} = {_shown(key, value, longest=LONGEST_DIFF)}\n"
+        for value in (present, wanted)
+    )
+    return text_diff(now, then, key)

@@ -33,11 +33,12 @@ def set_value(text: str, path: Sequence[str], value: str) -> str:
         return text[: found.value] + value + text[found.end :]
     if text[at] != "{":
         raise UndoFailed(f"There is no {'/'.join(path)} in this file, and nothing that could hold it")
-    entry = f"{json.dumps(path[-1], ensure_ascii=False)}: {value}"
+    space = "" if members and text[members[-1].value - 1] == ":" else " "
+    entry = f"{json.dumps(path[-1], ensure_ascii=False)}:{space}{value}"
     if not members:
         return text[: at + 1] + entry + text[_skip(text, at + 1) :]
     before = members[-2].end + 1 if len(members) > 1 else at + 1
-    gap = text[before : members[-1].start]
+    gap = text[before : members[-1].start] or (space if len(members) == 1 else "")
     return text[: members[-1].end] + "," + gap + entry + text[members[-1].end :]
 
 
