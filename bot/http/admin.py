@@ -5,9 +5,11 @@ already read the file. A command finds the server through it; when none runs, th
 the store itself.
 """
 
+import errno
 import hashlib
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,13 +36,27 @@ def socket_path(database: Path) -> Path:
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         return path
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
-    return Path(tempfile.gettempdir()) / f"keyturn-{os.getuid()}" / f"{name}.sock"
+    return _spare_directory() / f"{name}.sock"
+
+
+def _spare_directory() -> Path:
+    return Path(tempfile.gettempdir()) / f"keyturn-{os.getuid()}"
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket that only this user can connect to; a dead server's is replaced."""
+    """A listening socket that only this user can connect to; a dead server's is replaced.
+
+    Raises:
+        OSError: it cannot be made here.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _ours(path.parent):
+        raise PermissionError(errno.EPERM, "this directory belongs to somebody else", str(path.parent))
     path.unlink(missing_ok=True)
+    return _bound(path)
+
+
+def _bound(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The mode must be right before anybody can connect, so it is set by the mask, not afterwards.
     mask = os.umask(0o177)
@@ -132,8 +148,18 @@ class RemoteAgents:
         return await call(self._path, f"agents/{command}", body)
 
 
+def _ours(directory: Path) -> bool:
+    """Whether it is ours to trust: in the temporary directory anybody may have taken our name first."""
+    if directory != _spare_directory():
+        return True
+    found = directory.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
 def running(path: Path) -> bool:
-    """Whether a server listens at this socket."""
+    """Whether a server of ours listens at this socket."""
+    if not path.parent.is_dir() or not _ours(path.parent):
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
@@ -146,13 +172,16 @@ async def call(path: Path, command: str, body: Mapping[str, Any]) -> dict[str, A
     """The running server's answer to one command.
 
     Raises:
-        KeyturnError: it refused.
+        KeyturnError: it refused, or it ended meanwhile.
     """
     transport = httpx.AsyncHTTPTransport(uds=str(path))
     # Cancelling what is pending may take a while.
     async with httpx.AsyncClient(transport=transport, base_url="http://keyturn", timeout=60) as client:
-        response = await client.post(f"/{command}", json=dict(body))
-    answer: dict[str, Any] = response.json()
+        try:
+            response = await client.post(f"/{command}", json=dict(body))
+            answer: dict[str, Any] = response.json()
+        except (httpx.TransportError, ValueError) as trouble:
+            raise Unavailable("The server did not answer; look into its log, then try again.") from trouble
     if response.status_code != httpx.codes.OK:
         raise _REFUSALS.get(answer["code"], Unavailable)(answer["message"])
     return answer

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from bot.store.commands import AddAgent, RevokeAgent, RotateAgent
 SCOPES = frozenset({"agent", "auditor", "operator"})
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*(:[0-9]{1,5})?")
 _SLACK_ID = re.compile(r"[UW][A-Z0-9]{2,20}")
 _FRESH = timedelta(seconds=5)
 """How long a look-up is trusted when another process may have revoked the token."""
@@ -164,6 +166,14 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+    return True
+
+
 def _check(agent: Agent) -> None:
     faults: list[tuple[str, str]] = []
     if not _NAME.fullmatch(agent.name):
@@ -175,6 +185,8 @@ def _check(agent: Agent) -> None:
         faults.append(("scope", "agent and operator exclude each other; make two credentials"))
     if agent.owner is not None and not _SLACK_ID.fullmatch(agent.owner):
         faults.append(("owner", "write the owner's Slack id (U…), from their profile's menu"))
+    if any(not _is_host(host) for host in agent.callback_hosts):
+        faults.append(("callback_hosts", "name hosts, such as hooks.example.com or hooks.example.com:8443"))
     if agent.rate < 0:
         faults.append(("rate", "write requests per minute, or 0 for no limit"))
     if faults:

@@ -55,6 +55,15 @@ async def test_commands_reach_the_running_server_and_take_effect_at_once(tmp_pat
             "exclude each other",
         ),
         (("agents", "add", "a", "--owner", "olga"), "Slack id"),
+        (
+            ("agents", "add", "a", "--no-owner", "--scope", "admin"),
+            "known scopes are agent, auditor, operator",
+        ),
+        (("agents", "add", "a", "--no-owner", "--rate", "-1"), "0 for no limit"),
+        (
+            ("agents", "add", "a", "--no-owner", "--callback-host", "https://hooks.example.com/x"),
+            "name hosts",
+        ),
         (("agents", "revoke", "nobody"), "There is no agent nobody"),
         (("agents", "rotate", "nobody"), "There is no agent nobody"),
     ],
