@@ -25,6 +25,9 @@ _MOST_NODES = 50_000
 
 _DEEPEST = 20
 
+_MOST_DIGITS = 60
+"""Of a number before or behind its point: sums of larger ones overflow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -171,12 +174,28 @@ def parse(name: str, content: bytes, *, top: tuple[type, ...] = (dict,)) -> Docu
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        wrong = str(error.problem)
         raise PolicyError(
-            [Problem(name, line, column, "", f"is not YAML: {error.problem}", "correct it")]
+            [Problem(name, line, column, "", f"is not YAML: {wrong}", _mended(wrong))]
         ) from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise PolicyError([Problem(name, 1, 1, "", f"is not YAML: {error}", "correct it")]) from None
     return Document(name, value, reader.marks)
+
+
+_SLIPS = {
+    "\\t": "indent with spaces instead of tabs",
+    "alias": "put text that starts with * in quotes",
+    "alphabetic or numeric": "put text that starts with * or & in quotes",
+    "escape": "put text with backslashes in single quotes",
+    "expected ','": "close the bracket before it, or put a comma between",
+    "mapping values": "put text with a colon in quotes, or start a new line",
+}
+"""What the parser says of the slips that are made most, and how they are mended."""
+
+
+def _mended(said: str) -> str:
+    return next((instead for part, instead in _SLIPS.items() if part in said), "correct it")
 
 
 class _Refused(Exception):
@@ -241,10 +260,16 @@ def _scalar(node: ScalarNode, mark: tuple[int, int], at: Location) -> Any:
 def _number(text: str, mark: tuple[int, int], at: Location) -> int | Decimal:
     plain = text.replace("_", "")
     try:
-        return int(plain) if plain.lstrip("+-").isdecimal() else Decimal(plain)
-    except ArithmeticError:
+        number = int(plain) if plain.lstrip("+-").isdecimal() else Decimal(plain)
+        if isinstance(number, Decimal) and abs(number.adjusted()) > _MOST_DIGITS:
+            raise OverflowError
+        return number
+    except (ArithmeticError, ValueError):
         raise _Refused(
-            *mark, f"{text} is not a decimal number", "write digits, as in 1000 or 0.5", dotted(at)
+            *mark,
+            f"{text[:40]} is not a decimal number of a usual size",
+            "write digits, as in 1000 or 0.5",
+            dotted(at),
         ) from None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicyFile, PolicySet, Problem, WorkspaceFile
 from bot.core.policy.lint import warnings
+from bot.services import plugins
 from bot.services.policies import load, located, read_documents
 
 
@@ -30,7 +31,7 @@ def _suspicious(directory: Path) -> list[Problem]:
     documents, _ = read_documents(directory)
     workspace = documents[WORKSPACE].value if WORKSPACE in documents else {}
     models = {
-        name: PolicyFile.model_validate(document.value)
+        name: PolicyFile.model_validate(document.value, context={"kinds": plugins.installed()})
         for name, document in documents.items()
         if name != WORKSPACE
     }

@@ -7,6 +7,7 @@ import pytest
 from bot.core.policy import PolicyError
 from bot.services.plugins import GROUP, installed
 from bot.services.policies import load
+from bot.services.policy_check import check
 
 POLICY = """
 approvers: {users: [U0SRE0001]}
@@ -43,3 +44,8 @@ def test_without_the_package_the_kind_is_refused(policies: Path) -> None:
 def test_with_the_package_it_is_known_and_nothing_of_it_is_imported(policies: Path) -> None:
     assert installed()["pager"].value == "acme_pager:PagerChannel"
     assert load(policies).policies[0].escalations[0].rung.notify[0].kind == "pager"
+
+
+@pytest.mark.usefixtures("package")
+def test_a_look_for_what_is_suspicious_knows_it_as_well(policies: Path) -> None:
+    assert check(policies).problems == ()

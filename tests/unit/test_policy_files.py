@@ -34,7 +34,7 @@ from tests.policies import HEAD, WORKSPACE, faults
         ("block: [{name: b, path_pattern: '/a**'}]", "block.0.path_pattern", "must stand alone"),
         ("block: [{name: b, path_pattern: '/*a*a*a*a*a'}]", "block.0.path_pattern", "more than 4 wildcards"),
         ("block: [{name: b, path_pattern: '$HOME/x'}]", "block.0.path_pattern", "write ~/x"),
-        ("block: [{name: b, command_pattern: '('}]", "block.0.command_pattern", "linear time"),
+        ("block: [{name: b, command_pattern: '('}]", "block.0.command_pattern", "escape what"),
         ("block: [{name: b, command_pattern: '(?=x)'}]", "block.0.command_pattern", "look-around"),
         ("block: [{name: b, command_pattern: '(a)\\1'}]", "block.0.command_pattern", "linear time"),
         ("block: [{name: b, access: write, action_type: x}]", "block.0.access", "there is none"),
@@ -58,6 +58,24 @@ from tests.policies import HEAD, WORKSPACE, faults
         ("block: [{name: b, where: {amount: {gt: lots}}}]", "block.0.where", "compares with a number"),
         ("block: [{name: b, where: {amount: {in: []}}}]", "block.0.where", "not empty"),
         ("block: [{name: b, where: {}}]", "block.0.where", "takes params"),
+        ("allowPatterns: []", "allowPatterns", "did you mean allow?"),
+        ("block: [{name: b, actionType: x}]", "block.0.actionType", "did you mean action_type?"),
+        ("block: [{name: b, path: /x}]", "block.0.path", "did you mean path_pattern?"),
+        ("block: [{name: Block it, action_type: x}]", "block.0.name", "hyphens: block-it"),
+        ("block: {name: b, action_type: x}", "block", "is not a list; write a list of rules"),
+        ("block:", "block", "has no value; remove the key, or write a list of rules"),
+        ("applies_to: billing", "applies_to", "is not a mapping of keys; write applies_to: {agents"),
+        ("allow: [{name: a, action_type: x, max_risk: 50}]", "allow.0.max_risk",
+        "write one of 'none', 'low', 'medium', 'high' or 'critical'"),
+        ("require: [{name: r, approvers: {quorum: two, users: [U0AAAAAA1]}}]", "require.0.approvers.quorum",
+        "is not a whole number; write a whole number from 1 on"),
+        ("require: [{name: r, approvers: {groups: oncall}}]", "require.0.approvers.groups", "is not a list"),
+        ("require: [{name: r, approvers: {users: ['@dana']}}]", "require.0.approvers.users.0",
+        "write a Slack id (U…) or an e-mail address"),
+        ("money: {tiers: [1000, 20]}", "money.tiers.0", "a pair of least amount and points"),
+        ("money: {rates: {EUR: -1}}", "money.rates.EUR", "is not greater than 0; write what one unit"),
+        ("limits: [{name: l, per: 1d, sum_of: amount, max: 10,000}]", "limits.0.000", "write 10000"),
+        ("block: [{name: b, command_pattern: '*rm*'}]", "block.0.command_pattern", "write .* for any text"),
         ("require: [{name: r, approvers: {quorum: 3, groups: [sre]}}]", "require.0.approvers.quorum",
         "these are only 2"),
         ("require: [{name: r, approvers: {groups: [sre], one_from_each: true, quorum: 5}}]",
@@ -154,7 +172,8 @@ def test_undefined_groups_are_told_with_their_place(tmp_path: Path) -> None:
         ("a: .nan\n", 1, "not a decimal number"), ("a: *x\n", 1, "not YAML"),
         ("? [a]\n: b\n", 1, "plain text"), ("a: 0x10\n", 1, "decimal"),
         ("x: &x {a: 1}\ny: {<<: *x}\n", 2, "plain text"), ("a: b\n---\nc: d\n", 2, "not YAML"),
-        ("\t\n", 1, "not YAML"),
+        ("\t\n", 1, "not YAML"), ("a: 1e999999999\n", 1, "of a usual size"),
+        (f"a: {'9' * 5000}\n", 1, "of a usual size"),
     ],
 )  # fmt: skip
 def test_yaml_that_readers_disagree_about_is_refused(tmp_path: Path, text: str, line: int, said: str) -> None:
@@ -164,6 +183,21 @@ def test_yaml_that_readers_disagree_about_is_refused(tmp_path: Path, text: str, 
     assert any(p.file == "a.yaml" and said in p.wrong and p.line == line for p in caught.value.problems), (
         caught.value
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("a:\n\tb: c\n", "spaces instead of tabs"), ("a: *.txt\n", "in quotes"), ("a: *\n", "in quotes"),
+        ('a: "\\s"\n', "single quotes"), ("a: {b: c\nd: e\n", "close the bracket"),
+        ("a: b: c\n", "a colon in quotes"),
+    ],
+)  # fmt: skip
+def test_slips_of_yaml_are_told_with_how_to_mend_them(tmp_path: Path, text: str, instead: str) -> None:
+    _write(tmp_path, a=text)
+    with pytest.raises(PolicyError) as caught:
+        load(tmp_path)
+    assert any(p.file == "a.yaml" and instead in p.instead for p in caught.value.problems), caught.value
 
 
 def test_aliases_cannot_grow_without_bound(tmp_path: Path) -> None:

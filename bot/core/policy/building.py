@@ -39,6 +39,7 @@ from bot.core.policy.patterns import Condition, Pattern, Test
 from bot.core.policy.problems import Location
 from bot.core.policy.subject import Match
 from bot.core.policy.where import compile_where
+from bot.core.policy.wording import fault
 from bot.core.policy.workspace import People, WorkspaceFile
 from bot.core.risk.weights import POINTS, TIERS, Money, Weights
 
@@ -72,7 +73,7 @@ def build(files: Mapping[str, Any], kinds: Collection[str] = ()) -> PolicySet | 
         try:
             models[name] = kind.model_validate(content, context={"kinds": kinds})
         except ValidationError as error:
-            faults.extend(_fault(name, detail, kind) for detail in _telling(error.errors()))
+            faults.extend(Fault(name, *fault(detail, kind)) for detail in _telling(error.errors()))
     workspace = models.pop(WORKSPACE, WorkspaceFile())
     assert isinstance(workspace, WorkspaceFile)
     policies = {name: model for name, model in models.items() if isinstance(model, PolicyFile)}
@@ -100,35 +101,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | bool) or value is None else str(value)
-
-
-def _fault(file: str, detail: ErrorDetails, kind: type[BaseModel]) -> Fault:
-    location = tuple(step for step in detail["loc"] if step != "[key]")
-    key = str(location[-1]) if location else ""
-    match detail["type"]:
-        case "extra_forbidden":
-            known = checks.keys_at(kind, location[:-1])
-            return Fault(
-                file, location, f"{key!r} is not a key that belongs here", checks.suggestion(key, known)
-            )
-        case "missing":
-            return Fault(file, location, f"{key} is missing", f"add it: {checks.example(key)}")
-        case "value_error":
-            wrong, _, instead = detail["msg"].removeprefix("Value error, ").rpartition("; ")
-            return Fault(file, location, wrong or instead, instead if wrong else "correct it")
-        case "string_pattern_mismatch":
-            return Fault(
-                file, location, f"{detail['input']!r} does not look right", f"write {checks.example(key)}"
-            )
-        case "literal_error":
-            return Fault(
-                file,
-                location,
-                f"{detail['input']!r} is not known",
-                f"write one of {detail['ctx']['expected']}",
-            )
-    message = detail["msg"]
-    return Fault(file, location, message[:1].lower() + message[1:], f"write {checks.example(key)}")
 
 
 # -- compiling ------------------------------------------------------------------------------

@@ -1,13 +1,9 @@
 """What is wrong with policies that are each well-formed: contradictions and things undefined."""
 
 import difflib
-import inspect
 import re
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-
-from pydantic import BaseModel
 
 from bot.core.models import RiskLevel
 from bot.core.policy import escalating, scheduling
@@ -28,59 +24,6 @@ LONGEST_WINDOW = timedelta(days=366)
 """How far back limits and rejections may look."""
 
 _WITH_PATHS = frozenset({"file_write", "file_delete", "command_execute", "network_request"})
-
-_EXAMPLES = {
-    "approvers": "approvers: {quorum: 1, groups: [oncall]}", "name": "name: production",
-    "trigger": "trigger: {after: 5m}",
-    "escalate_to": "escalate_to: security", "after": "after: 5m",
-    "channel": "a channel id such as C0123456, or \"#name\"",
-    "admin_channel": "a channel id such as C0123456, or \"#name\"",
-    "users": "Slack ids (U…) or e-mail addresses",
-    "slack_usergroup": "the id of a Slack user group, S…", "quorum": "a whole number from 1 on",
-    "rotation": "rotation: weekly", "handover": 'handover: "Mon 09:00"', "zone": "zone: Europe/Berlin",
-    "layers": "a list of rotations", "schedule": "the name of a schedule",
-    "base": "a currency in capitals such as USD", "block": "a list of rules", "require": "a list of rules",
-    "allow": "a list of rules",
-    "groups": "a list of group names, or in workspace.yaml a mapping of names to people",
-    "per": "per: 1d", "within": "within: 1h", "count": "a whole number from 1 on", "across": "across: agents",
-    "every": "every: 10m", "times": "a whole number from 1 on", "remind": "remind: {every: 10m, times: 3}",
-    "outside": "outside: hold", "during": "the name of business hours", "ack_for": "ack_for: 10m",
-    "business_hours": 'office: {days: [Mon-Fri], from: "09:00", to: "17:00", zone: Europe/Berlin}',
-    "max": "a number above 0, at most 1000000000000", "limits": "a list of limits",
-    "tiers": "pairs of least amount and points: [[1000, 20], [10000, 40]]",
-}  # fmt: skip
-
-
-def example(key: str) -> str:
-    """How the value of a key is written."""
-    if key.isdigit():
-        return "Slack ids (U…), e-mail addresses, or names in small letters, digits and hyphens"
-    return _EXAMPLES.get(key, "a value as the documentation of this key shows it")
-
-
-def suggestion(key: str, known: Sequence[str]) -> str:
-    """What an unknown key may have been meant to be."""
-    close = difflib.get_close_matches(key, known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"remove it; known keys are {', '.join(known)}" if known else "remove it"
-
-
-def keys_at(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys a model takes at a location."""
-    here: type[BaseModel] | None = model
-    for step in location:
-        if here is None or isinstance(step, int):
-            continue
-        info = here.model_fields.get(str(step))
-        here = _model_in(info.annotation) if info is not None else here
-    return [info.alias or name for name, info in here.model_fields.items()] if here is not None else []
-
-
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for part in typing.get_args(annotation) if (m := _model_in(part)) is not None), None)
 
 
 def faults(workspace: WorkspaceFile, policies: Mapping[str, PolicyFile], *, whole: bool) -> Iterator[Found]:

@@ -61,9 +61,14 @@ def _command(value: object) -> str:
         command_regex(value, lines=True)
     except re2.error as error:
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        if re.search(r"perl operator|escape sequence", reason):
+            raise ValueError(
+                f"is not a regular expression that runs in linear time ({reason}); "
+                "look-around and back-references are not available, write it without them"
+            ) from None
         raise ValueError(
-            f"is not a regular expression that runs in linear time ({reason}); "
-            "look-around and back-references are not available, write it without them"
+            f"is not a regular expression ({reason}); "
+            "escape what should mean itself, and write .* for any text: '^rm .*'"
         ) from None
     return value
 
