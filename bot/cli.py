@@ -209,13 +209,13 @@ class _LocalAgents:
 @asynccontextmanager
 async def _agents(settings: StoreSettings) -> AsyncIterator[RemoteAgents | _LocalAgents]:
     """The running server's agents; with none running, the store's, opened under its lock."""
-    from bot import wiring
+    from bot import offline
 
     remote = RemoteAgents(socket_path(settings.database_path))
     if remote.running():
         yield remote
         return
-    async with wiring.offline_agents(settings) as agents:
+    async with offline.agents(settings) as agents:
         yield _LocalAgents(agents)
 
 

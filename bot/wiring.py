@@ -6,27 +6,20 @@ a bot that answers while nothing escalates would be worse than none.
 
 import asyncio
 import logging
-import secrets
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
-import uvicorn
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.config import Settings, StoreSettings
+from bot.config import Settings
 from bot.core import redaction
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
 from bot.core.models import ApproverSet
-from bot.core.redaction import Redactor
 from bot.http import admin, operating, wire
-from bot.http.app import KeyturnApp, create_app
+from bot.http.app import create_app
 from bot.http.face import Facts, HttpSettings, Services
 from bot.http.metrics import Metrics, Standing
 from bot.notify.builtin import built_in
@@ -42,7 +35,7 @@ from bot.services.checkpoints import Checkpoints, note_file, signing_key
 from bot.services.escalations import Escalations
 from bot.services.grants import Grants
 from bot.services.health import Health
-from bot.services.keys import private_file, webhook_secret
+from bot.services.keys import callback_key, redactor, webhook_secret
 from bot.services.oncall import OnCall
 from bot.services.outbox import Outbox
 from bot.services.pauses import Pauses
@@ -58,6 +51,7 @@ from bot.services.scheduler import SWEEP, Scheduler
 from bot.services.sessions import Sessions
 from bot.services.simulating import Simulator
 from bot.services.waiting import Waiters
+from bot.serving import Bot, Listeners, listen
 from bot.slack.app import SlackAccess, SlackFace, web_client
 from bot.slack.audit_desk import AuditDesk
 from bot.slack.audit_sender import AuditSender
@@ -71,8 +65,7 @@ from bot.slack.rota import Rota
 from bot.slack.sender import SlackSender
 from bot.slack.switch import Switch
 from bot.store import Store, sqlite_version
-from bot.store.commands import Probe, Prune
-from bot.system import SystemClock, new_id, new_token, spawn
+from bot.system import SystemClock, new_id, new_token
 
 log = logging.getLogger(__name__)
 
@@ -82,104 +75,6 @@ _ALLOWED_AGES = {
     "notice": timedelta(seconds=30),
 }
 """How old each loop's last good pass may be before readiness says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """Sockets that are taken before anything is connected."""
-
-    http: socket.socket
-    admin: socket.socket
-
-
-@dataclass(frozen=True, slots=True)
-class Bot:
-    """Everything that runs, connected."""
-
-    settings: Settings
-    store: Store
-    policies: Policies
-    reloads: Reloads
-    grants: Grants
-    agents: Agents
-    approvals: Approvals
-    reviews: Reviews
-    rollbacks: Rollbacks
-    escalations: Escalations
-    outbox: Outbox
-    scheduler: Scheduler
-    health: Health
-    waiters: Waiters
-    checkpoints: Checkpoints
-    commands: Mapping[str, admin.Command]
-    slack: SlackFace
-    app: KeyturnApp
-    clock: Clock
-    listeners: Listeners
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop`, then let what is open end; raise if a loop dies.
-
-        New calls are refused first, then waits are answered, and the loops end last.
-        """
-        server = _Server(self.app)
-        commands = _Server(admin.admin_app(self.agents, self.commands))
-        async with asyncio.TaskGroup() as tasks:
-            loops = asyncio.Event()
-            await self.reloads.started()
-            await self._start_ticking()
-            tasks.create_task(self.outbox.run(loops, self.health.beat))
-            tasks.create_task(self.slack.run(loops))
-            tasks.create_task(self.scheduler.watch(loops))
-            tasks.create_task(self.checkpoints.run(loops))
-            tasks.create_task(self.reloads.run(loops))
-            serving = [
-                tasks.create_task(server.serve([self.listeners.http])),
-                tasks.create_task(commands.serve([self.listeners.admin])),
-            ]
-            try:
-                await self._until(stop, serving)
-            finally:
-                self.scheduler.stop()
-                self.app.stop_holding()
-                server.should_exit = commands.should_exit = True
-                await asyncio.wait(serving)
-                loops.set()
-
-    async def _start_ticking(self) -> None:
-        async def notice() -> None:
-            await self.waiters.sweep()
-            await self.agents.sweep()
-            if not self.store.writable:  # nobody may be writing that could notice that it works again
-                await self.store.write(Probe(self.clock.now()))
-
-        async def due() -> None:
-            try:
-                await self.escalations.run_once()
-            finally:
-                await self.rollbacks.run_once()
-
-        async def prune() -> None:
-            while await self.store.write(Prune(self.clock.now())):
-                pass  # piece by piece, so that other writes come in between
-
-        await self.scheduler.start(due=due, notice=notice, prune=prune)
-
-    async def _until(self, stop: asyncio.Event, serving: list[asyncio.Task[None]]) -> None:
-        """Until `stop`, or until a server ends by itself, which it never should."""
-        stopping = spawn(_wait(stop), name="stop")
-        try:
-            await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-        if not stop.is_set():
-            raise RuntimeError("the HTTP server ended by itself")
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        host, port = self.listeners.http.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager
@@ -193,7 +88,7 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
     redaction.use(redactor(settings.keyturn_key_dir))
     policies = Policies(settings.keyturn_policies)
     async with AsyncExitStack() as stack:
-        http = _listen(settings.keyturn_host, settings.keyturn_port)
+        http = listen(settings.keyturn_host, settings.keyturn_port)
         stack.callback(http.close)
         # Port 0 is a free one: agents are told the one that was taken.
         settings = settings.model_copy(update={"keyturn_port": http.getsockname()[1]})
@@ -234,24 +129,6 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-@asynccontextmanager
-async def offline_agents(settings: StoreSettings) -> AsyncIterator[Agents]:
-    """Agents of a store that no server has open: commands take its lock, and make it if there is none."""
-    clock = SystemClock()
-    async with Store.open(settings.keyturn_database_url, clock=clock) as store:
-        yield Agents(store, clock, new_token, webhook_key(settings.keyturn_key_dir))
-
-
-@asynccontextmanager
-async def offline_commands(settings: StoreSettings) -> AsyncIterator[Mapping[str, admin.Command]]:
-    """Operators' commands on a store that no server has open, as `offline_agents`."""
-    clock = SystemClock()
-    redaction.use(redactor(settings.keyturn_key_dir))
-    async with Store.open(settings.keyturn_database_url, clock=clock) as store:
-        audit = Audit(store, clock, None, note_file(settings.database_path))
-        yield operating.commands(store, audit, Pauses(store, clock), clock)
-
-
 def slack_access(settings: Settings) -> SlackAccess:
     """How to reach Slack, by the settings."""
     app_token = settings.slack_app_token
@@ -276,16 +153,6 @@ def _channels(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[M
     return opened(own, plugins.installed(), of_plugins)
 
 
-def redactor(key_dir: Path) -> Redactor:
-    """Masks secrets, equal ones alike; its key is made at the first use, 0600."""
-    return Redactor(private_file(key_dir / "redaction.key", lambda: secrets.token_bytes(32)))
-
-
-def webhook_key(key_dir: Path) -> bytes:
-    """The secret from which callback secrets are derived; made at the first use, 0600."""
-    return private_file(key_dir / "callbacks.key", lambda: secrets.token_bytes(32))
-
-
 def _connect(
     settings: Settings,
     clock: Clock,
@@ -299,7 +166,7 @@ def _connect(
     health = Health(clock, _ALLOWED_AGES)
     scheduler = Scheduler(store, health.beat, clock)
     waiters = Waiters(store)
-    agents = Agents(store, clock, new_token, webhook_key(settings.keyturn_key_dir))
+    agents = Agents(store, clock, new_token, callback_key(settings.keyturn_key_dir))
     receipts = Receipts.open(settings.keyturn_key_dir, settings.public_url)
     on_call = OnCall(store, lambda: policies.current, clock, new_id)
     kept = note_file(settings.database_path)
@@ -430,46 +297,3 @@ async def _facts(store: Store, policies: Policies, clock: Clock, *, sandbox: boo
 async def _standing(store: Store, waiters: Waiters) -> Standing:
     counts = await store.reads.counts()
     return Standing(waiters=len(waiters), write_queue=store.queued, outbox=counts.unsent)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """The HTTP socket, taken before anything else is opened: a port in use is the commonest fault.
-
-    Raises:
-        OSError: the address is taken or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot listen on {host}:{port} ({error.strerror}); set KEYTURN_PORT to a free one"
-        ) from error
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its own signal handlers: `serve` has them."""
-
-    def __init__(self, app: Any) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http="httptools",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=5,
-            )
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield

@@ -14,11 +14,11 @@ async def ask(settings: StoreSettings, command: str, body: Mapping[str, Any]) ->
         KeyturnError: it was refused.
         CannotOpen: no server runs, and the store cannot be opened.
     """
-    from bot import wiring
+    from bot import offline
 
     path = admin.socket_path(settings.database_path)
     if admin.running(path):
         return await admin.call(path, command, body)
-    async with wiring.offline_commands(settings) as commands:
+    async with offline.commands(settings) as commands:
         answer: dict[str, Any] = await commands[command](dict(body))
         return answer

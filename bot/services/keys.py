@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from bot.core.redaction import Redactor
+
 
 def webhook_secret(key_dir: Path) -> str:
     """What `notify: webhook` is signed with (`whsec_…`); made at the first use, as text for its receivers.
@@ -16,6 +18,16 @@ def webhook_secret(key_dir: Path) -> str:
     path = key_dir / "webhook.secret"
     made = private_file(path, lambda: b"whsec_" + base64.b64encode(secrets.token_bytes(32)) + b"\n")
     return made.decode().strip()
+
+
+def redactor(key_dir: Path) -> Redactor:
+    """Masks secrets, equal ones alike; its key is made at the first use, 0600."""
+    return Redactor(private_file(key_dir / "redaction.key", lambda: secrets.token_bytes(32)))
+
+
+def callback_key(key_dir: Path) -> bytes:
+    """The secret from which callback secrets are derived; made at the first use, 0600."""
+    return private_file(key_dir / "callbacks.key", lambda: secrets.token_bytes(32))
 
 
 def private_file(path: Path, make: Callable[[], bytes]) -> bytes:
