@@ -72,6 +72,13 @@ class Extent:
     session_only: bool = False
 
 
+def offered(request: ApprovalRequest) -> bool:
+    """Whether somebody who approves a pending request may be offered to approve similar ones with it."""
+    requirement = request.current_requirement
+    one = requirement is not None and requirement.needed == 1
+    return one and request.proposal is None and request.policy.grantable_up_to is not None
+
+
 def refusal(request: ApprovalRequest, ruling: Ruling, giver: Reviewer, extent: Extent) -> str | None:
     """Why no grant may be given, in a sentence; None when it may.
 
@@ -83,6 +90,13 @@ def refusal(request: ApprovalRequest, ruling: Ruling, giver: Reviewer, extent: E
         return "Only what people approved as it was asked can be approved in advance."
     if giver.id not in {reviewer.id for reviewer in decision.by}:
         return "Only somebody who approved it can approve similar ones in advance."
+    return unfit(request, ruling, extent)
+
+
+def unfit(request: ApprovalRequest, ruling: Ruling, extent: Extent) -> str | None:
+    """Why neither policy nor extent allows a grant for this request, decided or not; None when they do."""
+    if request.proposal is not None:
+        return "Only what people approve as it was asked can be approved in advance."
     if not ruling.grantable or _same_rule(request) != _ruled(ruling):
         return "The policy does not allow approving such actions in advance."
     if extent.session_only and request.submission.session_id is None:
@@ -98,7 +112,6 @@ def give(
     request: ApprovalRequest, ruling: Ruling, giver: Reviewer, extent: Extent, *, id: str, now: datetime
 ) -> Grant:
     """The grant that `refusal` has nothing against."""
-    cap = ruling.grant_max_risk or RiskLevel.NONE
     return Grant(
         id=id,
         request_id=request.id,
@@ -110,12 +123,17 @@ def give(
         params=request.action.params,
         directory=directory_of(request.action),
         session_id=request.submission.session_id if extent.session_only else None,
-        highest=min(cap, request.risk.level, key=lambda level: level.rank),
+        highest=highest(request, ruling.grant_max_risk),
         giver=giver,
         uses=extent.uses,
         created_at=now,
         expires_at=now + extent.lasting,
     )
+
+
+def highest(request: ApprovalRequest, cap: RiskLevel | None) -> RiskLevel:
+    """The highest risk that a grant for this request covers: neither above its own nor above the policy's."""
+    return min(cap or RiskLevel.NONE, request.risk.level, key=lambda level: level.rank)
 
 
 def covers(

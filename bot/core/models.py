@@ -223,6 +223,8 @@ class PolicyDecision:
     explanation: str
     rollback_until: timedelta = timedelta(hours=24)
     """How long after it ran an action may be rolled back."""
+    grantable_up_to: RiskLevel | None = None
+    """The highest risk of similar ones that whoever approves it may approve in advance; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +454,8 @@ class Undo:
     """What came of it, and what remains to be done by hand."""
     session: bool = False
     """Whether it is a step of a whole session's rollback."""
+    partial: str | None = None
+    """What became of that rollback, when it has undone only a part of the session."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from bot.core.clock import Clock
 from bot.core.errors import CannotVerify, ReviewRefused
 from bot.core.grants import Extent, Grant
 from bot.core.lifecycle import Judged
-from bot.core.models import Actor, Agent, ApprovalRequest, RequestId, Reviewer, Submission, Via
+from bot.core.models import Actor, Agent, ApprovalRequest, Outgoing, RequestId, Reviewer, Submission, Via
 from bot.core.policy import Judgement
 from bot.services.directory import Directory
 from bot.store import Store
@@ -76,7 +76,8 @@ class Grants:
             return why_not
         id, now = self._new_id("grant"), self._clock.now()
         grant = grants.give(request, judged.ruling, giver, extent, id=id, now=now)
-        await self._store.write(CreateGrant(grant))
+        thread = Outgoing("slack.grant", {"grant": id}, order=f"thread:{request.id}", request_id=request.id)
+        await self._store.write(CreateGrant(grant, (thread,)))
         return grant
 
     async def revoke(self, id: str, actor: Actor, via: Via) -> list[RequestId] | None:

@@ -7,7 +7,7 @@ is committed before anybody is told; a refusal is committed to the audit before 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.core import climbing, lifecycle, reviewing
+from bot.core import climbing, grants, lifecycle, reviewing
 from bot.core.authority import (
     Candidates,
     Membership,
@@ -27,6 +27,7 @@ from bot.core.errors import (
     ReviewRefused,
     UnknownRequest,
 )
+from bot.core.grants import Extent, Grant
 from bot.core.models import (
     Action,
     Actor,
@@ -51,6 +52,7 @@ from bot.services.approvals import Approvals, NoteDeadline
 from bot.services.asking import Asking
 from bot.services.directory import Directory
 from bot.services.escalations import look_again
+from bot.services.grants import Grants
 from bot.store import Store
 from bot.store.commands import RecordEvents, SaveTransition
 
@@ -81,6 +83,7 @@ class Reviews:
         approvals: Approvals,
         directory: Directory,
         asking: Asking,
+        grants: Grants,
         clock: Clock,
         note_deadline: NoteDeadline,
     ) -> None:
@@ -88,6 +91,7 @@ class Reviews:
         self._approvals = approvals
         self._directory = directory
         self._asking = asking
+        self._grants = grants
         self._clock = clock
         self._note_deadline = note_deadline
 
@@ -109,6 +113,23 @@ class Reviews:
                 raise
             if saved:
                 return await self._answer(step, click)
+
+    async def approve_similar(self, click: Click, extent: Extent) -> Grant | str:
+        """Approve, and with it what is similar in advance; or why only the first was done, in a sentence.
+
+        Raises:
+            ReviewRefused, Unavailable: as for a verdict.
+            InvalidFields: what similar ones may be approved for is wrong; nothing was recorded.
+        """
+        request = await self._store.reads.request(click.request_id)
+        if request is not None and request.status is Status.PENDING:
+            judged = await self._approvals.judge(request.action, request.agent)
+            if (why_not := grants.unfit(request, judged.ruling, extent)) is not None:
+                raise InvalidFields({"lasting": why_not})
+        done = await self.review(replace(click, verdict=Verdict.APPROVE))
+        giver = next(review.reviewer for review in done.reviews if review.reviewer.id == click.user_id)
+        judged = await self._approvals.judge(done.action, done.agent)
+        return await self._grants.give(done, judged, giver, extent)
 
     async def may_review(self, click: Click) -> ApprovalRequest:
         """The request, if this person may give a verdict on it now: asked before a form opens.

@@ -34,6 +34,8 @@ NOT_OURS = "Keyturn does not know this button any more; nothing was done. Open t
 NOT_OPENED = "Slack did not open the form in time; nothing was done. Please click again."
 ALREADY_ON_IT = "You have said already that you are on it; the card shows it. Nothing was moved again."
 NO_NEXT_LEVEL = "There is nobody further to ask: this request is on the last level of its ladder."
+NO_GRANT = "The policy does not allow approving similar ones in advance. Nothing was done."
+ONLY_THIS = "Approved, but similar ones will be asked again."
 STILL_RECORDING = "This is still being recorded. The card will show what came of it."
 STILL_LOOKING = "Checking who may decide this…"
 

@@ -148,6 +148,7 @@ def bolt_app(
         (ids.ACKNOWLEDGE, clicks.acknowledge),
         (ids.ESCALATE, clicks.escalate),
         (ids.ASK, clicks.ask),
+        (ids.GRANT, clicks.grant),
         (ids.PAGE, clicks.page),
         (ids.ACCEPT_COVER, rota.accept),
         (ids.ROLLBACK, undo.start),
@@ -159,6 +160,7 @@ def bolt_app(
         (ids.REJECT, clicks.submit_rejection),
         (ids.MODIFY, clicks.submit_changes),
         (ids.ASK, clicks.submit_question),
+        (ids.GRANT, clicks.submit_grant),
         (ids.ROLLBACK_CONFIRM, undo.confirm),
         (ANYTHING, clicks.unknown),
     ):

@@ -8,7 +8,7 @@ forge nothing. The longest fields together stay below Slack's limit of about 13,
 from datetime import datetime
 from typing import Any
 
-from bot.core import redaction
+from bot.core import grants, redaction
 from bot.core.describe import Ceremony, action_line, ceremony, target, visible
 from bot.core.models import ApprovalRequest, RiskFactor, Status, Urgency
 from bot.slack import ids, wording
@@ -356,6 +356,7 @@ def _buttons(request: ApprovalRequest) -> list[Block]:
             "type": "actions",
             "elements": [
                 _button(request, ids.ACKNOWLEDGE, "I'm on it"),
+                *([_button(request, ids.GRANT, "Approve similar")] if grants.offered(request) else []),
                 _button(request, ids.ASK, "Ask"),
                 *([_button(request, ids.ESCALATE, "Escalate now")] if request.next_escalation_at else []),
             ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.core import grants
 from bot.core.deliveries import told
 from bot.core.errors import (
     EditRefused,
@@ -38,6 +39,7 @@ from bot.slack.forms import (
     reject_form,
     target_of,
 )
+from bot.slack.grant_form import extent_of, grant_form
 from bot.slack.interaction import Interaction
 from bot.slack.text import Block, literal
 from bot.store import Store
@@ -109,6 +111,30 @@ class Clicks:
         if request is None:
             return await self._why_not(by)
         return await self._open(by, None, ask_form(request))
+
+    async def grant(self, by: Interaction) -> Answer:
+        """Open the form that approves this and what is similar."""
+        request = await self._shown(by)
+        if request is None:
+            return await self._review(by, Verdict.APPROVE)
+        if not grants.offered(request):
+            return Answer(answers.NO_GRANT, request_id=request.id)
+        return await self._open(by, Verdict.APPROVE, grant_form(request))
+
+    async def submit_grant(self, by: Interaction) -> Answer:
+        """The form came back: approve, and say what came of the rest."""
+        click = _click(by, Verdict.APPROVE, None)
+        if click is None:
+            return Answer(answers.NOT_OURS)
+        try:
+            given = await self._reviews.approve_similar(click, extent_of(by.values))
+        except InvalidFields as faults:
+            return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
+        except (ReviewRefused, Unavailable) as refused:
+            return _refused(refused, by)
+        if isinstance(given, str):
+            return Answer(f"{answers.ONLY_THIS} {literal(given)}", "Approved", request_id=click.request_id)
+        return DONE
 
     async def submit_question(self, by: Interaction) -> Answer:
         """The question came back."""

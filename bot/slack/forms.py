@@ -17,7 +17,18 @@ from bot.core.errors import InexactNumber, InvalidFields, InvalidJson
 from bot.core.models import ApprovalRequest, Conditions, JsonObject
 from bot.slack import ids
 from bot.slack.exact import pretty
-from bot.slack.text import Block, context, labelled, leaf, line, mrkdwn, plain, preformatted, rich, shortened
+from bot.slack.text import (
+    Block,
+    context,
+    labelled,
+    leaf,
+    line,
+    mrkdwn,
+    plain,
+    preformatted,
+    rich,
+    shortened,
+)
 
 Values = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """`view.state.values`: by block id, then action id."""
@@ -34,25 +45,25 @@ def approve_form(request: ApprovalRequest) -> Block:
     """View `request.approve`: reason, the typed target when critical, and conditions."""
     typed = ceremony(request.current_risk.level) is Ceremony.TYPED
     blocks = [
-        *_what(request),
+        *what(request),
         text_input(ids.REASON, "Reason", optional=not typed, hint="Audited, and told to the agent."),
-        *([_target_input(request)] if typed else []),
+        *([target_input(request)] if typed else []),
         *_condition_inputs(),
     ]
-    return _modal(ids.APPROVE, request, "Approve", blocks, submit="Approve")
+    return modal(ids.APPROVE, request, "Approve", blocks, submit="Approve")
 
 
 def reject_form(request: ApprovalRequest) -> Block:
     """View `request.reject`: the reason, which the agent is told."""
     reason = text_input(ids.REASON, "Reason", hint="The agent is told, so say what would be acceptable.")
-    return _modal(ids.REJECT, request, "Reject", [*_what(request), reason], submit="Reject")
+    return modal(ids.REJECT, request, "Reject", [*what(request), reason], submit="Reject")
 
 
 def ask_form(request: ApprovalRequest) -> Block:
     """View `request.ask`: a question to the agent."""
     hint = "The agent is told at once, and its answer stands in the thread. The deadline goes on."
     question = text_input(ids.QUESTION, "Your question to the agent", hint=hint)
-    return _modal(ids.ASK, request, "Ask the agent", [*_what(request), question], submit="Ask")
+    return modal(ids.ASK, request, "Ask the agent", [*what(request), question], submit="Ask")
 
 
 def modify_form(request: ApprovalRequest) -> Block:
@@ -61,14 +72,14 @@ def modify_form(request: ApprovalRequest) -> Block:
     fields = list(_fields(request))
     kept = [field.name for field in fields if not field.editable]
     blocks = [
-        *_what(request),
+        *what(request),
         *(_param_input(field, request) for field in fields if field.editable),
         *_kept(kept),
         text_input(ids.REASON, "Reason", optional=True, hint="What you changed, and why."),
-        *([_target_input(request) | {"optional": True}] if typed else []),
+        *([target_input(request) | {"optional": True}] if typed else []),
         *_condition_inputs(),
     ]
-    return _modal(ids.MODIFY, request, "Modify", blocks, submit="Submit changes")
+    return modal(ids.MODIFY, request, "Modify", blocks, submit="Submit changes")
 
 
 def notice(title: str, sentence: str) -> Block:
@@ -182,9 +193,10 @@ def _kind(value: Any) -> str:
     return "null" if value is None else "an object"
 
 
-def _modal(
+def modal(
     callback_id: str, request: ApprovalRequest, title: str, blocks: list[Block], *, submit: str
 ) -> Block:
+    """A view about a request, which it names in its metadata."""
     return {
         "type": "modal",
         "callback_id": callback_id,
@@ -196,13 +208,14 @@ def _modal(
     }
 
 
-def _what(request: ApprovalRequest) -> list[Block]:
+def what(request: ApprovalRequest) -> list[Block]:
     """What the form is about, whole as far as a view can show it."""
     action = request.current_action
     whole = action_line(action, longest=2000)
     return [
         rich(
             line(leaf(shortened(whole, 6000), bold=True)),
+            labelled("Target", leaf(target(action))),
             labelled("Asked by", leaf(shortened(request.agent, 200))),
         )
     ]
@@ -253,7 +266,8 @@ def _hint(field: _Field, request: ApprovalRequest) -> str:
     return ". ".join(parts)
 
 
-def _target_input(request: ApprovalRequest) -> Block:
+def target_input(request: ApprovalRequest) -> Block:
+    """The input in which the target of a critical action is typed."""
     wanted = target(request.current_action)
     label = f'Type "{wanted}" to confirm'
     return text_input(ids.TARGET, label, hint="Exactly as it stands between the quotes.", multiline=False)

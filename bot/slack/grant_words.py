@@ -3,12 +3,14 @@
 The same words stand in the form that gives one, in its thread, on Home and behind `/keyturn grants`.
 """
 
+from typing import Any
+
 from bot.core import redaction
 from bot.core.describe import action_line
 from bot.core.grants import Grant
 from bot.core.models import Action
 from bot.slack import ids
-from bot.slack.text import Block, date, literal, mrkdwn, plain, shortened
+from bot.slack.text import Block, date, escape, leaf, line, literal, mrkdwn, plain, rich, shortened
 
 NO_GRANTS = "You have given no standing approval that still holds."
 
@@ -55,6 +57,25 @@ def grant_row(grant: Grant, *, giver: bool = False) -> Block:
         f"*Used {grant.used} of {grant.uses}*  ·  until {date(grant.expires_at)}{by}"
     )
     return {"type": "section", "text": mrkdwn(words), "accessory": revoke_button(grant)}
+
+
+def grant_note(grant: Grant) -> dict[str, Any]:
+    """Arguments of the message that tells a thread of a new grant."""
+    head = f"{shortened(grant.giver.name, 80)} approves similar ones in advance"
+    limits = (
+        f"{literal(shortened(grant_words(grant), 1500))}\n"
+        f"*At most {grant.uses} times*  ·  until {date(grant.expires_at)}"
+    )
+    row = {"type": "section", "text": mrkdwn(limits), "accessory": revoke_button(grant)}
+    return {
+        "text": escape(shortened(f"{head}: {grant_words(grant)}", 2000)),
+        "blocks": [rich(line(leaf(head, bold=True))), row],
+        "mrkdwn": False,
+        "parse": "none",
+        "link_names": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
 
 
 def revoke_button(grant: Grant) -> Block:

@@ -35,6 +35,8 @@ CONDITIONS = "conditions"
 NOT_BEFORE = "not_before"
 NOT_AFTER = "not_after"
 QUESTION = "question"
+LASTING = "lasting"
+USES = "uses"
 VALUE = "value"
 """The action id of every input's element."""
 

@@ -12,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, RequestId, Status, Via
 from bot.services.outbox import Delivery, Failed, Later, Sent
 from bot.slack import told
+from bot.slack.grant_words import grant_note
 from bot.store import Store
 from bot.store.outbox import OutboxItem
 from bot.store.reads import Card
@@ -34,6 +35,7 @@ class Telling:
             "slack.remind": self._remind,
             "slack.nudge": self._nudge,
             "slack.alert": self._alert,
+            "slack.grant": self._grant,
         }
 
     async def _note(self, item: OutboxItem) -> Delivery:
@@ -77,6 +79,17 @@ class Telling:
             **told.reminder(request, said),
         )
         return Sent((_sent(item, request, str(said["channel"])),))
+
+    async def _grant(self, item: OutboxItem) -> Delivery:
+        """A standing approval, in the timeline of the request that it came from, with its end button."""
+        request = await self._request(item)
+        grant = await self._store.reads.grant(str(item.payload["grant"]))
+        thread = await self._store.reads.thread(request.id)
+        if grant is None or thread is None or thread.channel is None:
+            return Failed("no_card")
+        message = grant_note(grant)
+        await self._client.chat_postMessage(channel=thread.channel, thread_ts=thread.ts, **message)
+        return Sent()
 
     async def _alert(self, item: OutboxItem) -> Delivery:
         request = await self._request(item)

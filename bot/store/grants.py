@@ -5,24 +5,27 @@ from datetime import datetime
 
 from bot.core.audited import noted
 from bot.core.grants import Grant
-from bot.core.models import Actor, ActorType, ApprovalRequest, Event, Via
+from bot.core.models import Actor, ActorType, ApprovalRequest, Event, Outgoing, Via
 from bot.core.times import rfc3339
 from bot.store import rows
 from bot.store.codec import micros
+from bot.store.mail import enqueue
 from bot.store.transaction import Tx
 
 
 @dataclass(frozen=True, slots=True)
 class CreateGrant:
-    """A new grant, on record."""
+    """A new grant, on record, and who is told of it."""
 
     grant: Grant
+    outbox: tuple[Outgoing, ...] = ()
 
     def apply(self, tx: Tx) -> None:
         columns = rows.grant_columns(self.grant)
         names = ", ".join(columns)
         tx.execute(f"INSERT INTO grants ({names}) VALUES ({', '.join(f':{n}' for n in columns)})", columns)
         tx.emit(_created(self.grant), self.grant.created_at)
+        enqueue(tx, self.outbox, self.grant.created_at)
 
 
 def take(tx: Tx, id: str, now: datetime) -> bool:

@@ -297,8 +297,12 @@ class Policy:
         self, walk: Walk, name: str, own: Requirement | None, text: str, *, certain: bool = False
     ) -> Ruling:
         rungs, requirement, rank = self._rungs(walk), own or self.requirement, walk.subject.rank
+        grantable = certain and self._may_be_granted(rank, requirement)
+        cap = self.grant_max_risk if grantable else None
         return Ruling(
-            policy=PolicyDecision(self.name, walk.version, name, Effect.REVIEW, text, self.rollback_until),
+            policy=PolicyDecision(
+                self.name, walk.version, name, Effect.REVIEW, text, self.rollback_until, cap
+            ),
             cause=None,
             requirement=requirement,
             channel=self.channel,
@@ -312,7 +316,7 @@ class Policy:
             never_approve=rank >= self.reject_from,
             grant_max_risk=self.grant_max_risk,
             standing=self.requirement,
-            grantable=certain and self._may_be_granted(rank, requirement),
+            grantable=grantable,
         )
 
     def _rungs(self, walk: Walk) -> tuple[LadderRule, ...]:
@@ -328,6 +332,9 @@ class Workspace:
     auditors: ApproverSet
     groups: Mapping[str, ApproverSet]
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    audit_channel: str | None = None
+    """Where signed checkpoints are posted; the admin channel if none is named."""
+    audit_webhook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
