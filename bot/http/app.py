@@ -224,15 +224,20 @@ def _session_routes(face: Face) -> list[PlainRoute]:
             doc.answers(session, 200, *_WRITE),
         ),
         _route(
-            "GET", one, do.get_session, "sessions", doc.takes_session_id, doc.answers(session, 200, *_READ)
+            "GET",
+            one,
+            do.get_session,
+            "sessions",
+            doc.takes_session_read,
+            doc.answers(session, 200, *_READ, "invalid_request"),
         ),
         _route(
             "GET",
             one + "/timeline",
             do.session_timeline,
             "sessions",
-            doc.takes_session_id,
-            doc.answers(shapes.TimelineShape, 200, *_READ),
+            doc.takes_timeline,
+            doc.answers(shapes.TimelineShape, 200, *_READ, "invalid_request"),
         ),
     ]
 

@@ -20,6 +20,9 @@ LONGEST_PAGE = 200
 CURSOR = r"^[0-9]{1,18}\.[A-Za-z0-9_]{1,64}$"
 """What a `next_cursor` looks like; what it means is the store's."""
 
+SEQ_CURSOR = r"^[0-9]{1,18}$"
+"""The same of a list of audit events."""
+
 
 def whole(value: object) -> object:
     """The number of digits in a query string; anything else as it is, for the field to refuse."""
@@ -43,6 +46,36 @@ def filters_of(query: Sequence[tuple[str, str]]) -> Filters:
         InvalidRequest: an unknown filter, one given twice, or a value that cannot be.
     """
     return read(Filters, once(query))
+
+
+class Whose(Body):
+    """Whose session is meant, of those with the same id."""
+
+    agent: str | None = None
+
+
+class TimelinePlace(Whose):
+    """And from where on its timeline is read."""
+
+    cursor: Annotated[str | None, Field(pattern=SEQ_CURSOR)] = None
+
+
+def whose(query: Sequence[tuple[str, str]]) -> Whose:
+    """Whose session a query string asks for.
+
+    Raises:
+        InvalidRequest: something unknown, or given twice.
+    """
+    return read(Whose, once(query))
+
+
+def place_of(query: Sequence[tuple[str, str]]) -> TimelinePlace:
+    """The part of a timeline that a query string asks for.
+
+    Raises:
+        InvalidRequest: something unknown, given twice, or a cursor of another list.
+    """
+    return read(TimelinePlace, once(query))
 
 
 def once(query: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -73,28 +106,30 @@ def preferred_wait(prefer: Iterable[str]) -> int | None:
     return None
 
 
-def wait_of(query: str | None) -> int:
+def wait_of(given: Sequence[str]) -> int:
     """Seconds of `?wait=`, clamped; 0 when it is not given.
 
     Raises:
-        InvalidRequest: not a whole number.
+        InvalidRequest: not a whole number, or given twice.
     """
-    if query is None:
+    if not given:
         return 0
-    if not _WHOLE.fullmatch(query):
-        raise InvalidRequest("wait: must be a whole number of seconds, 0 or more.")
-    return _clamped(query)
+    if len(given) > 1 or not _WHOLE.fullmatch(given[0]):
+        raise InvalidRequest("wait: must be one whole number of seconds, 0 or more.")
+    return _clamped(given[0])
 
 
-def idempotency_key(header: str | None) -> str | None:
+def idempotency_key(given: Sequence[str]) -> str | None:
     """The key, if one was given.
 
     Raises:
-        InvalidRequest: empty, longer than 255 characters, or not printable ASCII.
+        InvalidRequest: empty, longer than 255 characters, not printable ASCII, or given twice.
     """
-    if header is None or _KEY.fullmatch(header):
-        return header
-    raise InvalidRequest("Idempotency-Key: must be 1 to 255 printable ASCII characters.")
+    if not given:
+        return None
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        raise InvalidRequest("Idempotency-Key: must be 1 to 255 printable ASCII characters, given once.")
+    return given[0]
 
 
 def last_event(header: str | None) -> int | None:

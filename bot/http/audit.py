@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from bot.core import jsontext
 from bot.core.models import Actor, Via
 from bot.core.times import read_rfc3339
-from bot.http.asked import LONGEST_PAGE, once, whole
+from bot.http.asked import LONGEST_PAGE, SEQ_CURSOR, once, whole
 from bot.http.auth import AUDITOR
 from bot.http.face import Face, json_response, raw_json
 from bot.http.fields import Body, read
@@ -62,7 +62,7 @@ class PageQuery(Filters):
     """A page of events."""
 
     limit: Annotated[int, BeforeValidator(whole), Field(ge=1, le=LONGEST_PAGE)] = 50
-    cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,18}$")] = None
+    cursor: Annotated[str | None, Field(pattern=SEQ_CURSOR)] = None
 
 
 class ExportQuery(Filters):

@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 from pydantic import AwareDatetime, BaseModel
 from pydantic.json_schema import models_json_schema
 
-from bot.http.asked import CURSOR, IDEMPOTENCY_KEY, LONGEST_WAIT
+from bot.http.asked import CURSOR, IDEMPOTENCY_KEY, LONGEST_WAIT, SEQ_CURSOR
 from bot.http.bodies import (
     CancelBody,
     ClaimBody,
@@ -132,8 +132,24 @@ def takes_session_end(token: Token, id: SessionId, body: SessionEndBody | None =
     """A session to end."""
 
 
-def takes_session_id(token: Token, id: SessionId) -> None:
+Whose = Annotated[
+    str | None, Query(description="Whose session: for auditors and operators, where ids are the same.")
+]
+
+
+def takes_session_read(token: Token, id: SessionId, agent: Whose = None) -> None:
     """A session to read."""
+
+
+def takes_timeline(
+    token: Token,
+    id: SessionId,
+    agent: Whose = None,
+    cursor: Annotated[
+        str | None, Query(pattern=SEQ_CURSOR, description="The `next_cursor` of the page before.")
+    ] = None,
+) -> None:
+    """A session's events to read."""
 
 
 RollbackId = Annotated[str, Path(description="The rollback's id, or that of one of its steps.")]
@@ -190,7 +206,7 @@ def takes_audit_page(
     until: Until = None,
     limit: Annotated[int | None, Query(ge=1, le=200, description="50 when not given.")] = None,
     cursor: Annotated[
-        str | None, Query(pattern="^[0-9]{1,18}$", description="The `next_cursor` of the page before.")
+        str | None, Query(pattern=SEQ_CURSOR, description="The `next_cursor` of the page before.")
     ] = None,
 ) -> None:
     """Filters of a page of the audit."""

@@ -33,7 +33,7 @@ class Requests:
         With `Prefer: wait=N` the answer is held until the request is decided, at most N seconds.
         """
         agent = await self._face.gate.admit_counted(call)
-        key = idempotency_key(call.headers.get("idempotency-key"))
+        key = idempotency_key(call.headers.getlist("idempotency-key"))
         body = await json_of(call)
         submission = parse_submission(body, agent)
         identity = b"" if key is None else canonical(body)
@@ -53,7 +53,7 @@ class Requests:
     async def get_request(self, call: Request) -> Response:
         """One request. With `?wait=N` the answer is held until it is decided, at most N seconds."""
         agent = await self._face.gate.admit(call, ANYONE)
-        seconds = wait_of(call.query_params.get("wait"))
+        seconds = wait_of(call.query_params.getlist("wait"))
         request = await self._approvals.get(agent, call.path_params["id"])
         if _worth_waiting(request, seconds):
             id = request.id
@@ -97,7 +97,7 @@ class Requests:
     async def claim_request(self, call: Request) -> Response:
         """Consume the approval, once. The params in the answer are exactly what may run."""
         agent = await self._face.gate.admit(call, AGENT)
-        key = idempotency_key(call.headers.get("idempotency-key"))
+        key = idempotency_key(call.headers.getlist("idempotency-key"))
         value = await json_of(call)
         body = read(ClaimBody, value)
         answer = await self._approvals.claim(

@@ -34,7 +34,7 @@ class Rollbacks:
         no claim; its outcome is `state: previewed`.
         """
         agent = await self._face.gate.admit(call, AGENT)
-        seconds = wait_of(call.query_params.get("wait"))
+        seconds = wait_of(call.query_params.getlist("wait"))
         found = await self._rollbacks.queue(agent, seconds=0)
         if not found and seconds > 0:
             found = await self._held(call, agent, seconds)
@@ -49,7 +49,7 @@ class Rollbacks:
     async def claim_rollback(self, call: Request) -> Response:
         """Take a confirmed undo, once. What is in the answer is exactly what may be applied."""
         agent = await self._face.gate.admit(call, AGENT)
-        key = idempotency_key(call.headers.get("idempotency-key"))
+        key = idempotency_key(call.headers.getlist("idempotency-key"))
         value = await json_of(call, optional=True)
         read(RollbackClaimBody, value)
         body = b"" if key is None else canonical(value)

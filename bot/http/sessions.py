@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot.http import wire
+from bot.http.asked import place_of, whose
 from bot.http.auth import AGENT, ANYONE
 from bot.http.bodies import SessionBody, SessionEndBody
 from bot.http.face import Face, json_response
@@ -34,12 +35,20 @@ class SessionRoutes:
         )
 
     async def get_session(self, call: Request) -> Response:
-        """One session, with its requests counted by status."""
+        """One session, with its requests counted by status.
+
+        Auditors and operators see every agent's, and say whose with `agent` where ids are the same.
+        """
         agent = await self._face.gate.admit(call, ANYONE)
-        return json_response(wire.session(await self._sessions.get(agent, call.path_params["id"])))
+        of = whose(call.query_params.multi_items()).agent
+        return json_response(wire.session(await self._sessions.get(agent, call.path_params["id"], of=of)))
 
     async def session_timeline(self, call: Request) -> Response:
-        """What happened in a session, oldest first, as audit events."""
+        """What happened in a session, oldest first, as audit events. Follow `next_cursor` for more."""
         agent = await self._face.gate.admit(call, ANYONE)
-        events = await self._sessions.timeline(agent, call.path_params["id"])
-        return json_response({"items": [event.as_json() for event in events]})
+        wanted = place_of(call.query_params.multi_items())
+        events, following = await self._sessions.timeline(
+            agent, call.path_params["id"], of=wanted.agent, after=int(wanted.cursor or 0)
+        )
+        cursor = None if following is None else str(following)
+        return json_response({"items": [event.as_json() for event in events], "next_cursor": cursor})

@@ -245,25 +245,37 @@ class EvaluationShape(Shape):
     requirement: RequirementShape | None
 
 
-class SessionShape(Shape):
-    """One run of an agent."""
-
-    id: str
-    agent: str
-    name: str | None
-    metadata: JsonMap | None
-    summary: str | None
-    started_at: AwareDatetime
-    ended_at: AwareDatetime | None
-    counts: Annotated[dict[str, int], Field(description="Requests by status.")]
-
-
 class ActorShape(Shape):
     """Who did it."""
 
     type: Literal["human", "agent", "system", "policy"]
     id: str
     name: str
+
+
+class CountsShape(Shape):
+    """Requests of a session by status."""
+
+    pending: int
+    approved: int
+    modified: int
+    rejected: int
+    timed_out: int
+    cancelled: int
+
+
+class SessionShape(Shape):
+    """One run of an agent."""
+
+    id: str
+    agent: str
+    actor: ActorShape
+    name: str | None
+    metadata: JsonMap | None
+    summary: str | None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    counts: CountsShape
 
 
 class EventShape(Shape):
@@ -315,10 +327,8 @@ class VerificationShape(Shape):
     problem: AuditProblemShape | None
 
 
-class TimelineShape(Shape):
+class TimelineShape(ListShape[EventShape]):
     """A session's events, oldest first."""
-
-    items: list[EventShape]
 
 
 RollbackStateName = Literal["requested", "previewed", "claimed", "succeeded", "failed", "conflict", "expired"]

@@ -34,7 +34,8 @@ from bot.http.undo import Rollback
 LONGEST_TIMEOUT = 604_800
 """Seconds: a week."""
 
-SLACK_ID_OR_EMAIL = r"^(?:[UW][A-Z0-9]{1,30}|[^@\s\x00]{1,64}@[^@\s\x00]{1,255})$"
+SLACK_ID_OR_EMAIL = r"^(?:[UW][A-Z0-9]{1,30}|[^@\s\x00<>]{1,64}@[^@\s\x00<>]{1,255})$"
+"""Not `<@U…>`, a mention: nobody would be found by it, so nobody would be kept from approving."""
 
 
 _KNOWN_WORDS = "; ".join(
@@ -152,10 +153,14 @@ def _callback_faults(body: RequestBody, agent: Agent) -> Iterator[Fault]:
     if not host or parts.username is not None or parts.password is not None:
         yield "/callback_url", "must have a host and no user or password"
         return
-    allowed = {entry.lower() for entry in agent.callback_hosts}
-    if not allowed & {host.lower(), f"{host.lower()}:{port}"}:
+    named = {_plain(host), f"{_plain(host)}:{port}"}
+    if named.isdisjoint(map(_plain, agent.callback_hosts)):
         yield (
             "/callback_url",
-            f"the host {host} is not allowed for {agent.name}; allow it with "
-            f"`keyturn agents add --callback-host {host}`",
+            f"the host {host} is not allowed for {agent.name}; hosts are named with --callback-host "
+            "when its token is made by `keyturn agents add`",
         )
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".")

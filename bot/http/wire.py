@@ -118,12 +118,13 @@ def session(run: Session) -> Json:
     return {
         "id": run.id,
         "agent": run.agent,
+        "actor": {"type": "agent", "id": run.agent, "name": run.agent},
         "name": run.name,
         "metadata": run.metadata,
         "summary": run.summary,
         "started_at": rfc3339(run.started_at),
         "ended_at": optional_rfc3339(run.ended_at),
-        "counts": dict(run.counts),
+        "counts": {status.value: run.counts.get(status.value, 0) for status in Status},
     }
 
 

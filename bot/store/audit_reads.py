@@ -82,11 +82,14 @@ class AuditReads:
         )
         return 0 if row is None or row["seq"] is None else int(row["seq"])
 
-    async def timeline(self, agent: str, session_id: str, *, limit: int = 1000) -> list[AuditEvent]:
-        """A session's events, oldest first; the last `limit` of them."""
-        sql = f"{_AUDIT} WHERE session_id = :session_id AND agent = :agent ORDER BY seq DESC LIMIT :limit"
-        found = await self._all(sql, {"session_id": session_id, "agent": agent, "limit": limit})
-        return [_audit_event(row) for row in reversed(found)]
+    async def timeline(
+        self, agent: str, session_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[AuditEvent]:
+        """A session's events after place `after`, oldest first."""
+        wanted = "WHERE session_id = :session_id AND agent = :agent AND seq > :after"
+        params = {"session_id": session_id, "agent": agent, "after": after, "limit": limit}
+        found = await self._all(f"{_AUDIT} {wanted} ORDER BY seq LIMIT :limit", params)
+        return [_audit_event(row) for row in found]
 
     async def audit_page(
         self,

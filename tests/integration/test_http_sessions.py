@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from bot.http.app import LARGEST_SLACK_BODY
 from bot.http.face import Facts
+from bot.services import sessions
 from tests.integration.http_face import ALLOWED, ASK, World, served
 
 APPROVAL = "/compat/safeguards/request-approval"
@@ -31,7 +32,9 @@ async def test_a_session_is_started_once_counted_and_ended(world: World) -> None
     for body in (ASK, ALLOWED, ALLOWED):
         await world.client.post("/v1/requests", json={**body, "session_id": "run-1"})
     ended = (await world.client.post("/v1/sessions/run-1/end", json={"summary": "Fine."})).json()
-    assert (ended["counts"], ended["summary"]) == ({"approved": 2, "pending": 1}, "Fine.")
+    none = dict.fromkeys(["modified", "rejected", "timed_out", "cancelled"], 0)
+    assert (ended["counts"], ended["summary"]) == ({"approved": 2, "pending": 1, **none}, "Fine.")
+    assert ended["actor"] == {"type": "agent", "id": "builder", "name": "builder"}
     assert ended["ended_at"] is not None
     assert (await world.client.get("/v1/sessions/run-1")).json() == ended
 
@@ -56,6 +59,36 @@ async def test_session_ids_belong_to_their_agent(world: World) -> None:
     await world.client.post("/v1/sessions", json={"id": "run-1"})
     assert (await world.client.get("/v1/sessions/run-1", headers=other)).status_code == 404
     assert (await world.client.post("/v1/sessions", json={"id": "run-1"}, headers=other)).status_code == 201
+
+
+async def test_an_auditor_reads_every_agents_sessions(world: World) -> None:
+    other = {"Authorization": f"Bearer {await world.token('other')}"}
+    auditor = {"Authorization": f"Bearer {await world.token('eye', scopes=['auditor'])}"}
+    await world.client.post("/v1/sessions", json={"id": "run-1"})
+    found = await world.client.get("/v1/sessions/run-1", headers=auditor)
+    assert (found.status_code, found.json()["agent"]) == (200, "builder")
+    await world.client.post("/v1/sessions", json={"id": "run-1"}, headers=other)
+    unclear = await world.client.get("/v1/sessions/run-1/timeline", headers=auditor)
+    assert (unclear.status_code, unclear.json()["errors"][0]["pointer"]) == (422, "agent")
+    named = await world.client.get("/v1/sessions/run-1/timeline?agent=other", headers=auditor)
+    assert [event["agent"] for event in named.json()["items"]] == ["other"]
+    assert (await world.client.get("/v1/sessions/run-1?agent=nobody", headers=auditor)).status_code == 404
+    assert (await world.client.get("/v1/sessions/run-1?agent=builder", headers=other)).status_code == 404
+    assert (await world.client.post("/v1/sessions/run-1/end", headers=auditor)).status_code == 403
+
+
+async def test_a_long_timeline_is_read_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "AT_ONCE", 2)
+    await world.client.post("/v1/requests", json={**ALLOWED, "session_id": "run-1"})
+    names: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        path = "/v1/sessions/run-1/timeline" + (f"?cursor={cursor}" if cursor else "")
+        page = (await world.client.get(path)).json()
+        names += [event["event"] for event in page["items"]]
+        cursor = page["next_cursor"]
+    assert names == ["session_started", "action_requested", "policy_applied", "action_approved"]
+    assert (await world.client.get("/v1/sessions/run-1/timeline?cursor=x")).status_code == 422
 
 
 def alert(world: World, **changes: Any) -> dict[str, Any]:

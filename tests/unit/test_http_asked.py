@@ -37,24 +37,32 @@ def test_a_preference_that_cannot_be_read_is_ignored(header: str) -> None:
 
 
 def test_a_wait_in_the_query_is_clamped_too() -> None:
-    assert (wait_of(None), wait_of("0"), wait_of("20"), wait_of("600")) == (0, 0, 20, LONGEST_WAIT)
+    assert [wait_of(given) for given in ([], ["0"], ["20"], ["600"])] == [0, 0, 20, LONGEST_WAIT]
 
 
 @pytest.mark.parametrize("query", ["", "-1", "1.5", "+1", " 1", "1 ", "x", "1e1", "٣", "0x1"])
 def test_a_wait_that_is_no_whole_number_is_refused(query: str) -> None:
     with pytest.raises(InvalidRequest, match="whole number"):
-        wait_of(query)
+        wait_of([query])
 
 
 @pytest.mark.parametrize("key", ["k", "a b c", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 255])
 def test_a_printable_key_is_taken(key: str) -> None:
-    assert idempotency_key(key) == key
+    assert idempotency_key([key]) == key
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
 def test_another_key_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest, match="Idempotency-Key"):
-        idempotency_key(key)
+        idempotency_key([key])
+
+
+def test_what_may_stand_once_is_refused_twice() -> None:
+    assert idempotency_key([]) is None
+    with pytest.raises(InvalidRequest, match="once"):
+        idempotency_key(["a", "a"])
+    with pytest.raises(InvalidRequest, match="one whole number"):
+        wait_of(["1", "1"])
 
 
 def test_only_an_event_id_of_ours_resumes() -> None:

@@ -181,7 +181,12 @@ def test_a_hostile_pattern_is_answered_in_linear_time() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://hooks.example.com/x", "https://HOOKS.example.com:444/x", "https://ci.example.com:8443/"],
+    [
+        "https://hooks.example.com/x",
+        "https://HOOKS.example.com:444/x",
+        "https://ci.example.com:8443/",
+        "https://hooks.example.com./",
+    ],
 )
 def test_a_callback_to_an_allowed_host_is_taken(url: str) -> None:
     assert parse(callback_url=url).callback_url == url
