@@ -24,6 +24,7 @@ from bot.http.face import Facts, HttpSettings, Services
 from bot.http.metrics import Metrics, Standing
 from bot.notify.builtin import built_in
 from bot.notify.channel import Channel
+from bot.notify.checkpoints import CheckpointWebhook
 from bot.notify.sending import Notifications, opened
 from bot.notify.webhook import Callback, WebhookSender
 from bot.services import plugins
@@ -31,7 +32,7 @@ from bot.services.agents import Agents
 from bot.services.approvals import Approvals
 from bot.services.asking import Asking
 from bot.services.audit import Audit
-from bot.services.checkpoints import Checkpoints, note_file, signing_key
+from bot.services.checkpoints import Anchors, Checkpoints, note_file, signing_key
 from bot.services.escalations import Escalations
 from bot.services.grants import Grants
 from bot.services.health import Health
@@ -52,6 +53,7 @@ from bot.services.sessions import Sessions
 from bot.services.simulating import Simulator
 from bot.services.waiting import Waiters
 from bot.serving import Bot, Listeners, listen
+from bot.slack.anchor import AnchorSender
 from bot.slack.app import SlackAccess, SlackFace, web_client
 from bot.slack.audit_desk import AuditDesk
 from bot.slack.audit_sender import AuditSender
@@ -142,15 +144,20 @@ def slack_access(settings: Settings) -> SlackAccess:
 
 def _channels(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Mapping[str, Channel]]:
     """Every kind of notification outside Slack, opened: Keyturn's own and those of plug-ins."""
-    url, secret = settings.keyturn_smtp_url, settings.keyturn_webhook_secret
+    url = settings.keyturn_smtp_url
     own = built_in(
         clock,
         smtp_url=None if url is None else url.get_secret_value(),
-        webhook_secret=secret.get_secret_value() if secret else webhook_secret(settings.keyturn_key_dir),
+        webhook_secret=_webhook_secret(settings),
         allow=settings.keyturn_webhook_allow,
     )
     of_plugins = {name: value.get_secret_value() for name, value in settings.plugin_settings.items()}
     return opened(own, plugins.installed(), of_plugins)
+
+
+def _webhook_secret(settings: Settings) -> str:
+    secret = settings.keyturn_webhook_secret
+    return secret.get_secret_value() if secret else webhook_secret(settings.keyturn_key_dir)
 
 
 def _connect(
@@ -170,14 +177,19 @@ def _connect(
     receipts = Receipts.open(settings.keyturn_key_dir, settings.public_url)
     on_call = OnCall(store, lambda: policies.current, clock, new_id)
     kept = note_file(settings.database_path)
-    checkpoints = Checkpoints(store, clock, signing_key(settings.keyturn_key_dir), kept)
+
+    def anchors() -> Anchors:
+        workspace = policies.current.workspace
+        return Anchors(workspace.audit_channel, workspace.audit_webhook)
+
+    checkpoints = Checkpoints(store, clock, signing_key(settings.keyturn_key_dir), kept, anchors)
     audit = Audit(store, clock, checkpoints.public, kept)
     pauses = Pauses(store, clock)
     directory = SlackDirectory(client, clock, on_call.now)
     asking = Asking(policies, directory)
     grants = Grants(store, directory, clock, new_id)
     approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note, asking, grants)
-    reviews = Reviews(store, approvals, directory, asking, clock, scheduler.note)
+    reviews = Reviews(store, approvals, directory, asking, grants, clock, scheduler.note)
     rollbacks = Rollbacks(store, policies, directory, clock, new_id)
     links = CardLinks(client, store)
     simulator = Simulator(approvals.judge, lambda: approvals.groups, directory, on_call, clock)
@@ -193,6 +205,8 @@ def _connect(
     senders = (
         SlackSender(client, store, directory, clock, posted=reviews.check_fillable),
         AuditSender(client, audit, Reporting(store.reads, clock)),
+        AnchorSender(client),
+        CheckpointWebhook(_webhook_secret(settings), clock, allow=settings.keyturn_webhook_allow),
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
         Notifications(channels, store, clock, links.of),
     )

@@ -26,7 +26,7 @@ from bot.core.checkpoint import NoteKey
 from bot.core.times import read_rfc3339, rfc3339
 from bot.core.verifying import Verification
 from bot.services import audit as auditing
-from bot.services.checkpoints import NoteFile, known_key, note_file
+from bot.services.checkpoints import kept_notes, known_key, note_file
 from bot.services.exports import Format, events
 from bot.services.matching import Matcher
 from bot.services.reporting import Reporting
@@ -118,8 +118,8 @@ def verify(
     """
     with clear_errors():
         source = _source(file)
-        notes = NoteFile(checkpoints) if checkpoints else note_file(source.path)
-        found = asyncio.run(_verify(source, notes.notes(), _key(key), full=full, partial=partial))
+        notes = kept_notes(checkpoints) if checkpoints else note_file(source.path).notes()
+        found = asyncio.run(_verify(source, notes, _key(key), full=full, partial=partial))
     say(json.dumps(found.as_json()) if as_json else _verdict(found))
     raise typer.Exit(0 if found.ok else 1)
 

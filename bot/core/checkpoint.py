@@ -112,6 +112,12 @@ def read(note: str) -> Checkpoint:
     return Checkpoint(found["log"], place, found["at"], note)
 
 
+def find(text: str) -> list[str]:
+    """Every note in a text that people copied together; its lines may end as they do elsewhere."""
+    lines = (line.strip() for line in text.splitlines())
+    return [found[0] for found in _NOTE.finditer("\n".join([*lines, ""]))]
+
+
 def check(note: str, key: NoteKey) -> Checkpoint:
     """What a note says, if this key signed it.
 

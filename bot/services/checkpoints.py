@@ -1,15 +1,18 @@
-"""Signs the audit's end now and then, and keeps each note in a second place.
+"""Signs the audit's end now and then, and keeps each note in other places.
 
 A checkpoint is made every thousand rows, and a minute after anything happened. It is stored with its
 own event, then appended to a file that is never rewritten: copy or mount that file where whoever runs
-the database cannot change it. A note that did not reach the file is appended at the next pass.
+the database cannot change it. A note that did not reach the file is appended at the next pass. The
+outbox takes it to a Slack channel and to a webhook; of what waits there only the newest is sent, since
+it covers all before it.
 """
 
 import asyncio
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from bot.core.chain import Place
 from bot.core.checkpoint import NAME, BadNote, Checkpoint, NoteKey
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
+from bot.core.models import Outgoing
 from bot.core.times import rfc3339
 from bot.services.keys import private_file
 from bot.store import Committed, Store
@@ -85,6 +89,16 @@ class NoteFile:
             raise BadNote(f"{self._path}: line {number} holds no checkpoint.") from None
 
 
+def kept_notes(path: Path) -> list[str]:
+    """The notes of a file: one of ours, or what somebody copied from Slack or elsewhere.
+
+    Raises:
+        BadNote: it holds none.
+        OSError: it cannot be read.
+    """
+    return checkpoint.find(path.read_text(encoding="utf-8", errors="replace")) or NoteFile(path).notes()
+
+
 def note_file(database: Path) -> NoteFile:
     """Where the notes of a database are kept: `<database>.checkpoints`."""
     return NoteFile(database.with_name(database.name + ".checkpoints"))
@@ -116,14 +130,35 @@ def known_key(key_dir: Path) -> NoteKey | None:
     return NoteKey(NAME, signing_key(key_dir).public_key())
 
 
+TO_SLACK, TO_WEBHOOK = "checkpoint.slack", "checkpoint.webhook"
+"""Kinds of outbox rows: `{to, seq, at, note, key}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Where each checkpoint is posted: a channel's id and a URL, None for nowhere."""
+
+    channel: str | None = None
+    webhook: str | None = None
+
+
 class Checkpoints:
     """The pass that signs.
 
     Args:
         kept: The second place of each note.
+        anchors: Places on other machines, by the policies in force.
     """
 
-    def __init__(self, store: Store, clock: Clock, key: Ed25519PrivateKey, kept: NoteFile) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        key: Ed25519PrivateKey,
+        kept: NoteFile,
+        anchors: Callable[[], Anchors] = Anchors,
+    ) -> None:
+        self._anchors = anchors
         self._store = store
         self._clock = clock
         self._key = key
@@ -156,13 +191,15 @@ class Checkpoints:
         # The event of the last checkpoint is the row after it: alone it is no news.
         if head.seq <= (0 if last is None else last.place.seq + 1):
             return None
+        now = self._clock.now()
         signed = checkpoint.sign(
             self._key,
             log=await self._log() if last is None else last.log,
             place=Place(head.seq, bytes.fromhex(head.hash)),
-            at=rfc3339(self._clock.now()),
+            at=rfc3339(now),
         )
-        await self._store.write(AddCheckpoint(signed, str(self.public), self._clock.now()))
+        mail = self._mail(signed)
+        await self._store.write(AddCheckpoint(signed, str(self.public), now, mail))
         return signed
 
     async def keep(self) -> None:
@@ -172,6 +209,19 @@ class Checkpoints:
         lacking = [checkpoint.read(note) for note in await self._store.reads.checkpoints(last)]
         if lacking:
             await asyncio.to_thread(self._kept.append, lacking, self.public)
+
+    def _mail(self, signed: Checkpoint) -> tuple[Outgoing, ...]:
+        anchors = self._anchors()
+        said = {"seq": signed.place.seq, "at": signed.at, "note": signed.note, "key": str(self.public)}
+        lanes = (
+            (TO_SLACK, anchors.channel, f"channel:{anchors.channel}"),
+            (TO_WEBHOOK, anchors.webhook, f"url:{anchors.webhook}"),
+        )
+        return tuple(
+            Outgoing(kind, {"to": to, **said}, order=lane, coalesce=f"{kind}:{to}")
+            for kind, to, lane in lanes
+            if to is not None
+        )
 
     async def _log(self) -> str:
         [first] = await self._store.reads.links(0, limit=1)

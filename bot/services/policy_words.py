@@ -95,6 +95,8 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "WorkspaceFile": {
             "admin_channel": "Where trouble is reported: a channel's id.",
+            "audit_channel": "Where the audit's signed checkpoints are posted; admin_channel by default.",
+            "audit_webhook": "A URL that they are posted to, too, signed as every webhook is.",
             "operators": "Who may pause agents, cancel requests and start rollbacks.",
             "auditors": "Who may read and export the audit.",
             "groups": "People by a name that policies use.",

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from bot.core.chain import Place
 from bot.core.checkpoint import Checkpoint
-from bot.core.models import Actor, Event, Via
+from bot.core.models import Actor, Event, Outgoing, Via
 from bot.store.codec import micros
+from bot.store.mail import enqueue
 from bot.store.transaction import Tx
 
 _SIGNER = Actor.system("checkpoints")
@@ -19,6 +20,7 @@ class AddCheckpoint:
     signed: Checkpoint
     key: str
     now: datetime
+    outbox: tuple[Outgoing, ...] = ()
 
     def apply(self, tx: Tx) -> bool:
         place = self.signed.place
@@ -27,6 +29,7 @@ class AddCheckpoint:
             return False
         body = {"checkpoint": place.seq, "hash": place.hash.hex(), "key": self.key}
         tx.emit(Event("checkpoint_signed", _SIGNER, Via.SCHEDULER, body), self.now)
+        enqueue(tx, self.outbox, self.now)
         return True
 
 

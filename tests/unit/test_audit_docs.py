@@ -33,7 +33,10 @@ NOT_EVENTS = {"policy_owed"}
 
 BOOKKEEPING = {
     "LeaseDue": "a lease says who looks, it changes nothing that anybody decided",
-    "LeaseOutbox": "the same",
+    "Rearm": "the same",
+    "Wake": "the same",
+    "Probe": "shows that storage takes writes, and nothing else",
+    "LeaseOutbox": "nothing has happened yet",
     "CompleteOutbox": "its sender hands over the event of what arrived",
     "RetryOutbox": "nothing has happened yet",
     "FailOutbox": "its sender hands over the event",

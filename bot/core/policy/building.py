@@ -114,6 +114,8 @@ def _compiled(shared: WorkspaceFile, policies: Mapping[str, PolicyFile], version
         _people(shared.auditors, "auditors"),
         groups,
         {name: scheduling.compiled(name, file) for name, file in shared.schedules.items()},
+        shared.audit_channel or shared.admin_channel,
+        shared.audit_webhook,
     )
     compiled = [_policy(file, model, workspace, shared) for file, model in policies.items()]
     compiled.sort(key=lambda policy: policy.is_default)
@@ -246,8 +248,14 @@ def _conditions(rule: Rule, *, allow: bool) -> Iterator[tuple[str, Test, str]]:
 
 def _comparisons(where: Mapping[str, Mapping[str, Any]] | None) -> Iterator[tuple[str, Test, str]]:
     for key, comparisons in (where or {}).items():
-        said = " and ".join(f"{name} {operand}" for name, operand in comparisons.items())
+        said = " and ".join(_compared(name, operand) for name, operand in comparisons.items())
         yield key, compile_where(key, comparisons), said
+
+
+def _compared(name: str, operand: Any) -> str:
+    if name == "exists":
+        return "there" if operand else "absent"
+    return f"{name} {_listed([str(item) for item in operand]) if isinstance(operand, list) else operand}"
 
 
 def _escalations(

@@ -43,12 +43,13 @@ def notify_target(value: object, info: ValidationInfo) -> dict[str, str]:
     form, wrong = _FORMS.get(kind, (r".*", ""))
     if not re.fullmatch(form, address, re.DOTALL):
         raise ValueError(f"{address!r} {wrong}")
-    if kind == "webhook" and not _is_url(address):
+    if kind == "webhook" and not is_url(address):
         raise ValueError(f"{address!r} is not a URL; write https://HOST/PATH, without user and password")
     return {kind: address}
 
 
-def _is_url(address: str) -> bool:
+def is_url(address: str) -> bool:
+    """Whether it is an http or https address, without user and password."""
     try:
         parts = urlsplit(address)
         plain = parts.username is None and parts.password is None and (parts.port is None or parts.port > 0)

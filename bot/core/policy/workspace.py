@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from bot.core.oncall import Window
 from bot.core.policy.format import Channel, Duration, Name, Person, Strict
-from bot.core.policy.targets import SLACK_USERGROUP
+from bot.core.policy.targets import SLACK_USERGROUP, is_url
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -72,7 +72,16 @@ def _clock(value: object) -> timedelta:
     return timedelta(hours=int(hours), minutes=int(minutes))
 
 
+def _webhook(value: object) -> str:
+    if isinstance(value, str) and is_url(value):
+        return value
+    raise ValueError(f"{value!r} is not a URL; write https://HOST/PATH, without user and password")
+
+
 _TEXT = WithJsonSchema({"type": "string"})
+WebhookUrl = Annotated[
+    str, BeforeValidator(_webhook), WithJsonSchema({"type": "string", "pattern": "^https?://"})
+]
 Zone = Annotated[Any, BeforeValidator(_zone), _TEXT]
 ClockTime = Annotated[
     timedelta,
@@ -157,6 +166,8 @@ class WorkspaceFile(Strict):
     """`policies/workspace.yaml`: what all policies share."""
 
     admin_channel: Channel | None = None
+    audit_channel: Channel | None = None
+    audit_webhook: WebhookUrl | None = None
     operators: People | None = None
     auditors: People | None = None
     groups: dict[Name, People] = Field(default_factory=dict)
