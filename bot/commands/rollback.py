@@ -36,6 +36,8 @@ def rollback(
             )
         begun = asyncio.run(admin.call(path, "rollback", body))
     say(f"{begun['id']} is started for {', '.join(begun['requests'])}.")
+    if begun["left_out"]:
+        say(f"It will be partial: {len(begun['left_out'])} of the session's actions cannot be undone.")
     for request, why in begun["left_out"].items():
         say(f"Left out: {request}: {why}")
     say("Confirm it in Slack, on the card or with /rollback; it expires in 15 minutes.")

@@ -433,9 +433,13 @@ def _session_digest(items: Sequence[Item]) -> Digest:
 
 def _changed_first(rollback: Rollback, item: Item) -> bool:
     """Whether a newer step of the same rollback changes what this one found changed."""
-    mine = {undo.target_of(step) for step in undo.steps(item.data)}
     newer = rollback.items[: rollback.items.index(item)]
-    return any(undo.target_of(step) in mine for other in newer for step in undo.steps(other.data))
+    return any(
+        undo.share_a_target(step, mine)
+        for other in newer
+        for step in undo.steps(other.data)
+        for mine in undo.steps(item.data)
+    )
 
 
 def _check_reasons(rollback: Rollback, given: Given) -> None:
@@ -472,8 +476,7 @@ def _sum(rollback: Rollback, said: str | None) -> str | None:
     """What became of it in one sentence; of a session with counts."""
     if rollback.session_id is None:
         return said
-    done = sum(1 for item in rollback.items if item.state is RollbackState.SUCCEEDED)
-    parts = [f"{done} of {len(rollback.items)} actions undone"]
+    parts = [f"{rollback.undone} of {len(rollback.items)} actions undone"]
     if rollback.left_out:
         parts.append(f"{len(rollback.left_out)} more could not be included")
     return ". ".join([", ".join(parts), *([said] if said else [])])
@@ -508,9 +511,16 @@ def _step(
         before = requests[item.request_id]
         request = _marked(before, after, item, now)
         moved.append(request)
-        about = {"rollback_id": item.id, "whole": after.id, **facts}
+        about = {"rollback_id": item.id, "whole": after.id, **facts, **_whole(after)}
         events.append(changed(event, before, request, actor, via, **about))
     return Step(after, tuple(moved), tuple(events), now)
+
+
+def _whole(rollback: Rollback) -> Mapping[str, object]:
+    """What became of a session's rollback, once it has ended."""
+    if rollback.session_id is None or rollback.state.open:
+        return {}
+    return {"partial": rollback.partial, "undone": rollback.undone, "of": len(rollback.items)}
 
 
 def _marked(request: ApprovalRequest, after: Rollback, item: Item, now: datetime) -> ApprovalRequest:
@@ -523,6 +533,7 @@ def _marked(request: ApprovalRequest, after: Rollback, item: Item, now: datetime
         missing=after.missing.count,
         message=None if said is None else said.message or said.summary,
         session=after.session_id is not None,
+        partial=after.message if after.session_id is not None and after.partial else None,
     )
     state = request.execution.state
     if item.state is RollbackState.SUCCEEDED:

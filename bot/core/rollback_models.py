@@ -120,9 +120,15 @@ class Rollback:
 
     @property
     def partial(self) -> bool:
-        """Whether some of it was undone, and some was not."""
-        done = [item.state is RollbackState.SUCCEEDED for item in self.items]
-        return any(done) and (not all(done) or bool(self.left_out))
+        """Whether it has ended with some of it undone, and some not."""
+        if self.state.open or not self.undone:
+            return False
+        return self.undone < len(self.items) or bool(self.left_out)
+
+    @property
+    def undone(self) -> int:
+        """How many of its actions are undone."""
+        return sum(1 for item in self.items if item.state is RollbackState.SUCCEEDED)
 
     @property
     def beyond(self) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def words(step: JsonObject, *, say: Any) -> str:
 
 
 def target_of(step: JsonObject) -> str:
-    """What a step changes, so that two steps on one thing can be told."""
+    """What a step changes, in words."""
     match step.get("type"):
         case "file_restore":
             return f"file {step.get('path')}"
@@ -70,18 +70,36 @@ def target_of(step: JsonObject) -> str:
     return f"{step.get('type')}"
 
 
+def share_a_target(one: JsonObject, other: JsonObject) -> bool:
+    """Whether two steps are known to change one thing: a file as a whole and a setting in it, too."""
+    return not _targets(one).isdisjoint(_targets(other))
+
+
+def _targets(step: JsonObject) -> frozenset[tuple[str, Any]]:
+    match step.get("type"):
+        case "file_restore":
+            return frozenset({("file", step.get("path"))})
+        case "database_restore":
+            return frozenset({("database", step.get("database"))})
+        case "config_restore":
+            # A store that is no file has a name, which no path can be: a path is absolute.
+            return frozenset({("file", step.get("store"))})
+    return frozenset()
+
+
 def beyond_approval(request: ApprovalRequest, data: Any) -> str | None:
     """Why this undo was not approved along with the action, so that it needs its own full approval; or None.
 
-    A planned rollback was shown to the approvers: exactly it stays within, anything else does not.
+    A planned rollback was shown to the approvers, so exactly it stays within where nobody can tell what
+    it touches. Known targets must be those of the action, planned or not: an edit may have moved them.
     """
     planned = request.submission.rollback
-    if planned is not None:
-        same = undo_digest(planned) == undo_digest(data)
-        return None if same else "It is not the rollback that was planned and shown with the request."
+    if planned is not None and undo_digest(planned) != undo_digest(data):
+        return "It is not the rollback that was planned and shown with the request."
     approved = _approved(request)
     for step in steps(data):
-        if not _within(step, approved):
+        shown = planned is not None and step.get("type") in CANNOT_BE_CHECKED
+        if not shown and not _within(step, approved):
             return f"It touches what the approved action did not: {target_of(step)}."
     return None
 
@@ -96,11 +114,23 @@ def _within(step: JsonObject, approved: Action) -> bool:
         case "file_restore":
             return _covered(as_action(step), approved)
         case "config_restore":
-            return "key" in approved.params and step.get("key") == approved.params["key"]
+            return _same_setting(step, approved) or _covered(
+                Action("file_write", {"path": step.get("store")}), approved
+            )
         case "database_restore":
             named = approved.params.get("database")
             return approved.type == "database_modify" and named is not None and named == step.get("database")
     return False
+
+
+def _same_setting(step: JsonObject, approved: Action) -> bool:
+    """Whether the action changed this very setting; where it named a store, of this very store."""
+    named = approved.params.get("store", step.get("store"))
+    return (
+        approved.type == "config_change"
+        and step.get("key") == approved.params.get("key")
+        and named == step.get("store")
+    )
 
 
 def _covered(undo: Action, approved: Action) -> bool:

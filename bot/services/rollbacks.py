@@ -152,6 +152,20 @@ class Rollbacks:
             if (begun := await self._begin(requests, asked, session_id)) is not None:
                 return begun
 
+    async def start_or_join_session(
+        self, session_id: str, asked: Asked, *, agent: str | None = None
+    ) -> Rollback:
+        """The rollback of a session that is under way, else a new one.
+
+        Raises:
+            NotFound, NotRollbackable, InvalidFields, InvalidRequest.
+        """
+        owner = await self._session_owner(session_id, agent)
+        for under_way in await self._store.reads.open_rollbacks(owner):
+            if under_way.session_id == session_id:
+                return under_way
+        return await self.start_session(session_id, asked, agent=owner)
+
     async def start_by_hand(self, hand: Hand, request_id: str, *, digest: str, reason: str) -> Rollback:
         """What the card's button does: the rollback under way, or a new one; forced after a conflict.
 

@@ -121,7 +121,7 @@ class Undo:
         asked = Asked(wanted.reason, Actor.human(person), Via.SLACK)
         if wanted.request_id is None:
             assert wanted.session_id is not None, "a command names one of the two"
-            return await self._rollbacks.start_session(wanted.session_id, asked, agent=wanted.agent)
+            return await self._rollbacks.start_or_join_session(wanted.session_id, asked, agent=wanted.agent)
         return await self._rollbacks.start_or_join(wanted.request_id, asked)
 
     async def _show(self, trigger_id: str, begun: Rollback, hand: Hand) -> Answer:

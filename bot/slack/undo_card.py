@@ -58,6 +58,10 @@ def _told(undo: Undo) -> Block:
     if undo.message:
         said = cut(undo.message, characters=900, lines=12)
         found += [quote(said.text)] if said.text else []
+    if undo.partial:
+        found.append(
+            line(leaf("Partial: ", bold=True), leaf(cut(undo.partial, characters=600, lines=4).text))
+        )
     return rich(*found)
 
 

@@ -23,6 +23,7 @@ from bot.slack.text import (
 
 _SHOWN_ITEMS = 12
 _SHOWN_STEPS = 6
+_CHANGED_FIRST = "Newer actions of the session change it first; it is checked again after them"
 
 
 def rollback_view(rollback: Rollback) -> Block:
@@ -99,6 +100,7 @@ def _whole(rollback: Rollback) -> Iterator[Block]:
     yield labelled("Rule:", leaf(shortened(f"{rollback.policy.rule}. {rollback.policy.explanation}", 400)))
     needed = rollback.requirement.needed
     yield labelled("Confirmations:", leaf(f"{needed - rollback.missing.count} of {needed}"))
+    yield labelled("Digest:", leaf(rollback.digest))
     for why in rollback.beyond[:3]:
         yield labelled("Not covered by the action's own approval:", leaf(shortened(why, 400)))
 
@@ -117,7 +119,8 @@ def _item(item: Item, rollback: Rollback) -> Iterator[Block]:
     mask = redaction.own().text
     yield quote(cut(mask(seen.summary), characters=700, lines=12).text or " ")
     if seen.message:
-        yield line(leaf("It differs from what the action left", bold=True))
+        found = "It differs from what the action left" if rollback.force else _CHANGED_FIRST
+        yield line(leaf(found, bold=True))
         yield quote(cut(mask(seen.message), characters=700, lines=8).text or " ")
     if seen.diff:
         room = 2600 if len(rollback.items) == 1 else 700
@@ -140,5 +143,11 @@ def _left_out(rollback: Rollback) -> list[Block]:
     if not rollback.left_out:
         return []
     shown = "\n".join(f"{left.request_id}: {left.why}" for left in rollback.left_out[:10])
-    title = f"{len(rollback.left_out)} actions of the session stay as they are, so this is partial"
+    count = len(rollback.left_out)
+    stays = (
+        "1 action of the session stays as it is"
+        if count == 1
+        else f"{count} actions of the session stay as they are"
+    )
+    title = f"{stays}, so this is partial"
     return [rich(line(leaf(title, bold=True)), preformatted(cut(shown, characters=1500, lines=12).text))]

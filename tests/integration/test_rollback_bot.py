@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import keyturn
-from bot.core.models import ApprovalRequest, RequestId, SlackId
+from bot.core.models import Actor, ApprovalRequest, RequestId, SlackId, Via
+from bot.core.rollback import Asked
 from bot.sandbox.model import Modal
 from keyturn.rollback import AsyncWorker, Resources, changed_file, config_value
 from tests.integration.slack_desk import (
@@ -225,3 +226,19 @@ async def test_unknown_words_after_the_command_get_help(desk: Desk) -> None:
 async def test_only_operators_start_by_command(desk: Desk, place: Path) -> None:
     await desk.sandbox.people.command(RAFAEL, "C0APPROVE", "/rollback", "req_x please")
     await desk.private(RAFAEL, "Only operators")
+
+
+async def test_a_session_that_somebody_else_started_is_confirmed_by_command(desk: Desk, place: Path) -> None:
+    file = place / "settings"
+    file.write_bytes(b"old\n")
+    async with agent_at(desk, place) as client:
+        session = (await client.start_session("evening")).id
+        request = await change(desk, client, file, "new\n", session_id=session)
+        asked = Asked("It broke", Actor.system("tests"), Via.CLI)
+        begun = await desk.bot.rollbacks.start_session(session, asked)
+        await desk.sandbox.people.command(SAM, "C0APPROVE", "/rollback", "session evening")
+        modal = await form_of(desk, SAM)
+        assert begun.id in modal.view["private_metadata"]
+        await submit(desk, SAM, modal, reason="All of it.")
+        await desk.painted(request, "Rolled back")
+    assert file.read_bytes() == b"old\n"

@@ -175,6 +175,13 @@ def test_an_undo_other_than_the_planned_one_is_beyond_what_was_approved():
     assert undo.beyond_approval(ran(rollback=UNDO), UNDO) is None
 
 
+def test_a_planned_undo_of_what_the_action_did_not_touch_is_beyond_what_was_approved():
+    elsewhere = {**UNDO, "path": "/srv/app/other"}
+    assert "other" in undo.beyond_approval(ran(elsewhere, rollback=elsewhere), elsewhere)
+    command = {"type": "command_undo", "argv": ["git", "revert", "HEAD"]}
+    assert undo.beyond_approval(ran(command, rollback=command), command) is None
+
+
 @pytest.mark.parametrize(
     ("action", "data", "within"),
     [
@@ -206,6 +213,21 @@ def test_an_undo_other_than_the_planned_one_is_beyond_what_was_approved():
         (
             Action("config_change", {"key": "limit", "new_value": 1}),
             {"type": "config_restore", "store": "a.json", "key": "admin", "had_value": True, "old_value": 2},
+            False,
+        ),
+        (
+            Action("config_change", {"key": "limit", "new_value": 1, "store": "b.json"}),
+            {"type": "config_restore", "store": "a.json", "key": "limit", "had_value": True, "old_value": 2},
+            False,
+        ),
+        (
+            WRITE,
+            {"type": "config_restore", "store": WRITE.params["path"], "key": "limit", "had_value": False},
+            True,
+        ),
+        (
+            WRITE,
+            {"type": "config_restore", "store": "/srv/app/other.json", "key": "path", "had_value": False},
             False,
         ),
         (WRITE, {"type": "command_undo", "argv": ["true"]}, False),
@@ -378,6 +400,35 @@ def test_an_older_step_that_a_newer_one_will_put_right_first_is_no_conflict_in_t
     assert play.rollback.state is RollbackState.PREVIEWED
     other = Play(*session_of(elsewhere("a"), UNDO), session="evening").preview(1, told=DIFFERS)
     assert other.rollback.state is RollbackState.CONFLICT
+
+
+def test_a_setting_in_a_file_that_a_newer_step_puts_back_first_is_no_conflict_in_the_preview():
+    setting = {
+        "type": "config_restore",
+        "store": UNDO["path"],
+        "key": "limit",
+        "had_value": True,
+        "old_value": 1,
+        "expected": 2,
+    }
+    play = Play(*session_of(setting, UNDO), session="evening").preview(1, told=DIFFERS).preview(0)
+    assert play.rollback.state is RollbackState.PREVIEWED
+
+
+def test_a_partial_rollback_is_named_so_on_the_request_and_in_the_audit():
+    requests = session_of(elsewhere("a"), elsewhere("b"), elsewhere("c"))
+    play = Play(*requests, session="evening").preview(0).preview(1).preview(2).confirm().claim(0).report(0)
+    assert not play.rollback.partial  # it goes on
+    step = rollback.outcome(
+        play.claim(1).rollback, play.requests, play.item(1).id, BROKE, now=RAN + timedelta(seconds=1)
+    )
+    assert {
+        event.name: [event.body[name] for name in ("partial", "undone", "of")] for event in step.events
+    } == {
+        "rollback_failed": [True, 1, 3],
+        "rollback_expired": [True, 1, 3],
+    }
+    assert all("1 of 3 actions undone" in request.execution.undo.partial for request in step.requests)
 
 
 def test_an_ask_without_a_reason_is_refused():

@@ -1,0 +1,78 @@
+"""What the card says of a rollback, and what the form shows to whoever confirms it."""
+
+import json
+from dataclasses import replace
+
+from bot.core import rollback
+from bot.core.models import RollbackState
+from bot.core.rollback import Report
+from bot.slack.undo_card import undo_blocks
+from bot.slack.undo_form import rollback_view
+from tests.undo import ASKED, RAN, UNDO, by_id, confirming, judging, ran
+
+SHOWN = Report(RollbackState.PREVIEWED, "Puts back settings.json.", "-new\n+old", ("/srv/app/settings.json",))
+DIFFERS = Report(
+    RollbackState.CONFLICT, "Puts back settings.json.", "-x\n+y", message="It was changed since."
+)
+BROKE = Report(RollbackState.FAILED, "The disk is full.")
+JUDGE = judging()
+
+
+def previewed(*requests, told=(SHOWN,), session=None, force=False):
+    step = rollback.start(
+        requests, replace(ASKED, force=force), id="rbk_1", session_id=session, judge=JUDGE, now=RAN
+    )
+    known = by_id(requests)
+    for place, report in reversed(list(enumerate(told))):
+        known.update(by_id(step.requests))
+        step = rollback.preview(step.rollback, known, step.rollback.items[place].id, report, now=RAN)
+    known.update(by_id(step.requests))
+    return step.rollback, known
+
+
+def words(blocks):
+    return json.dumps(blocks, ensure_ascii=False)
+
+
+def test_the_form_shows_the_digest_that_is_confirmed_and_carries_no_other():
+    shown, _ = previewed(ran())
+    view = rollback_view(shown)
+    assert shown.digest in words(view["blocks"])
+    assert view["private_metadata"] == f"{shown.id} {shown.digest}"
+
+
+def test_what_newer_actions_change_first_is_not_called_a_difference():
+    requests = ran(number=1, session_id="evening"), ran(number=2, session_id="evening")
+    shown, _ = previewed(*requests, told=(SHOWN, DIFFERS), session="evening")
+    assert "checked again after them" in words(rollback_view(shown))
+    assert "It differs" not in words(rollback_view(shown))
+    forced, _ = previewed(ran(), told=(DIFFERS,), force=True)
+    assert "It differs from what the action left" in words(rollback_view(forced))
+
+
+def test_a_partial_rollback_is_called_partial_on_the_card():
+    requests = (
+        ran(number=1, session_id="evening"),
+        ran({**UNDO, "path": "/x"}, number=2, session_id="evening"),
+    )
+    shown, known = previewed(*requests, told=(SHOWN, SHOWN), session="evening")
+    step = rollback.confirm(shown, known, confirming(shown), judge=JUDGE, now=RAN)
+    for told in (SHOWN, BROKE):
+        known.update(by_id(step.requests))
+        item = rollback.next_item(step.rollback)
+        step = rollback.claim(step.rollback, known, item.id, now=RAN)
+        known.update(by_id(step.requests))
+        result = replace(told, state=RollbackState.SUCCEEDED) if told is SHOWN else told
+        step = rollback.outcome(step.rollback, known, item.id, result, now=RAN)
+    card = words(undo_blocks(step.requests[0]))
+    assert "The rollback failed" in card
+    assert "Partial: " in card
+    assert "1 of 2 actions undone" in card
+    assert "Roll back" in card
+
+
+def test_nothing_is_offered_where_nothing_can_be_undone():
+    assert undo_blocks(ran(None)) == []
+    assert undo_blocks(ran(success=False)) == []
+    shown, known = previewed(ran())
+    assert "Show and confirm the rollback" in words(undo_blocks(known[shown.items[0].request_id]))
