@@ -44,7 +44,7 @@ def starting(directory: Path, template: Template, *, pending: int, overdue: int)
         title="Start",
         about="From the line `listening` to a readiness probe that answers 200, and the time before that:"
         " the interpreter, the imports and the opening of the database. Overdue requests time out, each"
-        " with its audit rows, before the first request is taken.",
+        " with its audit rows; it is ready once all of them have.",
         head=("stored", "process to listening ms", "listening to ready ms", "handled after ms"),
         rows=[
             ["nothing", f"{empty[0]:.0f}", f"{empty[1]:.0f}", ""],
