@@ -1,7 +1,7 @@
 """Moments as people type them: `14:20`, `tomorrow 09:00`, `Mon 09:00`, `2026-11-24 09:00`. Pure."""
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.core.oncall import instant
@@ -12,13 +12,19 @@ _FORM = re.compile(
     r"(?:[ T]*(?P<hour>\d{1,2}):(?P<minute>\d\d))?"
 )
 
-HELP = "write a time such as 14:20, tomorrow 09:00, Mon 09:00, 2026-11-24 or 2026-11-24 09:00"
+_EXACT = re.compile(r"\d{4}-\d\d-\d\d[t ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(z|[+-]\d\d:\d\d)")
+
+HELP = (
+    "write a time such as 14:20, tomorrow 09:00, Mon 09:00, 2026-11-24, 2026-11-24 09:00 "
+    "or 2026-11-24T09:00:00Z"
+)
 
 
 def parse(text: str, *, now: datetime, zone: ZoneInfo) -> datetime:
     """The moment that a person in `zone` means.
 
-    A time without a day, and a weekday, is the next one; a day without a time begins at midnight.
+    A time without a day, and a weekday, is the next one; a day without a time begins at midnight. A
+    time with an offset of its own (RFC 3339) is what it says, wherever the person is.
 
     Raises:
         ValueError: it is none; the message says what to write.
@@ -26,6 +32,8 @@ def parse(text: str, *, now: datetime, zone: ZoneInfo) -> datetime:
     said = text.strip().casefold()
     if said == "now":
         return now
+    if _EXACT.fullmatch(said) and (exact := _exact(said)) is not None:
+        return exact
     found = _FORM.fullmatch(said.replace("t", " ", 1) if re.match(r"\d{4}-", said) else said)
     if found is None or not (found["date"] or found["day"] or found["hour"]):
         raise ValueError(f"{text!r} is not a time; {HELP}")
@@ -45,3 +53,10 @@ def parse(text: str, *, now: datetime, zone: ZoneInfo) -> datetime:
         return meant
     again = timedelta(days=7 if found["day"] else 1)
     return instant(datetime.combine(today + timedelta(days=ahead) + again, at), zone)
+
+
+def _exact(said: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(said.upper()).astimezone(UTC)
+    except ValueError:
+        return None

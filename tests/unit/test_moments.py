@@ -28,6 +28,9 @@ NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)  # a Sunday, 13:30 in Berlin
         ("2026-12-24 09:00", "2026-12-24T08:00"),
         ("2026-12-24T09:00", "2026-12-24T08:00"),
         ("2027-07-01 09:00", "2027-07-01T07:00"),
+        ("2027-07-01T09:00:00Z", "2027-07-01T09:00"),
+        ("2027-07-01T09:00+02:00", "2027-07-01T07:00"),
+        ("2026-10-25T00:30:00.000000Z", "2026-10-25T00:30"),
     ],
 )
 def test_a_moment_is_the_one_that_person_means(text: str, meant: str) -> None:
@@ -35,7 +38,8 @@ def test_a_moment_is_the_one_that_person_means(text: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "noon", "25:00", "2026-13-01", "2026-02-30 09:00", "9", "09:00 Mon", "14:7"]
+    "text",
+    ["", "noon", "25:00", "2026-13-01", "2026-02-30 09:00", "9", "09:00 Mon", "14:7", "2026-02-30T09:00Z"],
 )
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time; write a time such as"):
