@@ -87,7 +87,7 @@ class Safeguards:
         agent = await self._face.gate.admit_counted(call)
         value = await json_of(call)
         body = read(SafeguardsBody, value)
-        submission = submission_of(body, now=self._face.services.clock.now())
+        submission = submission_of(body)
         request = await self._asks.submit(agent, submission, client_id=body.id, body=canonical(value))
         return json_response(wire.safeguards_status(request, body.id), status=202)
 
@@ -98,11 +98,11 @@ class Safeguards:
         return json_response(wire.safeguards_status(await self._asks.get(agent, client_id), client_id))
 
 
-def submission_of(body: SafeguardsBody, *, now: datetime) -> Submission:
+def submission_of(body: SafeguardsBody) -> Submission:
     """The same as a submission. `metadata` becomes the params, all of it.
 
     Raises:
-        InvalidRequest: already expired, or a param of a known type is wrong.
+        InvalidRequest: a param of a known type is wrong.
     """
     params = body.metadata or {}
     action_type = params.get("action_type")
@@ -110,16 +110,13 @@ def submission_of(body: SafeguardsBody, *, now: datetime) -> Submission:
         action_type = FALLBACK_TYPE
     errors = list(faults_below("/metadata", check_params(action_type, params, None)))
     description = ": ".join(part for part in (body.title, body.description) if part)
-    until = _moment(body.expires_at)
-    if until is not None and until <= now:
-        errors.append(("/expires_at", "has passed; ask again with a later one"))
     if errors:
         raise InvalidRequest(errors=errors)
     return Submission(
         action=Action(action_type, params),
         description=_cut(description) or f"{action_type} ({body.severity.lower()})",
         urgency=_URGENCY[body.severity],
-        until=until,
+        until=_moment(body.expires_at),
     )
 
 

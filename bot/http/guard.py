@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.core.errors import KeyturnError, MethodNotAllowed, NotFound
+from bot.core.errors import InvalidRequest, KeyturnError, MethodNotAllowed, NotFound
 from bot.http.calls import HungUp
 from bot.http.errors import internal, problem
 
@@ -51,6 +51,11 @@ class Guard:
 
         response: Response | None = None
         try:
+            # Nothing that is stored holds NUL, and PostgreSQL will not even compare with it.
+            if "\0" in scope["path"]:
+                raise NotFound("There is nothing at this path.")
+            if b"%00" in scope["query_string"]:
+                raise InvalidRequest("A query must not hold NUL.")
             if method == "OPTIONS":
                 response = self._options(scope)
             else:

@@ -4,8 +4,8 @@ What happens is counted as it is committed or answered; what stands in a queue i
 somebody asks.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 
@@ -39,8 +39,8 @@ class Standing:
     """Changes that wait to be committed."""
     outbox: int = 0
     """Messages that wait to be sent."""
-    requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Stored requests by status and cause; the cause is empty while pending."""
+    pending: int = 0
+    """Requests that wait for people."""
 
 
 class Metrics:
@@ -83,7 +83,7 @@ class Metrics:
             "keyturn_write_queue", "Changes that wait to be committed.", registry=registry
         )
         self._outbox = Gauge("keyturn_outbox", "Messages that wait to be sent.", registry=registry)
-        self._requests = Gauge("keyturn_requests", "Stored requests.", ["status", "cause"], registry=registry)
+        self._pending = Gauge("keyturn_pending", "Requests that wait for people.", registry=registry)
 
     def committed(self, changes: Sequence[Committed]) -> None:
         """Count what one commit wrote."""
@@ -109,9 +109,7 @@ class Metrics:
         self._waiters.set(now.waiters)
         self._write_queue.set(now.write_queue)
         self._outbox.set(now.outbox)
-        self._requests.clear()
-        for (status, cause), number in now.requests.items():
-            self._requests.labels(status, cause).set(number)
+        self._pending.set(now.pending)
         return generate_latest(self._registry)
 
     def _age(self, request_id: str) -> float:

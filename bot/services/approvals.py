@@ -20,6 +20,7 @@ from bot.core.digest import digest_of, sha256
 from bot.core.errors import (
     Conflict,
     IdempotencyConflict,
+    InvalidRequest,
     NotFound,
     UnknownEscalationTarget,
 )
@@ -61,6 +62,7 @@ from bot.services.waiting import Waiters
 from bot.store import Store
 from bot.store.audit_reads import AuditEvent
 from bot.store.commands import ClaimRequest, CreateRequest, Idempotency, RecordEvents, SaveTransition
+from bot.store.reads import Kept
 
 T = TypeVar("T")
 
@@ -159,10 +161,25 @@ class Approvals:
             body: The canonical bytes of what it sent, to tell a retry from another ask.
 
         Raises:
+            InvalidRequest: it ends before it begins.
             UnknownEscalationTarget, IdempotencyConflict, SessionEnded, Unavailable.
         """
         idempotency = None if key is None else Idempotency(agent.name, "request", key, sha256(body))
+        try:
+            return await self._submitted(agent, submission, idempotency)
+        except (InvalidRequest, UnknownEscalationTarget):
+            # Time and policies go on; what was taken before is answered all the same.
+            kept = None if idempotency is None else await self._kept(idempotency)
+            if kept is None:
+                raise
+            return await self._present(RequestId(kept.request_id)), False
+
+    async def _submitted(
+        self, agent: Agent, submission: Submission, idempotency: Idempotency | None
+    ) -> tuple[ApprovalRequest, bool]:
         policies, covering = self._policies.current, self._covering(agent, submission)
+        if submission.until is not None and submission.until <= self._clock.now():
+            raise InvalidRequest(errors=[("/expires_at", "has passed; ask again with a later one")])
         pause: Pause | None = None
         while True:
             judged = await self._judge(policies, submission.action, agent.name, covering)
@@ -415,12 +432,19 @@ class Approvals:
         return request
 
     async def _answered(self, idempotency: Idempotency) -> bytes | None:
+        earlier = await self._kept(idempotency)
+        return None if earlier is None else earlier.answer
+
+    async def _kept(self, idempotency: Idempotency) -> Kept | None:
+        """What the key stands for.
+
+        Raises:
+            IdempotencyConflict: it came with another body before.
+        """
         earlier = await self._store.reads.idempotent(idempotency.agent, idempotency.scope, idempotency.key)
-        if earlier is None:
-            return None
-        if earlier.body_digest != idempotency.body_digest:
+        if earlier is not None and earlier.body_digest != idempotency.body_digest:
             raise IdempotencyConflict()
-        return earlier.answer
+        return earlier
 
     def _claim_answer(self, step: Transition, audience: str | None) -> bytes:
         decision = step.request.decision

@@ -195,7 +195,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def _standing(store: Store, waiters: Waiters) -> Standing:
     counts = await store.reads.counts()
-    return Standing(waiters=len(waiters), outbox=counts.unsent, requests={("pending", ""): counts.pending})
+    return Standing(waiters=len(waiters), outbox=counts.unsent, pending=counts.pending)
 
 
 @asynccontextmanager

@@ -179,6 +179,13 @@ async def test_a_wait_that_cannot_be_read_is_refused(world: World, query: str) -
     check(await world.client.get(f"/v1/requests/{request['id']}?{query}"), "invalid_request")
 
 
+@pytest.mark.parametrize(
+    "query", ["requests?type=a%00", "requests?session_id=%00", "requests/req_1?wait=%00"]
+)
+async def test_no_query_holds_nul(world: World, query: str) -> None:
+    check(await world.client.get(f"/v1/{query}"), "invalid_request")
+
+
 async def test_a_key_that_cannot_be_kept_is_refused(world: World) -> None:
     check(
         await world.client.post("/v1/requests", json=ASK, headers={"Idempotency-Key": ""}), "invalid_request"

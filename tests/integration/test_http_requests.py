@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from bot.core import jsontext
+from bot.core.errors import UnknownEscalationTarget
+from bot.services import approvals
 from tests.integration.http_face import ALLOWED, ASK, BLOCKED, PUBLIC_URL, World, served, until
 
 
@@ -90,6 +92,23 @@ async def test_the_same_key_and_body_is_the_same_request(world: World) -> None:
     assert first.json()["id"] == second.json()["id"]
     other = await world.client.post("/v1/requests", json=BLOCKED, headers=headers)
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_policy_that_has_changed_since_turns_no_retry_into_a_refusal(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, headers = {**ASK, "escalate_to": "manager"}, {"Idempotency-Key": "k-1"}
+    first = await world.client.post("/v1/requests", json=asked, headers=headers)
+
+    def refuse(*_args: object) -> None:
+        raise UnknownEscalationTarget
+
+    monkeypatch.setattr(approvals, "_check_escalation", refuse)
+    again = await world.client.post("/v1/requests", json=asked, headers=headers)
+    assert (again.status_code, again.json()) == (200, first.json())
+    other = await world.client.post("/v1/requests", json=ASK, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+    assert (await world.client.post("/v1/requests", json=asked)).status_code == 422
 
 
 async def test_a_repeated_ask_may_wait_for_the_first_ones_decision(world: World) -> None:

@@ -120,6 +120,18 @@ async def test_the_safeguards_library_is_answered(world: World, path: str) -> No
     assert (await world.client.post(path, json=sent)).json() == told
 
 
+async def test_what_was_taken_in_time_is_answered_afterwards_too(world: World) -> None:
+    sent = alert(world)
+    told = (await world.client.post(APPROVAL, json=sent)).json()
+    world.clock.shift = timedelta(hours=1)
+    late = await world.client.post(APPROVAL, json=sent)
+    assert (late.status_code, late.json()) == (202, told)
+    other = await world.client.post(APPROVAL, json={**sent, "title": "Other"})
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+    fresh = await world.client.post(APPROVAL, json={**sent, "id": "another"})
+    assert (fresh.status_code, fresh.json()["errors"][0]["pointer"]) == (422, "/expires_at")
+
+
 async def test_the_clients_own_deadline_cuts_the_ladder(world: World) -> None:
     soon = world.clock.now().timestamp() * 1000 + 60_000
     told = (await world.client.post(APPROVAL, json=alert(world, expires_at=soon))).json()
@@ -214,7 +226,7 @@ async def test_metrics_count_decisions_answers_and_what_waits(world: World) -> N
     assert 'keyturn_audit_events_total{event="action_requested"} 2.0' in text
     assert 'keyturn_decision_seconds_count{status="approved"} 1.0' in text
     assert 'keyturn_http_answers_total{method="POST",route="/v1/requests",status="201"} 2.0' in text
-    assert 'keyturn_requests{cause="",status="pending"} 1.0' in text
+    assert "keyturn_pending 1.0" in text
     assert "keyturn_waiters 0.0" in text
     assert "keyturn_commit_events_count 3.0" in text  # the agent itself was the first
 
