@@ -251,7 +251,6 @@ def _connect(
         metrics=metrics,
         facts=lambda: _facts(store, policies, clock, sandbox=settings.sandbox),
         slack_link=links.of,
-        clock=clock,
         slack=slack.http,
     )
     return Bot(
@@ -310,4 +309,6 @@ async def _facts(store: Store, policies: Policies, clock: Clock, *, sandbox: boo
 
 async def _standing(store: Store, waiters: Waiters) -> Standing:
     counts = await store.reads.counts()
-    return Standing(waiters=len(waiters), write_queue=store.queued, outbox=counts.unsent)
+    return Standing(
+        waiters=len(waiters), write_queue=store.queued, outbox=counts.unsent, pending=counts.pending
+    )

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from bot.core import jsontext
-from bot.core.clock import Clock
 from bot.core.models import Agent, ApprovalRequest
 from bot.http import wire
 from bot.http.auth import Gate
@@ -67,7 +66,6 @@ class Services:
     rollbacks: Rollbacks
     health: Health
     metrics: Metrics
-    clock: Clock
     facts: Callable[[], Awaitable[Facts]]
     slack_link: SlackLink = no_link
     slack: ASGIApp | None = None

@@ -172,7 +172,6 @@ async def served(
             safeguards=SafeguardsRequests(approvals, store),
             health=health,
             metrics=metrics,
-            clock=clock,
             facts=facts,
             slack=slack,
         )
