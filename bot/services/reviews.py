@@ -39,6 +39,7 @@ from bot.core.models import (
     JsonObject,
     RequestId,
     Reviewer,
+    RiskLevel,
     SlackId,
     Status,
     Transition,
@@ -130,6 +131,11 @@ class Reviews:
         giver = next(review.reviewer for review in done.reviews if review.reviewer.id == click.user_id)
         judged = await self._approvals.judge(done.action, done.agent)
         return await self._grants.give(done, judged, giver, extent)
+
+    async def risk_of(self, request: ApprovalRequest, params: JsonObject) -> RiskLevel:
+        """How risky the action would be with these params."""
+        action = Action(request.action.type, params)
+        return (await self._approvals.judge(action, request.agent)).risk.level
 
     async def may_review(self, click: Click) -> ApprovalRequest:
         """The request, if this person may give a verdict on it now: asked before a form opens.

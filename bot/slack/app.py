@@ -150,6 +150,7 @@ def bolt_app(
         (ids.ASK, clicks.ask),
         (ids.GRANT, clicks.grant),
         (ids.PAGE, clicks.page),
+        (ids.ALTERNATIVE, clicks.alternative),
         (ids.ACCEPT_COVER, rota.accept),
         (ids.ROLLBACK, undo.start),
         (ANYTHING, clicks.unknown),

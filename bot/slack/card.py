@@ -10,7 +10,7 @@ from typing import Any
 
 from bot.core import grants, redaction
 from bot.core.describe import Ceremony, action_line, ceremony, target, visible
-from bot.core.models import ApprovalRequest, RiskFactor, Status, Urgency
+from bot.core.models import Action, ApprovalRequest, RiskFactor, RiskLevel, Status, Urgency
 from bot.slack import ids, wording
 from bot.slack.exact import around_difference, differences, pretty, texts
 from bot.slack.text import (
@@ -101,14 +101,18 @@ def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
     ]
 
 
-def confirmation(request: ApprovalRequest) -> Block | None:
-    """The dialog before a high-risk approval; None when action and target do not fit it whole."""
-    action = redaction.own().request(request).current_action
+def confirmation(action: Action, *, title: str = "Approve this high-risk action?") -> Block | None:
+    """The dialog that names action and target; None when they do not fit it whole.
+
+    Args:
+        action: As it may be shown.
+        title: The question.
+    """
     text = f"{action_line(action, longest=CONFIRM_LENGTH)}\n\nTarget: {target(action)}"
     if len(text) > CONFIRM_LENGTH:
         return None
     return {
-        "title": plain("Approve this high-risk action?", 100),
+        "title": plain(title, 100),
         "text": {"type": "plain_text", "text": text, "emoji": False},
         "confirm": plain("Approve", 30),
         "deny": plain("Not now", 30),
@@ -118,8 +122,17 @@ def confirmation(request: ApprovalRequest) -> Block | None:
 
 def approval_opens_form(request: ApprovalRequest) -> bool:
     """Whether Approve opens the form: for a critical action, and one that its dialog cannot show whole."""
-    care = ceremony(request.current_risk.level)
-    return care is Ceremony.TYPED or (care is Ceremony.CONFIRM and confirmation(request) is None)
+    return opens_form(redaction.own().request(request).current_action, request.current_risk.level)
+
+
+def opens_form(action: Action, risk: RiskLevel) -> bool:
+    """Whether one click is not enough for an action: a critical one, or one that no dialog shows whole.
+
+    Args:
+        action: As it may be shown.
+    """
+    care = ceremony(risk)
+    return care is Ceremony.TYPED or (care is Ceremony.CONFIRM and confirmation(action) is None)
 
 
 def _mention(request: ApprovalRequest) -> list[Block]:
@@ -340,7 +353,8 @@ def _when(moment: datetime | None) -> list[Block]:
 
 def _buttons(request: ApprovalRequest) -> list[Block]:
     approve = _button(request, ids.APPROVE, "Approve", style="primary")
-    if ceremony(request.current_risk.level) is Ceremony.CONFIRM and (dialog := confirmation(request)):
+    shown = redaction.own().request(request).current_action
+    if ceremony(request.current_risk.level) is Ceremony.CONFIRM and (dialog := confirmation(shown)):
         approve["confirm"] = dialog
     return [
         {

@@ -6,12 +6,12 @@ back as an `Answer`, so that the same words fit a form, a private message and a 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core import grants
+from bot.core import grants, redaction
 from bot.core.deliveries import told
 from bot.core.errors import (
     EditRefused,
@@ -21,14 +21,15 @@ from bot.core.errors import (
     Unavailable,
     UnknownRequest,
 )
-from bot.core.models import ApprovalRequest, JsonObject, Status, Verdict
+from bot.core.models import Action, ApprovalRequest, JsonObject, Status, Verdict
 from bot.services.directory import Directory
 from bot.services.reviews import Click, Reviews
 from bot.slack import answers, ids
-from bot.slack.card import approval_opens_form
+from bot.slack.card import approval_opens_form, opens_form
 from bot.slack.client import TROUBLE
 from bot.slack.details import details, page_of
 from bot.slack.forms import (
+    alternative_form,
     approve_form,
     ask_form,
     conditions_of,
@@ -171,11 +172,31 @@ class Clicks:
         """The reason came back."""
         return await self._review(by, Verdict.REJECT)
 
+    async def alternative(self, by: Interaction) -> Answer:
+        """Make one of the agent's alternatives the proposal, as an edit would."""
+        request = await self._shown(by)
+        if request is None:
+            return await self._why_not(by)
+        params = _alternative(request, [by.block_id])
+        number = ids.alternative_in([by.block_id])
+        if params is None or number is None:
+            return Answer(answers.NOT_OURS)
+        shown = redaction.own().value(params)
+        if opens_form(Action(request.action.type, shown), await self._reviews.risk_of(request, params)):
+            return await self._open(by, Verdict.MODIFY, alternative_form(request, number))
+        answer = await self._review(by, Verdict.MODIFY, params=params)
+        if answer.errors:
+            return replace(answer, text=" ".join(map(literal, answer.errors.values())), errors={})
+        return answer if answer.text is not None else await self.page(by)
+
     async def submit_changes(self, by: Interaction) -> Answer:
         """The edited params came back; one that changed nothing is an approval."""
         request = await self._shown(by)
+        params: JsonObject | None = None
         try:
-            params = None if request is None else edited_params(request, by.values)
+            if request is not None:
+                taken = _alternative(request, by.view_marks)
+                params = edited_params(request, by.values) if taken is None else taken
         except InvalidFields as faults:
             return Answer(errors=_placed(faults, by))
         return await self._review(by, Verdict.MODIFY, params=params)
@@ -292,6 +313,12 @@ class Clicks:
             request_id = None if by.reference is None else by.reference.request_id
             return Answer(answers.NOT_OPENED, request_id=request_id)
         return DONE
+
+
+def _alternative(request: ApprovalRequest, block_ids: Iterable[str]) -> JsonObject | None:
+    """The params of the alternative that one of these blocks stands for."""
+    number, offered = ids.alternative_in(block_ids), request.submission.alternatives
+    return None if number is None or number >= len(offered) else offered[number].params
 
 
 def _click(by: Interaction, verdict: Verdict | None, params: JsonObject | None) -> Click | None:

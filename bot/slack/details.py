@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from bot.core import redaction
 from bot.core.deliveries import Told
 from bot.core.describe import action_line, target, visible
-from bot.core.models import ApprovalRequest
+from bot.core.models import Action, ApprovalRequest, Status
 from bot.slack import ids, wording
+from bot.slack.card import confirmation
 from bot.slack.exact import pretty, texts
 from bot.slack.text import Block, context, leaf, line, plain, preformatted, rich, shortened, utc
 
@@ -28,6 +29,8 @@ _FRAMES = 20
 class _Piece:
     title: str
     text: str
+    alternative: int | None = None
+    """Its number, on the last piece of an alternative that may still be taken."""
 
 
 def details(request: ApprovalRequest, page: int = 0, *, story: Sequence[Told] = ()) -> Block:
@@ -42,7 +45,7 @@ def details(request: ApprovalRequest, page: int = 0, *, story: Sequence[Told] = 
     blocks = [
         rich(line(leaf(shortened(wording.headline(request), 200), bold=True))),
         rich(line(leaf(shortened(action_line(wording.shown_action(request)), 3000)))),
-        *(rich(line(leaf(piece.title, bold=True)), preformatted(piece.text)) for piece in pages[number]),
+        *(block for piece in pages[number] for block in _shown(request, piece)),
         *_paging(request, number, len(pages)),
     ]
     return {
@@ -52,6 +55,31 @@ def details(request: ApprovalRequest, page: int = 0, *, story: Sequence[Told] = 
         "title": plain("Details", 24),
         "close": plain("Close", 24),
         "blocks": blocks,
+    }
+
+
+def _shown(request: ApprovalRequest, piece: _Piece) -> list[Block]:
+    found = [rich(line(leaf(piece.title, bold=True)), preformatted(piece.text))]
+    if piece.alternative is not None:
+        found.append(_take_button(request, piece.alternative))
+    return found
+
+
+def _take_button(request: ApprovalRequest, number: int) -> Block:
+    action = Action(request.action.type, request.submission.alternatives[number].params)
+    button: Block = {
+        "type": "button",
+        "action_id": ids.ALTERNATIVE,
+        "text": plain("Propose this instead", 75),
+        "value": ids.reference(request),
+        "accessibility_label": shortened(f"Propose instead: {action_line(action)}", 75),
+    }
+    if (dialog := confirmation(action, title="Propose this, and approve it as far as you may?")) is not None:
+        button["confirm"] = dialog
+    return {
+        "type": "actions",
+        "block_id": f"{ids.ALTERNATIVE_BLOCK}{number}",
+        "elements": [button],
     }
 
 
@@ -84,8 +112,8 @@ def _page_button(request: ApprovalRequest, label: str, page: int) -> Block:
 def _pages(request: ApprovalRequest, story: Sequence[Told]) -> list[list[_Piece]]:
     sections = [*_sections(request)]
     if story:
-        sections.insert(-1, ("Who was asked, and what arrived", _story(story)))
-    pieces = [piece for title, text in sections for piece in _split(title, visible(text, lines=True))]
+        sections.insert(-1, _Piece("Who was asked, and what arrived", _story(story)))
+    pieces = [piece for section in sections for piece in _split(section)]
     pages: list[list[_Piece]] = [[]]
     for piece in pieces:
         held = sum(len(other.text) for other in pages[-1])
@@ -95,48 +123,49 @@ def _pages(request: ApprovalRequest, story: Sequence[Told]) -> list[list[_Piece]
     return pages
 
 
-def _split(title: str, text: str) -> Iterator[_Piece]:
+def _split(section: _Piece) -> Iterator[_Piece]:
     """Frames of at most PIECE characters, broken at a line end when there is one near."""
+    title, text = section.title, visible(section.text, lines=True)
     part, start = 1, 0
     while start < len(text) or part == 1:
         end = start + PIECE
         if end < len(text):
             broken = text.rfind("\n", start + PIECE // 2, end)
             end = broken + 1 if broken > 0 else end
-        whole = part == 1 and end >= len(text)
-        yield _Piece(title if whole else f"{title}, part {part}", text[start:end] or " ")
+        whole, last = part == 1 and end >= len(text), end >= len(text)
+        name = title if whole else f"{title}, part {part}"
+        yield _Piece(name, text[start:end] or " ", section.alternative if last else None)
         part, start = part + 1, end
 
 
-def _sections(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
+def _sections(request: ApprovalRequest) -> Iterator[_Piece]:
     """Titles of ours and texts that are not made visible yet."""
     action, said = wording.shown_action(request), request.submission
-    yield f"{wording.exactly(request)}, as JSON", pretty(action.params)
+    yield _Piece(f"{wording.exactly(request)}, as JSON", pretty(action.params))
     for name, text in texts(action.params).items():
-        yield f"{shortened(name, 80)}, line by line", text
+        yield _Piece(f"{shortened(name, 80)}, line by line", text)
     if action.params != request.action.params:
-        yield "What the agent submitted", pretty(request.action.params)
-    yield "Description by the agent", said.description
+        yield _Piece("What the agent submitted", pretty(request.action.params))
+    yield _Piece("Description by the agent", said.description)
     if said.reason:
-        yield "Reason given by the agent", said.reason
+        yield _Piece("Reason given by the agent", said.reason)
     if said.preview:
-        yield "The agent's preview of the effect", said.preview
-    for alternative in said.alternatives:
+        yield _Piece("The agent's preview of the effect", said.preview)
+    for number, alternative in enumerate(said.alternatives):
         offered = f"{alternative.description}\n{pretty(alternative.params)}"
-        yield "Alternative offered by the agent", offered
+        open_number = number if request.status is Status.PENDING else None
+        yield _Piece(f"Alternative {number + 1} offered by the agent", offered, open_number)
     if said.rollback is not None:
-        yield "Planned undo", pretty(said.rollback)
+        yield _Piece("Planned undo", pretty(said.rollback))
     if said.metadata:
-        yield "Metadata", pretty(said.metadata)
-    yield "Risk and policy", _judgement(request)
+        yield _Piece("Metadata", pretty(said.metadata))
+    yield _Piece("Risk and policy", _judgement(request))
     if request.reviews:
-        yield "Reviews", _reviews(request)
+        yield _Piece("Reviews", _reviews(request))
     if request.messages:
-        yield (
-            "Messages",
-            "\n".join(f"{utc(m.at)} {shortened(m.sender, 80)}: {m.text}" for m in request.messages),
-        )
-    yield "Identity", _identity(request)
+        said_lines = (f"{utc(m.at)} {shortened(m.sender, 80)}: {m.text}" for m in request.messages)
+        yield _Piece("Messages", "\n".join(said_lines))
+    yield _Piece("Identity", _identity(request))
 
 
 def _judgement(request: ApprovalRequest) -> str:

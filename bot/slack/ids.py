@@ -5,6 +5,7 @@ what was shown, never who may decide or what would run.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bot.core.models import ApprovalRequest, Digest, RequestId
@@ -45,6 +46,9 @@ CARD_EVENT = "keyturn_card"
 
 PAGE_BLOCK = "page:"
 """Block id of a paging button: this and the page it leads to, from 0."""
+
+ALTERNATIVE_BLOCK = "alternative:"
+"""Block id of the button, and of the form, that takes an alternative: this and its number, from 0."""
 
 COVER_BLOCK = "cover:"
 """Block id of the button that accepts an on-call cover: this and the offer's id."""
@@ -89,6 +93,15 @@ def parse_rollback(value: object) -> RollbackReference | None:
     if not rollback_id.startswith("rbk_") or not digest.startswith("sha256:"):
         return None
     return RollbackReference(rollback_id, digest)
+
+
+def alternative_in(block_ids: Iterable[str]) -> int | None:
+    """The number of the alternative that one of these block ids names."""
+    for block_id in block_ids:
+        number = block_id.removeprefix(ALTERNATIVE_BLOCK)
+        if number != block_id and number.isascii() and number.isdigit() and len(number) < 6:
+            return int(number)
+    return None
 
 
 def pointer(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -49,6 +49,8 @@ class Interaction:
     values: Mapping[str, Mapping[str, Mapping[str, Any]]]
     view_blocks: frozenset[str]
     """Block ids of the view, which are the places that a fault can be shown at."""
+    view_marks: frozenset[str]
+    """Block ids of the view's other blocks."""
     surface: Surface
     """Where the click happened; it decides where the answer can go."""
 
@@ -75,6 +77,7 @@ def parse(body: Body) -> Interaction:
         view_hash=_string(view.get("hash")),
         values=values,
         view_blocks=_inputs(view.get("blocks")) or frozenset(values),
+        view_marks=_block_ids(view.get("blocks")),
         surface=_surface(view, container),
     )
 
@@ -101,8 +104,14 @@ def _values(blocks: Any) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
 
 
 def _inputs(blocks: Any) -> frozenset[str]:
+    return _block_ids(blocks, lambda kind: kind == "input")
+
+
+def _block_ids(
+    blocks: Any, wanted: Callable[[object], bool] = lambda kind: kind != "input"
+) -> frozenset[str]:
     given = [_object(block) for block in blocks] if isinstance(blocks, list) else []
-    return frozenset(str(block.get("block_id")) for block in given if block.get("type") == "input")
+    return frozenset(str(block.get("block_id")) for block in given if wanted(block.get("type")))
 
 
 def _first(actions: Any) -> Mapping[str, Any]:
