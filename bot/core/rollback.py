@@ -28,9 +28,11 @@ from bot.core.errors import (
 from bot.core.lifecycle import bumped, callback
 from bot.core.models import (
     Actor,
+    ActorType,
     ApprovalRequest,
     Digest,
     ExecutionState,
+    Outgoing,
     RequestId,
     Requirement,
     Review,
@@ -513,7 +515,24 @@ def _step(
         moved.append(request)
         about = {"rollback_id": item.id, "whole": after.id, **facts, **_whole(after)}
         events.append(changed(event, before, request, actor, via, **about))
-    return Step(after, tuple(moved), tuple(events), now)
+    return Step(after, tuple(moved), tuple(events), now, _told_of_the_end(after, moved))
+
+
+def _told_of_the_end(after: Rollback, requests: Sequence[ApprovalRequest]) -> tuple[Outgoing, ...]:
+    """A private word to whoever asked and whoever confirmed, where no card says how it ended."""
+    if after.state.open or (after.session_id is None and not requests[0].automatic):
+        return ()
+    asked = [after.started_by.id] if after.started_by.type is ActorType.HUMAN else []
+    people = dict.fromkeys([*asked, *(review.reviewer.id for review in after.reviews)])
+    return tuple(
+        Outgoing(
+            kind="slack.dm",
+            payload={"user": person, "why": "rollback_ended", "rollback": after.id},
+            order=f"dm:{person}",
+            request_id=requests[0].id,
+        )
+        for person in people
+    )
 
 
 def _whole(rollback: Rollback) -> Mapping[str, object]:

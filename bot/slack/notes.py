@@ -21,7 +21,7 @@ def outcome(request: ApprovalRequest) -> dict[str, Any]:
         said.append(line(leaf(f"Decided by {shortened(who, 300)}.")))
     elif request.cause is not None:
         said.append(line(leaf(wording.TO_REQUESTER.get(request.cause, "Keyturn decided."))))
-    return _message(f"{wording.STATUS[request.status]}: {action}", said)
+    return message(f"{wording.STATUS[request.status]}: {action}", said)
 
 
 def approval_voided(request: ApprovalRequest, by: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def approval_voided(request: ApprovalRequest, by: str) -> dict[str, Any]:
         line(leaf("It would do this: "), leaf(action, bold=True)),
         line(leaf("Look at the card and decide again.")),
     ]
-    return _message(f"{words} {action}", said)
+    return message(f"{words} {action}", said)
 
 
 def thread_message(by: str, text: str) -> dict[str, Any]:
@@ -43,17 +43,18 @@ def thread_message(by: str, text: str) -> dict[str, Any]:
     said = [line(leaf(f"{shortened(by, 80)} says", bold=True)), quote(part.text or " ")]
     if part.note:
         said.append(line(leaf(f"… {part.note}, in Details", italic=True)))
-    return _message(f"{by} says: {shortened(text, 500)}", said)
+    return message(f"{by} says: {shortened(text, 500)}", said)
 
 
 def notice(text: str) -> dict[str, Any]:
     """A word of Keyturn's own to a channel: the first line in bold, the others as they are."""
     head, *rest = text.split("\n")
     said = [line(leaf(head, bold=True)), *(line(leaf(words)) for words in rest if words)]
-    return _message(head, said)
+    return message(head, said)
 
 
-def _message(text: str, said: list[dict[str, Any]]) -> dict[str, Any]:
+def message(text: str, said: list[dict[str, Any]]) -> dict[str, Any]:
+    """Arguments of a message of Keyturn's own: words without mentions, links or formatting."""
     return {
         "text": escape(shortened(text, 2000)),
         "blocks": [rich(*said)],

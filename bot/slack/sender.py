@@ -29,6 +29,7 @@ from bot.slack.directory import SlackDirectory, lookup_budget
 from bot.slack.notes import approval_voided, notice, outcome, thread_message
 from bot.slack.telling import Telling
 from bot.slack.timeline import Timelines
+from bot.slack.undo_told import rollback_ended
 from bot.slack.wording import FEW, Names
 from bot.store import Store
 from bot.store.cards import CardFailed, CardPainted, CardPosted
@@ -209,10 +210,18 @@ class SlackSender:
             return Failed("user_not_found")
         if item.payload.get("why") == "approval_voided":
             message = approval_voided(request, str(item.payload.get("by", "somebody")))
+        elif item.payload.get("why") == "rollback_ended":
+            message = await self._rollback_ended(str(item.payload["rollback"]))
         else:
             message = outcome(request)
         await self._client.chat_postMessage(channel=person.id, **message)
         return Sent()
+
+    async def _rollback_ended(self, id: str) -> dict[str, Any]:
+        ended = await self._store.reads.rollback(id)
+        assert ended is not None, "a rollback is kept with its requests"
+        requests = await self._store.reads.several({step.request_id for step in ended.items})
+        return rollback_ended(ended, {request.id: request for request in requests})
 
     async def _notice(self, item: OutboxItem) -> Delivery:
         """A word to a channel that is about no request."""

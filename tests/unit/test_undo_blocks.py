@@ -8,6 +8,8 @@ from bot.core.models import RollbackState
 from bot.core.rollback import Report
 from bot.slack.undo_card import undo_blocks
 from bot.slack.undo_form import rollback_view
+from bot.slack.undo_told import rollback_ended
+from tests.factories import ANA
 from tests.undo import ASKED, RAN, UNDO, by_id, confirming, judging, ran
 
 SHOWN = Report(RollbackState.PREVIEWED, "Puts back settings.json.", "-new\n+old", ("/srv/app/settings.json",))
@@ -64,6 +66,16 @@ def test_a_partial_rollback_is_called_partial_on_the_card():
         known.update(by_id(step.requests))
         result = replace(told, state=RollbackState.SUCCEEDED) if told is SHOWN else told
         step = rollback.outcome(step.rollback, known, item.id, result, now=RAN)
+    (private,) = step.outbox
+    assert (private.kind, private.payload["user"], private.payload["rollback"]) == ("slack.dm", ANA, "rbk_1")
+    known.update(by_id(step.requests))
+    message = rollback_ended(step.rollback, known)
+    assert "Partly rolled back (partial): session evening" in message["text"]
+    assert [row["elements"][0]["text"] for row in message["blocks"][0]["elements"][-1]["elements"]] == [
+        "⏪ Rolled back: ",
+        "❌ The rollback failed: ",
+    ]
+    assert "The disk is full." in words(message["blocks"])
     card = words(undo_blocks(step.requests[0]))
     assert "The rollback failed" in card
     assert "Partial: " in card
