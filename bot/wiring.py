@@ -203,7 +203,15 @@ def _connect(
         return Callback(await agents.webhook_secret(request.agent), data)
 
     senders = (
-        SlackSender(client, store, directory, clock, posted=reviews.check_fillable),
+        SlackSender(
+            client,
+            store,
+            directory,
+            clock,
+            posted=reviews.check_fillable,
+            link_to=links.of,
+            coming=simulator.asked_by,
+        ),
         AuditSender(client, audit, Reporting(store.reads, clock)),
         AnchorSender(client),
         CheckpointWebhook(_webhook_secret(settings), clock, allow=settings.keyturn_webhook_allow),

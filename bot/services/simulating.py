@@ -71,10 +71,18 @@ class Simulator:
         steps = [await self._step(level, asked if number == 0 else ()) for number, level in enumerate(plan)]
         return Simulation(judged, tuple(steps))
 
+    async def asked_by(self, level: Level) -> tuple[str, ...]:
+        """Whom a level asks in person when it opens, as far as that can be known now.
+
+        Raises:
+            CannotVerify: Slack did not say who belongs to a group.
+            NotFound: a schedule that it names is gone.
+        """
+        return _each_once([await self._pinged(name, level) for name in looked_up(level.notify)])
+
     async def _step(self, level: Level, asked: Sequence[ApproverSet]) -> Step:
         entitled = [await self.behind(entry, level) for entry in (*asked, *level.entitles)]
-        pinged = [await self._pinged(name, level) for name in looked_up(level.notify)]
-        return Step(level, _each_once(entitled), _each_once(pinged))
+        return Step(level, _each_once(entitled), await self.asked_by(level))
 
     async def behind(self, entry: ApproverSet, level: Level) -> tuple[str, ...]:
         """Who belongs to a set of people when a level opens, as far as that can be known now."""

@@ -7,7 +7,7 @@ posted again. A copy posted twice all the same becomes a card of its own and is 
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,12 +18,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.authority import entitled_sets
 from bot.core.clock import Clock
-from bot.core.errors import CannotVerify
-from bot.core.models import Actor, ApprovalRequest, Event, Outgoing, RequestId, Status, Via
+from bot.core.errors import CannotVerify, NotFound, Unavailable
+from bot.core.models import Actor, ApprovalRequest, Event, Level, Outgoing, RequestId, Status, Via
 from bot.services.outbox import Delivery, Failed, Later, Sent, Unclear
 from bot.slack import ids
 from bot.slack.card import card
 from bot.slack.client import TROUBLE, error_code, status_of
+from bot.slack.copies import why_you
 from bot.slack.covers import cover_message, mention
 from bot.slack.directory import SlackDirectory, lookup_budget
 from bot.slack.notes import approval_voided, notice, outcome, thread_message
@@ -70,6 +71,8 @@ class SlackSender:
     Args:
         posted: Told of each pending request whose card was posted, once its people are looked up;
             `Reviews.check_fillable` moves a request on when they are too few.
+        link_to: The address of a request's first card (`CardLinks.of`).
+        coming: Whom a level asks in person when it opens, by what is known now (`Simulator.asked_by`).
     """
 
     def __init__(
@@ -80,8 +83,12 @@ class SlackSender:
         clock: Clock,
         *,
         posted: Callable[[RequestId], Awaitable[None]] | None = None,
+        link_to: Callable[[ApprovalRequest], Awaitable[str | None]] | None = None,
+        coming: Callable[[Level], Awaitable[Sequence[str]]] | None = None,
     ) -> None:
         self._posted = posted
+        self._link_to = link_to
+        self._coming = coming
         self._client = client
         self._store = store
         self._directory = directory
@@ -131,9 +138,9 @@ class SlackSender:
             # Version 0: nobody knows what it shows, so it is repainted.
             posted = CardPosted(card_id, channel, found, 0, self._clock.now())
         else:
-            answer = await self._client.chat_postMessage(
-                channel=channel, **await self._card(request, card_id)
-            )
+            kind, level = str(item.payload["kind"]), int(item.payload["level"])
+            drawn = await self._card(request, card_id, kind, level)
+            answer = await self._client.chat_postMessage(channel=channel, **drawn)
             where, ts = str(answer["channel"]), str(answer["ts"])
             posted = CardPosted(card_id, where, ts, request.version, self._clock.now())
         await self._store.write(posted)
@@ -157,7 +164,7 @@ class SlackSender:
         known = await self._store.reads.card(card_id)
         if known is None or known.channel is None or known.ts is None:
             return Sent()
-        drawn = await self._card(request, card_id)
+        drawn = await self._card(request, card_id, known.kind, known.level)
         drawn = {name: drawn[name] for name in ("text", "blocks", "metadata", "parse", "link_names")}
         try:
             await self._client.chat_update(channel=known.channel, ts=known.ts, **drawn)
@@ -258,8 +265,13 @@ class SlackSender:
         assert request is not None, "work for a request is stored with it"
         return request
 
-    async def _card(self, request: ApprovalRequest, card_id: int) -> dict[str, Any]:
-        return card(request, card_id=str(card_id), names=await self._names(request))
+    async def _card(self, request: ApprovalRequest, card_id: int, kind: str, level: int) -> dict[str, Any]:
+        """A copy of the card; a person's own says why it came, and where the first one stands."""
+        drawn = card(request, card_id=str(card_id), names=await self._names(request))
+        if kind == "dm":
+            link = None if self._link_to is None or request.channel is None else await self._link_to(request)
+            drawn["blocks"] = [*drawn["blocks"], why_you(request, level, link)]
+        return drawn
 
     async def _names(self, request: ApprovalRequest) -> Names:
         """Names of the people that the card mentions; trouble in looking them up never holds it up."""
@@ -279,7 +291,18 @@ class SlackSender:
                     unknown.add(name)
                 else:
                     known[name] = person.name
-        return Names(known, frozenset(unknown))
+        return Names(known, frozenset(unknown), await self._people_of(above))
+
+    async def _people_of(self, levels: Sequence[Level]) -> tuple[str, ...]:
+        """Names of those whom a level asks in person; none when they are many, or not known in time."""
+        if self._coming is None or not levels:
+            return ()
+        with lookup_budget(), suppress(CannotVerify, NotFound, Unavailable):
+            asked = await self._coming(levels[0])
+            if len(asked) <= FEW:
+                people = [await self._directory.named(name) for name in asked]
+                return tuple(person.name for person in people if person is not None)
+        return ()
 
     async def _channel(self, target: str) -> str:
         """The channel to post in: a person's is their DM, whose id is needed to update it later."""

@@ -29,6 +29,8 @@ class Names:
     """Names to show, by Slack id or e-mail address."""
     unknown: frozenset[str] = frozenset()
     """Ids and addresses that Slack knows nobody by."""
+    coming: tuple[str, ...] = ()
+    """Names of those whom the next level asks by what is known now, when they are few."""
 
     def of(self, person: str) -> str:
         """The name to show for an id or an address."""
@@ -148,7 +150,7 @@ def next_people(request: ApprovalRequest, names: Names) -> str:
     """Whom the next level asks: the group, and the people in it when they are few."""
     above = request.plan[request.level + 1]
     group = above.escalate_to or above.rule or "the next level"
-    people = [names.of(user) for entry in above.entitles for user in entry.users or ()]
+    people = names.coming or [names.of(user) for entry in above.entitles for user in entry.users or ()]
     shown = f"{group} ({listed(people)})" if 0 < len(people) <= FEW else group
     return shown if len(shown) <= _LONGEST_NEXT else f"{shown[: _LONGEST_NEXT - 1]}…"
 

@@ -13,7 +13,17 @@ from bot.core.models import ApprovalRequest, Cause, Status
 from bot.sandbox.model import Message
 from bot.store.reads import Card
 from tests.integration import slack_desk
-from tests.integration.slack_desk import DANA, PRIYA, RAFAEL, SAM, Desk, buttons, running_desk, view_words
+from tests.integration.slack_desk import (
+    DANA,
+    PRIYA,
+    RAFAEL,
+    SAM,
+    SUKI,
+    Desk,
+    buttons,
+    running_desk,
+    view_words,
+)
 
 RULES = """
 escalation_rules:
@@ -27,6 +37,13 @@ escalation_rules:
     escalate_to: sre
     wait: 1s
     notify: [{slack_dm: U0DANA001}, {slack: C0APPROVE}]
+"""
+
+
+NIGHTS = """
+  nights: {schedule: nights}
+schedules:
+  nights: {layers: [{rotation: daily, handover: "00:00", zone: UTC, users: [U0SRE0002]}]}
 """
 
 
@@ -82,6 +99,42 @@ async def test_a_request_that_nobody_answers_climbs_to_its_end(
         assert next(asked["to"] for asked in hops[0]["asked"]) == "C0SECALRT"
         assert {"kind": "slack.note", "to": "C0APPROVE", "counts": True} in hops[1]["asked"]
         assert len(desk.cards(request)) == 1, "the own channel gets a note, not a second card"
+
+
+async def test_a_person_asked_in_a_direct_message_learns_why_finds_the_thread_and_decides_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = """
+escalation_rules:
+  - {name: up, trigger: {after: 1h}, escalate_to: sre, wait: 1h, notify: [{slack_dm: U0SRE0002}]}
+"""
+    async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
+        request = await desk.ask()
+        first = await desk.card(request)
+        assert "next: sre (Suki Tanaka)" in str(first.blocks)
+        await desk.click(SAM, request, "request.escalate")
+        copy = await desk.card(request, SUKI)
+        said = str(copy.blocks[-1])
+        assert "it was escalated to sre by the rule up, level 1 of 1" in said
+        assert f"/archives/C0APPROVE/p{first.ts.replace('.', '')}|Open it in its channel>" in said
+        assert "in its channel" not in str(first.blocks)
+        await desk.sandbox.people.click(SUKI, copy.channel, copy.ts, "request.approve")
+        assert (await ended(desk, request)).status is Status.APPROVED
+        assert buttons(await desk.painted(request, "Approved", SUKI)) == []
+        assert "in its channel" in str((await desk.card(request, SUKI)).blocks), "repainting keeps the way"
+
+
+async def test_the_card_names_who_will_be_on_call_when_the_next_level_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slack_desk, "WORKSPACE", slack_desk.WORKSPACE + NIGHTS)
+    rules = """
+escalation_rules:
+  - {name: up, trigger: {after: 1h}, escalate_to: nights, notify: [{oncall: nights}]}
+"""
+    async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
+        request = await desk.ask()
+        assert "next: nights (Suki Tanaka)" in str((await desk.card(request)).blocks)
 
 
 async def test_an_archived_channel_moves_on_at_once_and_tells_the_admins(
