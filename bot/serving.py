@@ -79,6 +79,7 @@ class Bot:
             loops = asyncio.Event()
             await self.reloads.started()
             await self._start_ticking()
+            tasks.create_task(self.store.watch(loops))
             tasks.create_task(self.outbox.run(loops, self.health.beat))
             tasks.create_task(self.slack.run(loops))
             tasks.create_task(self.scheduler.watch(loops))

@@ -87,6 +87,12 @@ class BotProcess:
         """SIGKILL: nothing is flushed, nothing is said."""
         await self._end(signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def send(self, signum: signal.Signals) -> None:
         """Send it a signal that it survives."""
         assert self._process is not None
@@ -97,11 +103,15 @@ class BotProcess:
         return await self._end(signal.SIGTERM)
 
     async def _end(self, signum: signal.Signals) -> int:
-        process = self._process
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(signum)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait until it has ended; the exit code."""
+        process, self._process = self._process, None
         assert process is not None
-        self._process = None
-        if process.returncode is None:
-            process.send_signal(signum)
         await process.communicate()
         assert process.returncode is not None
         return process.returncode

@@ -90,6 +90,10 @@ class Store:
         """
         return await self._writer.write(command)
 
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Until `stop`; a writing task that dies is raised here, since nothing can be stored without it."""
+        await self._writer.watch(stop)
+
     def on_commit(self, listener: Listener) -> None:
         """Call `listener` on the loop after each COMMIT that wrote audit or outbox rows.
 

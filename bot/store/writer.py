@@ -12,7 +12,7 @@ cancelled stops waiting; its write is carried out or not, never half.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
@@ -65,10 +65,25 @@ class Writer:
         self._stopping = True
         self._wake.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])  # what it may have died of, `watch` has told
         closed = await self._in_thread(self._disconnect)
         self._thread.shutdown()
         return closed
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Until `stop`.
+
+        Raises:
+            Exception: what the writing task died of; from then on every write is refused.
+        """
+        assert self._task is not None, "only a started writer is watched"
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([self._task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        if self._task.done():
+            self._task.result()
 
     def on_commit(self, listener: Listener) -> None:
         """Call `listener` on the loop after each COMMIT that wrote audit or outbox rows."""
@@ -94,13 +109,17 @@ class Writer:
         return await settled
 
     async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self._commit_some()
-            if self._stopping:
-                return
+        try:
+            while not (self._stopping and not self._waiting):
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    await self._commit_some()
+        except BaseException as error:
+            # A fault of this code. Nobody may be left asleep over it, nor may anything be taken in.
+            self._stopping = True
+            self._fail(self._waiting, error)
+            raise
 
     async def _commit_some(self) -> None:
         size = min(len(self._waiting), LARGEST_BATCH)
@@ -110,16 +129,21 @@ class Writer:
         except Exception as error:
             self._fail(batch, error)
             return
-        self.last_commit_at = self._clock.now()
-        self.sound = self.sound or done.wrote
-        for (_, settled), outcome in zip(batch, done.outcomes, strict=True):
-            _settle(settled, outcome)
-        self._tell(done)
+        try:
+            self.last_commit_at = self._clock.now()
+            self.sound = self.sound or done.wrote
+            for (_, settled), outcome in zip(batch, done.outcomes, strict=True):
+                _settle(settled, outcome)
+            self._tell(done)
+        except BaseException as error:
+            self._fail(batch, error)  # whoever has not been told yet
+            raise
 
-    def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    def _fail(self, batch: Iterable[_Waiting], error: BaseException) -> None:
         self.sound = False
-        log.error("a batch of %d failed: %s", len(batch), error, extra={"event": "store.batch_failed"})
-        for _, settled in batch:
+        failed = list(batch)
+        log.error("a batch of %d failed: %s", len(failed), error, extra={"event": "store.batch_failed"})
+        for _, settled in failed:
             _settle(settled, Refused(Unavailable(retry_after=1)))
 
     def _tell(self, done: Batch) -> None:

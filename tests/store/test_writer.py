@@ -144,6 +144,24 @@ async def test_listeners_hear_of_mail_without_events_but_not_of_nothing(store):
     assert heard == [[]]
 
 
+async def test_a_writing_task_that_dies_is_noticed_and_leaves_nobody_asleep(url, clock, monkeypatch):
+    async with Store.open(url, clock=clock) as store:
+        watched = asyncio.ensure_future(store.watch(asyncio.Event()))
+        let_go = await held(store)
+        waiting = [asyncio.ensure_future(store.write(CreateRequest(submitted(n)))) for n in range(2)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(store._writer, "_tell", None)  # any fault of the task's own
+        await let_go()
+        for write in waiting:
+            with pytest.raises(Unavailable):
+                await write
+        with pytest.raises(TypeError):
+            await watched
+        with pytest.raises(Unavailable):
+            await store.write(CreateRequest(submitted(3)))
+        assert not store.writable
+
+
 async def test_a_listener_that_fails_harms_nobody(store, caplog):
     heard = []
 
