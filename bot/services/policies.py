@@ -4,6 +4,7 @@ A set is read as a whole. One fault anywhere refuses all of it, so nobody runs w
 was meant; every fault is reported at once, with file, line and column.
 """
 
+import logging
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicySet, Problem, build, dotted
 from bot.core.policy.problems import Location
 from bot.services import plugins
+
+log = logging.getLogger(__name__)
 
 LARGEST = 1 << 20
 """Bytes of one file."""
@@ -116,6 +119,11 @@ class Policies:
             return Reading(load(self._directory))
         except PolicyError as error:
             return Reading(None, error.problems)
+        except Exception as error:
+            # Whatever it is that we did not foresee in a file: the set in force must outlive it.
+            log.exception("policies cannot be read", extra={"event": "policy_unreadable"})
+            where, wrong = str(self._directory), f"cannot be read: {type(error).__name__}"
+            return Reading(None, (Problem(where, 1, 1, "", wrong, "undo the last change, and report this"),))
 
     def adopt(self, fresh: PolicySet) -> None:
         """Judge by this set from here on; what is being judged keeps the one it began with."""
@@ -160,7 +168,9 @@ def parse(name: str, content: bytes, *, top: tuple[type, ...] = (dict,)) -> Docu
     try:
         if len(content) > LARGEST:
             raise _Refused(1, 1, "is larger than 1 MiB", "split it into several policies")
-        node = YAML(typ="safe", pure=True).compose(content.decode("utf-8-sig"))
+        yaml = YAML(typ="safe", pure=True)
+        yaml.composer.warn_double_anchors = False  # that is allowed, and the later one counts
+        node = yaml.compose(content.decode("utf-8-sig"))
         reader = _Reader()
         value = {} if node is None else reader.value(node, (), 0)
         if not isinstance(value, top):
@@ -232,7 +242,7 @@ class _Reader:
             mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key_node, ScalarNode) or key_node.value == "<<":
                 raise _Refused(*mark, "keys must be plain text", "write the keys out", dotted(at))
-            key = str(key_node.value)
+            key = _whole(str(key_node.value), mark, at)
             if key in found:
                 raise _Refused(*mark, f"the key {key} is there twice", "keep one of them", dotted((*at, key)))
             self.marks[(*at, key)] = mark
@@ -245,7 +255,7 @@ def _scalar(node: ScalarNode, mark: tuple[int, int], at: Location) -> Any:
     text = str(node.value)
     match tag:
         case "str" | "timestamp":
-            return text
+            return _whole(text, mark, at)
         case "null":
             return None
         case "bool":
@@ -255,6 +265,12 @@ def _scalar(node: ScalarNode, mark: tuple[int, int], at: Location) -> Any:
     raise _Refused(
         *mark, f"the tag {node.tag} is not available", "write plain text, numbers, true or false", dotted(at)
     )
+
+
+def _whole(text: str, mark: tuple[int, int], at: Location) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise _Refused(*mark, "holds half a character", "write the whole character", dotted(at))
+    return text
 
 
 def _number(text: str, mark: tuple[int, int], at: Location) -> int | Decimal:

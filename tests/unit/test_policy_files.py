@@ -173,7 +173,8 @@ def test_undefined_groups_are_told_with_their_place(tmp_path: Path) -> None:
         ("? [a]\n: b\n", 1, "plain text"), ("a: 0x10\n", 1, "decimal"),
         ("x: &x {a: 1}\ny: {<<: *x}\n", 2, "plain text"), ("a: b\n---\nc: d\n", 2, "not YAML"),
         ("\t\n", 1, "not YAML"), ("a: 1e999999999\n", 1, "of a usual size"),
-        (f"a: {'9' * 5000}\n", 1, "of a usual size"),
+        (f"a: {'9' * 5000}\n", 1, "of a usual size"), ('a: "\\ud800"\n', 1, "half a character"),
+        ('"\\udfff": a\n', 1, "half a character"),
     ],
 )  # fmt: skip
 def test_yaml_that_readers_disagree_about_is_refused(tmp_path: Path, text: str, line: int, said: str) -> None:
@@ -240,6 +241,19 @@ def test_a_broken_set_refuses_to_start_and_one_that_breaks_later_changes_nothing
     assert fresh is not None
     policies.adopt(fresh)
     assert policies.current.version != before.version
+
+
+def test_what_nobody_foresaw_in_a_file_changes_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, a=HEAD)
+    policies = Policies(tmp_path)
+    before = policies.current
+    monkeypatch.setattr("bot.services.policies.build", lambda *_, **__: 1 / 0)
+    found = policies.read()
+    assert found.policies is None
+    assert "ZeroDivisionError" in found.problems[0].wrong
+    assert policies.current is before
 
 
 def test_the_policies_that_come_with_keyturn_are_good() -> None:

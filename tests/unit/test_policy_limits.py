@@ -71,8 +71,9 @@ def test_an_amount_that_cannot_be_read_is_over_the_limit(params: dict[str, Any])
 def test_the_explanation_says_how_full_the_limit_is_and_what_would_have_happened() -> None:
     said = after(Used(2, Decimal("950.00")), amount="75.00").ruling.policy.explanation
     assert said == (
-        "People decide: the limit daily of test is used up; 2 of 3 approvals and 950.00 of 1000 EUR are used "
-        "in 1d and this action needs 75.00. Within it this would have run at once, by auto_approve_threshold."
+        "People decide: the limit daily of test has no room for it; 2 of 3 approvals and 950.00 of 1000 EUR "
+        "are used in 1d and this action needs 75.00. Within it this would have run at once, "
+        "by auto_approve_threshold."
     )
 
 

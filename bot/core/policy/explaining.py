@@ -45,7 +45,7 @@ def granted(policy: "Policy", rule: str, grant: str) -> str:
 def over_limit(policy: "Policy", limit: "Limit", standing: str, approved: Ruling) -> str:
     """Which limit is used up, how far, and what would have happened within it."""
     return (
-        f"People decide: the limit {limit.name} of {policy.name} is used up; {standing}. "
+        f"People decide: the limit {limit.name} of {policy.name} has no room for it; {standing}. "
         f"Within it this would have run at once, by {approved.policy.rule}."
     )
 

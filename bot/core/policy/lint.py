@@ -63,7 +63,7 @@ def _covered_rules(file: str, policy: PolicyFile) -> Iterator[Found]:
                     (kind, at),
                     f"{rule.name} is never reached: whatever it matches, the {found[0]} rule "
                     f"{found[1].name} has matched before",
-                    "move it up, narrow the other rule, or remove it",
+                    f"{'move it up, ' if found[0] == kind else ''}narrow the other rule, or remove it",
                 )
             before.append((kind, rule))
 
