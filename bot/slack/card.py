@@ -95,7 +95,7 @@ def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
         rich(*_why(request)),
         *(_progress(request, names) if pending else _outcome(request)),
         *undo_blocks(request),
-        *(_attention(request) if pending else ()),
+        *_attention(request),
         *(_clock(request, names) if pending else ()),
         *(_buttons(request) if pending else ()),
     ]
@@ -295,12 +295,12 @@ def _clock(request: ApprovalRequest, names: Names) -> list[Block]:
 
 
 def _attention(request: ApprovalRequest) -> list[Block]:
-    """Who was asked further up, and who has taken it."""
+    """Who was asked further up, also once it is decided; and who has taken it."""
     found = []
     for rung in request.plan[1 : request.level + 1]:
         whom = shortened(rung.escalate_to or rung.rule or "the next level", 80)
         found.append(labelled("Escalated to", leaf(f"{whom}, "), date_leaf(rung.opens_at)))
-    for ack in request.watch.acks:
+    for ack in request.watch.acks if request.status is Status.PENDING else ():
         found.append(labelled("On it:", leaf(f"{shortened(ack.by.name, 80)}, since "), date_leaf(ack.at)))
     return [rich(*found)] if found else []
 

@@ -1,7 +1,7 @@
 """The ladder in Slack: every hop on the card, in the thread and in the audit, and hands on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +69,22 @@ def thread(desk: Desk, channel: str = "C0APPROVE") -> list[Message]:
     return [m for m in desk.sandbox.messages(channel) if m.thread_ts is not None and m.thread_ts != m.ts]
 
 
+def words_of(card: Message) -> str:
+    """Everything that a card says in text leaves, in order."""
+
+    def leaves(part: Any) -> Iterator[str]:
+        if isinstance(part, dict):
+            if isinstance(part.get("text"), str):
+                yield part["text"]
+            for inner in part.values():
+                yield from leaves(inner)
+        elif isinstance(part, list):
+            for inner in part:
+                yield from leaves(inner)
+
+    return " ".join(" ".join(leaves(card.blocks)).split())
+
+
 async def said(desk: Desk, words: str, channel: str = "C0APPROVE") -> Message:
     """The first reply that holds these words."""
 
@@ -91,7 +107,9 @@ async def test_a_request_that_nobody_answers_climbs_to_its_end(
         await desk.card(request)
         after = await ended(desk, request)
         assert (after.status, after.cause, after.level) == (Status.TIMED_OUT, Cause.TIMEOUT, 2)
-        await desk.painted(request, "Timed out")
+        shown = words_of(await desk.painted(request, "Timed out"))
+        assert "Escalated to security," in shown, "the card tells of its hops also at the end"
+        assert "Escalated to sre," in shown
         for words in ("Escalated to security (level 1 of 2)", "Escalated to sre (level 2 of 2)", "Timed out"):
             assert (await said(desk, words)).thread_ts == (await desk.card(request)).ts
         hops = await desk.audited(request, "escalation_triggered")
