@@ -24,7 +24,7 @@ STATE = {
     RollbackState.CLAIMED: "⏪ Rolling back",
     RollbackState.SUCCEEDED: "⏪ Rolled back",
     RollbackState.FAILED: "❌ The rollback failed",
-    RollbackState.CONFLICT: "⚠️ The rollback stopped: something has changed since",
+    RollbackState.CONFLICT: "🚧 The rollback stopped: something has changed since",
     RollbackState.EXPIRED: "⌛ The rollback was not carried out",
 }
 """Every state of a rollback in words."""

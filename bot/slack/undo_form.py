@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bot.core import redaction, undo
 from bot.core.describe import Quoted
+from bot.core.models import RollbackState
 from bot.core.rollback import Item, Rollback, described
 from bot.slack import ids, wording
 from bot.slack.forms import notice, text_input
@@ -30,7 +31,9 @@ def rollback_view(rollback: Rollback) -> Block:
     """The form while the rollback waits for a confirmation; else words that say how it stands."""
     if described(rollback) == "previewed":
         return _form(rollback)
-    return notice("Rollback", standing(rollback))
+    view = notice("Rollback", standing(rollback))
+    stopped = [item for item in rollback.items if item.state is RollbackState.CONFLICT]
+    return {**view, "blocks": [*view["blocks"], *(rich(*_item(item, rollback)) for item in stopped)]}
 
 
 def standing(rollback: Rollback) -> str:
@@ -112,14 +115,16 @@ def _item(item: Item, rollback: Rollback) -> Iterator[Block]:
         yield line(leaf(shortened(undo.words(step, say=say), 600), bold=True))
     if len(steps) > _SHOWN_STEPS:
         yield line(leaf(f"… and {len(steps) - _SHOWN_STEPS} more steps", italic=True))
-    seen = item.preview
+    # What stopped it was seen last: at the preview, or when it was to be applied.
+    seen = item.result if item.state is RollbackState.CONFLICT else item.preview
     if seen is None:
         return
     yield line(leaf("The agent says"))
     mask = redaction.own().text
     yield quote(cut(mask(seen.summary), characters=700, lines=12).text or " ")
     if seen.message:
-        found = "It differs from what the action left" if rollback.force else _CHANGED_FIRST
+        own = rollback.force or item.state is RollbackState.CONFLICT
+        found = "It differs from what the action left" if own else _CHANGED_FIRST
         yield line(leaf(found, bold=True))
         yield quote(cut(mask(seen.message), characters=700, lines=8).text or " ")
     if seen.diff:

@@ -19,7 +19,7 @@ SHOWN = 20
 def rollback_ended(rollback: Rollback, requests: Mapping[RequestId, ApprovalRequest]) -> dict[str, Any]:
     """Arguments of the private message: what became of it as a whole, and of each step."""
     what = "one action" if rollback.session_id is None else f"session {shortened(rollback.session_id, 200)}"
-    state = "⚠️ Partly rolled back (partial)" if rollback.partial else STATE[rollback.state]
+    state = "🌗 Partly rolled back (partial)" if rollback.partial else STATE[rollback.state]
     head = f"{state}: {what}"
     told = shortened(redaction.own().text(rollback.message or ""), 900)
     steps = [line(*_step(item, requests[item.request_id])) for item in rollback.items[:SHOWN]]

@@ -52,6 +52,15 @@ def test_what_newer_actions_change_first_is_not_called_a_difference():
     assert "It differs from what the action left" in words(rollback_view(forced))
 
 
+def test_a_rollback_that_stopped_shows_what_differs():
+    stopped, _ = previewed(ran(), told=(DIFFERS,))
+    view = rollback_view(stopped)
+    assert "submit" not in view
+    assert "Something has changed since the action, so nothing was rolled back." in words(view)
+    assert "It differs from what the action left" in words(view)
+    assert "-x\\n+y" in words(view)
+
+
 def test_a_partial_rollback_is_called_partial_on_the_card():
     requests = (
         ran(number=1, session_id="evening"),
