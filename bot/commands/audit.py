@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +22,10 @@ from bot.commands.operating import ask
 from bot.commands.saying import clear_errors, refuse, say
 from bot.config import StoreSettings
 from bot.core.checkpoint import NoteKey
-from bot.core.times import read_rfc3339, rfc3339
+from bot.core.times import rfc3339
 from bot.core.verifying import Verification
 from bot.services import audit as auditing
+from bot.services.audit_filters import moment, read_filter
 from bot.services.checkpoints import kept_notes, known_key, note_file
 from bot.services.exports import Format, events
 from bot.services.matching import Matcher
@@ -59,9 +59,7 @@ _Since = Annotated[str | None, typer.Option(help="From this time on: 2026-01-31T
 _Until = Annotated[str | None, typer.Option(help="Before this time.")]
 
 _SQLITE = b"SQLite format 3\0"
-_AGO = re.compile(r"(\d{1,5})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_RISKS = ("none", "low", "medium", "high", "critical")
+_KEEP = re.compile(r"[0-9]{1,5}[smhdw]")
 
 
 @app.command(epilog="Example: keyturn audit query --event action_approved --since 7d")
@@ -169,7 +167,9 @@ def report(
         source = _source(file)
         if not source.is_database:
             refuse("A report is made from a database file.")
-        wanted = AuditFilter(agent=agent, since=_moment(since), until=_moment(until))
+        given = {"agent": agent, "since": since, "until": until}
+        set_ones = {name: value for name, value in given.items() if value is not None}
+        wanted = read_filter(set_ones, now=SystemClock().now())
         page = asyncio.run(_report(source, wanted))
         if out is None:
             say(page)
@@ -187,9 +187,9 @@ def prune(
     Export first: what is removed is gone.
     """
     with clear_errors():
-        before = _moment(keep)
-        if not _AGO.fullmatch(keep) or before is None:
+        if not _KEEP.fullmatch(keep):
             refuse("--keep is a length of time, such as 365d.")
+        before = moment(keep, SystemClock().now())
         answer = asyncio.run(ask(StoreSettings.read(os.environ), "audit/prune", {"before": rfc3339(before)}))
     if answer["through"] is None:
         say("Nothing was removed: no checkpoint is older than that.")
@@ -316,37 +316,21 @@ def _filter(
     since: str | None,
     until: str | None,
 ) -> AuditFilter:
-    if risk is not None and risk not in _RISKS:
-        refuse(f"--risk is one of {', '.join(_RISKS)}.")
-    return AuditFilter(
-        event=event,
-        actor=actor,
-        agent=agent,
-        action_type=action_type,
-        session_id=session_id,
-        request_id=request_id,
-        risk=risk,
-        reversible=reversible,
-        since=_moment(since),
-        until=_moment(until),
-    )
-
-
-def _moment(text: str | None) -> datetime | None:
-    """A time, or how long ago.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if text is None:
-        return None
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return SystemClock().now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        return read_rfc3339(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time; write 2026-01-31T09:00:00Z, 12h or 7d.") from None
+    flag = None if reversible is None else str(reversible)
+    given = {
+        "event": event,
+        "actor": actor,
+        "agent": agent,
+        "action_type": action_type,
+        "session_id": session_id,
+        "request_id": request_id,
+        "risk": risk,
+        "reversible": flag,
+        "since": since,
+        "until": until,
+    }
+    set_ones = {name: value for name, value in given.items() if value is not None}
+    return read_filter(set_ones, now=SystemClock().now())
 
 
 def _line(event: dict[str, Any]) -> str:

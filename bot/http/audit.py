@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from bot.core import jsontext
+from bot.core.events import EVENTS
 from bot.core.models import Actor, Via
 from bot.core.times import read_rfc3339
 from bot.http.asked import LONGEST_PAGE, SEQ_CURSOR, once, whole
@@ -30,6 +31,12 @@ def _time(value: Any) -> Any:
         ) from None
 
 
+def _event(value: Any) -> Any:
+    if value not in EVENTS:
+        raise PydanticCustomError("event", "must be the name of an event, such as action_approved")
+    return value
+
+
 def _flag(value: Any) -> Any:
     return {"true": True, "false": False}.get(value, value)
 
@@ -41,7 +48,7 @@ Place = Annotated[int, BeforeValidator(whole), Field(ge=0, le=999_999_999)]
 class Filters(Body):
     """Which events are meant."""
 
-    event: str | None = None
+    event: Annotated[str | None, BeforeValidator(_event)] = None
     actor: str | None = None
     agent: str | None = None
     action_type: str | None = None

@@ -8,13 +8,12 @@ import asyncio
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from typing import Any
 
 from bot.core.clock import Clock
 from bot.core.models import Outgoing, Reviewer, SlackId
-from bot.core.times import read_rfc3339
 from bot.services.audit import Audit, filters_json
+from bot.services.audit_filters import TIME, BadFilter, read_filter
 from bot.services.exports import Format
 from bot.services.outbox import Outbox
 from bot.services.summaries import summarise
@@ -23,7 +22,7 @@ from bot.slack.audit_view import PAGE, Links, Place
 from bot.slack.interaction import Interaction
 from bot.slack.links import CardLinks
 from bot.slack.roles import Role
-from bot.slack.text import literal
+from bot.slack.text import escape, literal, typed
 from bot.store import Store
 from bot.store.audit_reads import AuditEvent
 from bot.store.auditing import AuditFilter
@@ -36,6 +35,7 @@ HELP = {
     "session ID": "a session: figures, then its story",
     "agent NAME": "what is about an agent",
     "verify": "whether the audit is whole, and the first row that is not right",
+    "verify fast": "the same by the chain and its signatures alone",
     "export": "a file by direct message: `export [jsonl | csv] [7d] [event=…]`",
     "report": "pictures by direct message: `report [7d]`",
     "help": "this text",
@@ -45,8 +45,7 @@ VERIFY_WITHIN = 1.2
 """Seconds for an answer at once; Slack waits three."""
 
 _MOST = 1000
-_AGO = re.compile(r"(\d{1,4})([hdw])")
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 WORDS = ("session", "agent", "verify", "export", "report", "help")
 
 
@@ -77,7 +76,7 @@ class AuditDesk:
             return {"text": _help()}
         by = await self._auditors.require(user_id, team_id)
         try:
-            return await self._answer(words, by)
+            return await self._answer([_MENTION.sub(r"\1", typed(word)) for word in words], by)
         except Misunderstood as fault:
             return {"text": f"{fault} `{COMMAND} help` shows everything."}
 
@@ -97,15 +96,18 @@ class AuditDesk:
         first = words[0].casefold() if words else ""
         if first.startswith("req_"):
             return await self._story(words[0])
-        if first == "session" and len(words) > 1:
-            return await self._session(words[1])
-        if first == "agent" and len(words) > 1:
-            return await self._page(f"Agent {words[1]}", Place(AuditFilter(agent=words[1])))
+        if first in ("session", "agent"):
+            if len(words) < 2:
+                raise Misunderstood(
+                    f"Say which {first}: `{COMMAND} {first} {'ID' if first == 'session' else 'NAME'}`."
+                )
+            wanted = self._filter(words[2:], **{"session_id" if first == "session" else "agent": words[1]})
+            return await (self._session(wanted) if first == "session" else self._agent(wanted))
         if first == "verify":
             return await self._verify(by, full=words[1:] != ["fast"])
         if first in ("export", "report"):
             return await self._file(first, words[1:], by)
-        if first and "=" not in first:
+        if first and "=" not in first and not TIME.fullmatch(first):
             raise Misunderstood(_suggestion(words[0]))
         return await self._page("The audit", Place(self._filter(words)))
 
@@ -116,24 +118,31 @@ class AuditDesk:
         return {"text": f"{title}: {len(shown)} entries", "blocks": blocks}
 
     async def _story(self, request_id: str) -> dict[str, Any]:
-        events = await self._store.reads.events(request_id, limit=_MOST)
+        wanted = AuditFilter(request_id=request_id)
+        events = (await self._store.reads.audit_page(wanted, limit=_MOST))[::-1]
         if not events:
             return {"text": f"There is no request {literal(request_id[:80])} on record."}
-        return await self._told(f"Request {request_id}", events, AuditFilter(request_id=request_id))
+        return await self._told(f"Request {request_id}", events, wanted)
 
-    async def _session(self, session_id: str) -> dict[str, Any]:
-        wanted = AuditFilter(session_id=session_id)
+    async def _session(self, wanted: AuditFilter) -> dict[str, Any]:
         events = await self._store.reads.audit_page(wanted, limit=_MOST)
+        name = str(wanted.session_id)
         if not events:
-            return {"text": f"There is no session {literal(session_id[:80])} on record."}
-        return await self._told(f"Session {session_id}", events[::-1], wanted)
+            return {"text": f"There is no session {literal(name[:80])} on record."}
+        agents = sorted({event.agent for event in events if event.agent})
+        several = f" (of {len(agents)} agents; add agent=NAME)" if len(agents) > 1 else ""
+        return await self._told(f"Session {name}{several}", events[::-1], wanted)
+
+    async def _agent(self, wanted: AuditFilter) -> dict[str, Any]:
+        return await self._page(f"Agent {wanted.agent}", Place(wanted))
 
     async def _told(self, title: str, events: Sequence[AuditEvent], wanted: AuditFilter) -> dict[str, Any]:
         """Figures, then the newest entries with a way to the older ones."""
         newest = events[::-1][:PAGE]
         links = await self._cards(newest)
+        cut = f"Of the newest {_MOST:,} entries alone; export has all." if len(events) == _MOST else None
         blocks = [
-            *audit_view.figures(title, summarise(events)),
+            *audit_view.figures(title, summarise(events), cut),
             *audit_view.page("Entries", newest, links, Place(wanted), more=len(events) > PAGE),
         ]
         return {"text": f"{title}: {len(events)} entries", "blocks": blocks}
@@ -147,10 +156,11 @@ class AuditDesk:
             return {"text": "That takes a while; the answer will come as a direct message."}
 
     async def _file(self, kind: str, words: Sequence[str], by: Reviewer) -> dict[str, Any]:
-        formats = [word for word in words if word in (Format.JSONL, Format.CSV)]
-        wanted = self._filter([word for word in words if word not in formats])
+        formats = [word.casefold() for word in words if word.casefold() in tuple(Format)]
+        rest = [word for word in words if word.casefold() not in formats]
+        wanted = self._filter(rest)
         if kind == "report" and wanted.since is None:
-            wanted = self._filter(["7d", *words])
+            wanted = self._filter(rest, since="7d")
         payload = {"filters": filters_json(wanted), "format": formats[0] if formats else Format.JSONL.value}
         await self._later(f"audit.{kind}", by, payload)
         return {"text": f"Your {kind} will come as a direct message."}
@@ -168,31 +178,21 @@ class AuditDesk:
                 found[request_id] = link
         return found
 
-    def _filter(self, words: Sequence[str]) -> AuditFilter:
-        given: dict[str, Any] = {}
+    def _filter(self, words: Sequence[str], **given: str) -> AuditFilter:
         for word in words:
             name, sign, value = word.partition("=")
-            if not sign:
-                name, value = "since", word
-            if name not in AuditFilter.__dataclass_fields__:
-                raise Misunderstood(f"There is no filter “{literal(name[:40])}”.")
-            given[name] = self._value(name, value)
-        return AuditFilter(**given)
-
-    def _value(self, name: str, value: str) -> Any:
-        if name == "reversible":
-            return value.casefold() in ("true", "yes", "1")
-        if name not in ("since", "until"):
-            return value
-        ago = _AGO.fullmatch(value)
-        if ago is not None:
-            return self._clock.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            if sign:
+                given |= {name.replace("-", "_"): value}
+            elif TIME.fullmatch(word):
+                given |= {"since": word}
+            else:
+                raise Misunderstood(
+                    f"“{literal(word[:40])}” means nothing here; a filter looks like `risk=high`."
+                )
         try:
-            return read_rfc3339(value)
-        except ValueError:
-            raise Misunderstood(
-                f"“{literal(value[:40])}” is no time; write 12h, 7d or a full time."
-            ) from None
+            return read_filter(given, now=self._clock.now())
+        except BadFilter as fault:
+            raise Misunderstood(f"{escape(str(fault))}.") from None
 
 
 def _help() -> str:

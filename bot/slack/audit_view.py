@@ -68,8 +68,8 @@ def page(title: str, events: Sequence[AuditEvent], links: Links, place: Place, *
     ]
 
 
-def figures(title: str, summary: Summary) -> list[Block]:
-    """What the events add up to."""
+def figures(title: str, summary: Summary, caution: str | None = None) -> list[Block]:
+    """What the events add up to; `caution` says what they leave out."""
     facts = [
         (
             "Requests",
@@ -83,7 +83,8 @@ def figures(title: str, summary: Summary) -> list[Block]:
         ("Who decided what", _deciders(summary)),
     ]
     found = [labelled(f"{label}:", leaf(shortened(text, 600))) for label, text in facts if text]
-    return [{"type": "header", "text": plain(title, 150)}, rich(*found)]
+    more = [] if caution is None else [note(caution)]
+    return [{"type": "header", "text": plain(title, 150)}, rich(*found), *more]
 
 
 def verdict(found: Verification) -> str:

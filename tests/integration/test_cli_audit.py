@@ -81,6 +81,8 @@ async def test_query_prints_seq_first_and_the_newest_first(keyturn: Keyturn, dat
         (["--reversible"], 0),
         (["--since", "2026-11-22T12:00:02Z", "--event", "action_claimed"], 2),
         (["--until", "2026-11-22T12:00:00Z"], 0),
+        (["--until", "2026-11-22"], 0),
+        (["--since", "2026-11-22", "--event", "action_claimed"], 2),
         (["--limit", "3"], 3),
         (["--before", "4"], 3),
     ],
@@ -94,6 +96,25 @@ async def test_every_filter_works_on_a_database_and_on_an_export(
     on_export = await typed(keyturn, "audit", "query", copy, *flags)
     assert len(on_database.stdout.splitlines()) == expected
     assert on_export.stdout == on_database.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--event", "action_aproved"], "did you mean action_approved?"),
+        (["--risk", "huge"], "risk is one of"),
+        (["--since", "soon"], "is no time"),
+        (["--until", "2026-02-30"], "is no time"),
+        (["--agent", ""], "1 to 300 characters"),
+    ],
+)
+async def test_a_filter_that_cannot_be_meant_is_refused(
+    keyturn: Keyturn, database: Path, flags: list[str], said: str
+) -> None:
+    for command in ("query", "export"):
+        done = await typed(keyturn, "audit", command, *flags)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert said in done.stderr
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])

@@ -121,6 +121,8 @@ async def test_pages_meet_every_event_once(world: World, auditor: httpx.AsyncCli
         "limit=x",
         "cursor=x",
         "risk=huge",
+        "event=action_aproved",
+        "event=",
         "reversible=maybe",
         "since=yesterday",
         "since=2026-01-31T09:00:00",

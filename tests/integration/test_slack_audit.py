@@ -85,12 +85,45 @@ async def test_help_is_for_everybody_and_names_every_form(desk: Desk) -> None:
         ("verfy", "Did you mean `/audit verify`"),
         ("colour=red", "no filter"),
         ("since=soon", "no time"),
+        ("event=action_aproved", "did you mean action_approved?"),
+        ("risk=huge", "risk is one of none, low"),
+        ("reversible=maybe", "true or false"),
+        ("actor=", "1 to 300 characters"),
+        ("session", "Say which session"),
+        ("agent", "Say which agent"),
+        ("export xml", "“xml” means nothing here"),
+        ("agent deploy-bot since=soon", "no time"),
         ("req_unknown", "no request"),
         ("session none", "no session"),
     ],
 )
 async def test_what_is_not_understood_gets_help(desk: Desk, text: str, answer: str) -> None:
     assert answer in words(await typed(desk, ALEX, "/audit", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1h event=action_requested",
+        "action-type=config_change event=action_requested",
+        "agent deploy-bot event=action_requested",
+        "session run-7&8 event=action_requested",
+    ],
+)
+async def test_filters_are_written_as_people_write_them(desk: Desk, text: str) -> None:
+    await desk.ask(session_id="run-7&8")
+    said = words(await typed(desk, ALEX, "/audit", text))
+    assert "action_requested" in said, said
+    assert "policy_applied" not in said
+
+
+async def test_a_mention_is_an_actor(desk: Desk) -> None:
+    request = await desk.ask()
+    await desk.click(RAFAEL, request)
+    await desk.until_audited(request, "action_approved")
+    said = words(await typed(desk, ALEX, "/audit", f"actor=<@{RAFAEL}|rafael>"))
+    assert "action_approved" in said
+    assert "action_requested" not in said
 
 
 async def test_keyturn_audit_is_the_same(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.audited import audited_state
+from bot.core.events import EVENTS
 from bot.core.replay import replay
 from bot.store import Store
 from bot.store.commands import CreateRequest, SaveTransition
@@ -28,7 +29,7 @@ EVENT = re.compile(
 )
 """What an event is called: a noun, and what happened to it."""
 
-NOT_EVENTS = {"policy_owed"}
+NOT_EVENTS = {"policy_owed", "rollback_ended"}
 """Names of the same form that are something else."""
 
 BOOKKEEPING = {
@@ -57,6 +58,8 @@ def literals() -> Iterator[tuple[str, str]]:
     """Every text in the code that is an event's name, and where."""
     for part in ("core", "store", "services", "slack", "notify"):
         for path in (ROOT / "bot" / part).rglob("*.py"):
+            if path.name == "events.py":  # the list itself writes none
+                continue
             for node in ast.walk(ast.parse(path.read_text())):
                 said = node.value if isinstance(node, ast.Constant) else None
                 if isinstance(said, str) and EVENT.fullmatch(said) and said not in NOT_EVENTS:
@@ -149,3 +152,9 @@ async def test_a_change_without_an_event_cannot_be_stored(tmp_path: Path) -> Non
         kept = await store.reads.request(step.request.id)
         assert kept is not None
         assert kept.version == 1
+
+
+def test_the_list_of_events_is_that_of_the_docs() -> None:
+    assert list(EVENTS) == [
+        name for name, _ in TABLE.findall((ROOT / "docs" / "audit.md").read_text()) if name != "event"
+    ]
