@@ -147,6 +147,7 @@ def open_next(
         after,
         LADDER if by is None else Actor.human(by),
         Via.SCHEDULER if by is None else Via.SLACK,
+        level=after.level,
         rule=level.rule,
         escalate_to=level.escalate_to,
         targets=[f"{target.kind}:{target.address}" for target in level.notify],
@@ -197,8 +198,7 @@ def unreached(request: ApprovalRequest, events: Iterable[tuple[str, JsonObject]]
     if request.level == 0 and request.channel is not None:
         waiting["slack.post", request.channel] = True
     for name, body in events:
-        level = (body.get("after") or {}).get("level", body.get("level"))
-        if level != request.level:
+        if body.get("level") != request.level:
             continue
         if name == "escalation_triggered":
             waiting |= {(a["kind"], a["to"]): True for a in body.get("asked", ()) if a["counts"]}
@@ -279,6 +279,7 @@ def _reminded(request: ApprovalRequest, now: datetime) -> Transition:
         after,
         LADDER,
         Via.SCHEDULER,
+        level=after.level,
         number=sent,
         next_at=following,
     )

@@ -26,9 +26,8 @@ def told(events: Iterable[tuple[str, str, JsonObject]]) -> tuple[Told, ...]:
 def _words(name: str, body: JsonObject) -> Iterator[str]:
     match name:
         case "escalation_triggered":
-            level = (body.get("after") or {}).get("level", body.get("level"))
             whom = body.get("escalate_to") or body.get("rule")
-            yield f"level {level}: escalated to {whom} ({_spaced(body.get('why'))})"
+            yield f"level {body['level']}: escalated to {whom} ({_spaced(body.get('why'))})"
             if resting := body.get("resting"):
                 yield f"  not to be disturbed, so asked last: {', '.join(map(str, resting))}"
         case "notification_sent":

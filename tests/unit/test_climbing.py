@@ -309,6 +309,7 @@ def test_escalating_by_hand_opens_the_next_level_now_and_names_who_did() -> None
     step = climbing.open_next(request, summons=MANAGER, now=NOON + MINUTE, why="escalated_by_hand", by=ON_IT)
     assert (step.request.level, step.request.deadline_at) == (1, NOON + 11 * MINUTE)
     assert (step.events[0].actor.id, step.events[0].body["why"]) == (ANA, "escalated_by_hand")
+    assert step.events[0].body["level"] == 1, "as those that act at once say 0"
 
 
 def test_a_rule_without_notify_asks_its_people() -> None:
