@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter
 
 from keyturn import exact
-from keyturn.errors import DigestMismatch, NotYetDecided
+from keyturn.errors import DigestMismatch, NotYetDecided, Unreachable
 from keyturn.exchange import (
     BUSY,
     GATEWAY,
@@ -37,6 +37,7 @@ from keyturn.models import (
     Request,
     Rollback,
     Session,
+    Status,
     Urgency,
 )
 from keyturn.settings import Settings
@@ -127,7 +128,10 @@ def request(
     """POST a request; the key, made here unless given, stays the same over all retries."""
     body = _action(action_type, params, description, options)
     call = post("/v1/requests", body, key=idempotency_key or str(uuid4()))
-    return (yield from _ask(settings, call, _REQUEST))
+    asked = yield from _ask(settings, call, _REQUEST)
+    if asked.type != action_type or asked.digest != exact.digest(action_type, params):
+        raise _other(call, "another action than the one that was asked for")
+    return asked
 
 
 def evaluate(
@@ -170,6 +174,8 @@ def wait(settings: Settings, request_id: str, timeout: float | None) -> Flow[Req
         answered = isinstance(result, Answer) and result.status not in BUSY | GATEWAY
         if isinstance(result, Answer) and answered:
             seen = parsed(call, result, _REQUEST)
+            if seen.id != request_id:
+                raise _other(call, f"{seen.id}, not {request_id}")
             if seen.decided:
                 return seen
             heard, failures = settings.clock(), 0
@@ -200,6 +206,8 @@ def claim(settings: Settings, decided: Request, preview: str | None, audience: s
             hash to the approved digest.
     """
     decision = decided.ensure_approved()
+    if (decision.digest == decided.digest) is (decided.status is Status.MODIFIED):
+        raise DigestMismatch(f"{decided.id}: {decided.status} with a digest that denies it; do not run it")
     preview_digest = None if preview is None else "sha256:" + sha256(preview.encode("utf-8")).hexdigest()
     body = {"digest": decision.digest, "preview_digest": preview_digest, "audience": audience}
     call = post(_of(decided.id, "/claim"), _given(body))
@@ -258,6 +266,13 @@ def _tell(settings: Settings, call: Call) -> Flow[None]:
     answer = yield from insist(call, settings)
     if not 200 <= answer.status < 300:
         raise refusal(answer)
+
+
+def _other(call: Call, what: str) -> Unreachable:
+    return Unreachable(
+        f"{call.method} {call.path}: the answer is about {what}. Do not run the action.",
+        idempotency_key=call.idempotency_key,
+    )
 
 
 def _poll(request_id: str, seconds: int) -> Call:

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from keyturn import exact, flows
-from keyturn.errors import InvalidRequest, NotYetDecided, RateLimited, Unavailable, Unreachable
+from keyturn.errors import (
+    DigestMismatch,
+    InvalidRequest,
+    NotYetDecided,
+    RateLimited,
+    Unavailable,
+    Unreachable,
+)
 from keyturn.exchange import Answer, Call, Flow, NoAnswer, Sleep, delay, insist, parsed, post
 from keyturn.flows import _REQUEST
 from keyturn.settings import Settings
@@ -223,3 +230,31 @@ def test_a_retried_post_is_built_once() -> None:
     world = World([LOST, shown()])
     world.run(insist(call, world.settings()))
     assert world.calls == [call, call]
+
+
+@pytest.mark.parametrize(
+    "asked", [("custom", {"x": 2}), ("custom", {"x": "1"}), ("other", {"x": 1}), ("custom", {})]
+)
+def test_an_answer_about_another_action_is_no_answer(asked: tuple[str, dict[str, Any]]) -> None:
+    kind, params = asked
+    world = World([shown()])
+    with pytest.raises(Unreachable, match="another action"):
+        world.run(flows.request(world.settings(), kind, params, "Do it", None, {}))
+
+
+def test_a_wait_that_is_told_of_another_request_is_not_over() -> None:
+    world = World([shown(id="req_2")])
+    with pytest.raises(Unreachable, match="req_2, not req_1"):
+        world.run(flows.wait(world.settings(), "req_1", 30))
+
+
+@pytest.mark.parametrize("status", ["approved", "modified"])
+def test_a_status_that_its_own_digest_denies_is_not_claimed(status: str) -> None:
+    other = exact.digest("custom", {"x": 2})
+    digest = other if status == "approved" else exact.digest("custom", {"x": 1})
+    decision = {"status": status, "digest": digest, "decided_at": "2026-01-01T00:00:00Z"}
+    world = World([shown()])
+    seen = parsed(Call("GET", "/"), shown(status=status, decision=decision), _REQUEST)
+    with pytest.raises(DigestMismatch, match="do not run it"):
+        world.run(flows.claim(world.settings(), seen, None, None))
+    assert world.calls == []
