@@ -1,8 +1,11 @@
-# `make demo` and `make test` need only Python 3.11+ and make; everything else is installed here.
+# `make demo` and `make test` need only Python 3.11+ and make; everything else is installed here:
+# what runs Keyturn for `make demo`, the tools of its developers too for the rest.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+RUNS := $(VENV)/.installed
+DEVELOPS := $(VENV)/.installed-dev
 
 .PHONY: help demo test test-browser lint format bench pictures page clean
 
@@ -15,35 +18,39 @@ help:
 	@echo "make pictures      the pictures in docs/, taken from a running demo"
 	@echo "make page          rebuild the sandbox's page (needs Node 20+)"
 
-$(STAMP): pyproject.toml sdk/pyproject.toml constraints.txt
+$(RUNS): pyproject.toml sdk/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Keyturn needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./sdk -e '.[dev]'
+	$(PIP) -e ./sdk -e .
 	@touch $@
 
-demo: $(STAMP)
+$(DEVELOPS): $(RUNS)
+	$(PIP) -e ./sdk -e '.[dev]'
+	@touch $@
+
+demo: $(RUNS)
 	@$(BIN)/keyturn demo $(ARGS)
 
-test: $(STAMP)
+test: $(DEVELOPS)
 	$(BIN)/python -m pytest -n auto -m "not browser" $(ARGS)
 
-test-browser: $(STAMP)
+test-browser: $(DEVELOPS)
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
-lint: $(STAMP)
+lint: $(DEVELOPS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP)
+format: $(DEVELOPS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)
+bench: $(DEVELOPS)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-pictures: $(STAMP)
+pictures: $(DEVELOPS)
 	$(BIN)/python docs/pictures.py
 
 page:

@@ -354,7 +354,8 @@ def refuse_faulty(version: tuple[int, ...]) -> None:
     if not repaired:
         raise CannotOpen(
             f"SQLite {'.'.join(map(str, version))} can lose committed writes (the WAL-reset bug, fixed in"
-            " 3.51.3, 3.50.7 and 3.44.6). Run `pip install pysqlite3`, which brings its own."
+            " 3.51.3, 3.50.7 and 3.44.6). Run `pip install pysqlite3`, which brings its own on Linux (x86_64)"
+            " and macOS (arm64); elsewhere use a Python that is built with a repaired SQLite."
         )
 
 

@@ -1,11 +1,6 @@
 """database_restore on a real PostgreSQL, over asyncpg."""
 
 import asyncio
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,41 +9,14 @@ import asyncpg
 import pytest
 
 from keyturn.rollback import Resources, UndoConflict, UndoFailed
-
-NAMES = ("initdb", "pg_ctl")
+from tests.postgres import running_postgres
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Path]:
-    """The socket directory of a PostgreSQL of our own; it refuses to run as root."""
-    if not all(map(shutil.which, NAMES)):
-        pytest.skip("PostgreSQL is not installed (initdb, pg_ctl)")
-    home = Path(tempfile.mkdtemp(prefix="kt-pg-"))
-    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    as_user: dict[str, Any] = (
-        {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    )
-    if user is not None:
-        os.chown(home, user.pw_uid, user.pw_gid)
-    data, log = home / "data", home / "log"
-
-    def run(*words: str) -> None:
-        done = subprocess.run(
-            words, **as_user, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert done.returncode == 0, done.stdout
-
-    run("initdb", "-D", str(data), "-A", "trust", "-U", "postgres", "--no-sync")
-    start = ["-o", f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off"]
-    # Its output must go to a file: a pipe would stay open for as long as the server runs.
-    with log.open("wb") as out:
-        words = ["pg_ctl", "-D", str(data), "-w", *start, "start"]
-        subprocess.run(words, **as_user, cwd=home, stdout=out, stderr=out, check=True)
-    try:
-        yield home
-    finally:
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-        shutil.rmtree(home)
+    """The socket directory of a PostgreSQL of our own."""
+    with running_postgres() as directory:
+        yield directory
 
 
 @pytest.fixture

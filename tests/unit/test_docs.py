@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bot.config import Settings
 
@@ -12,14 +14,19 @@ REPO = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([REPO / "README.md", *(REPO / "docs").glob("*.md")])
 
 
-def declared() -> set[str]:
-    names: list[str] = []
+def requirements() -> list[str]:
+    """Every dependency of the bot and of the SDK, the optional ones too."""
+    found: list[str] = []
     for file in ("pyproject.toml", "sdk/pyproject.toml"):
         project = tomllib.loads((REPO / file).read_text())["project"]
-        names += project["dependencies"]
+        found += project["dependencies"]
         for extra in project.get("optional-dependencies", {}).values():
-            names += extra
-    return {re.split(r"[\[>=<;!~ ]", name, maxsplit=1)[0].lower() for name in names}
+            found += extra
+    return found
+
+
+def declared() -> set[str]:
+    return {Requirement(text).name.lower() for text in requirements()}
 
 
 def test_every_dependency_is_explained():
@@ -60,3 +67,12 @@ def test_the_readme_leads_to_every_page():
     assert [
         page.name for page in PAGES if f"docs/{page.name}" not in readme and page.name != "README.md"
     ] == []
+
+
+def test_what_is_declared_is_pinned_at_a_version_that_fits():
+    pins = dict(line.split("==") for line in (REPO / "constraints.txt").read_text().split())
+    pinned = {canonicalize_name(name): version for name, version in pins.items()}
+    for requirement in map(Requirement, requirements()):
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is not None, f"constraints.txt does not pin {requirement.name}"
+        assert version in requirement.specifier, f"constraints.txt pins {requirement.name} at {version}"
