@@ -13,9 +13,13 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from bot.core.errors import Unauthorized
+from bot.core.models import Agent
 from bot.services.agents import Agents
 
 T = TypeVar("T")
+
+Caller = tuple[str, str | None]
+"""An agent's name and the credential it called with: another one of its tokens is another caller."""
 
 HEARTBEAT = 15.0
 """Seconds between two signs of life on a stream."""
@@ -34,8 +38,8 @@ class OpenCalls:
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
-        self._held: dict[str, set[_Held]] = {}
-        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[Caller, set[_Held]] = {}
+        self._watchers: dict[Caller, asyncio.Task[None]] = {}
         self._lifetime = AsyncExitStack()
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = False
@@ -62,7 +66,7 @@ class OpenCalls:
     async def hold(
         self,
         request: Request,
-        agent: str,
+        agent: Agent,
         work: Coroutine[Any, Any, T],
         *,
         check: Callable[[], Awaitable[None]],
@@ -71,7 +75,7 @@ class OpenCalls:
         """The result of `work`, unless something ends the call before.
 
         Args:
-            agent: The name of whoever calls.
+            agent: Whoever calls.
             check: Asked once the call is listed; what it raises ends the call. It closes the gap
                 between the look at the token and the moment from which its revocation is noticed.
             idle: Called every `HEARTBEAT` seconds while the call is held.
@@ -85,7 +89,8 @@ class OpenCalls:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
         held = _Held(task)
-        self._add(agent, held)
+        caller = (agent.name, agent.credential)
+        self._add(caller, agent, held)
         listener = self._tasks.create_task(_listen(held, request.receive, idle))
         try:
             await check()
@@ -97,28 +102,28 @@ class OpenCalls:
         finally:
             work.close()  # a coroutine that was never begun would complain
             listener.cancel()
-            self._remove(agent, held)
+            self._remove(caller, held)
 
-    def _add(self, agent: str, held: "_Held") -> None:
-        calls = self._held.setdefault(agent, set())
+    def _add(self, caller: Caller, agent: Agent, held: "_Held") -> None:
+        calls = self._held.setdefault(caller, set())
         calls.add(held)
-        if agent not in self._watchers and self._tasks is not None:
+        if caller not in self._watchers and self._tasks is not None:
             # Fetched here, not in the task: a revocation between now and its first step must count.
             revoked = self._agents.revocation(agent)
-            self._watchers[agent] = self._tasks.create_task(self._watch(agent, revoked))
+            self._watchers[caller] = self._tasks.create_task(self._watch(caller, revoked))
 
-    def _remove(self, agent: str, held: "_Held") -> None:
-        calls = self._held[agent]
+    def _remove(self, caller: Caller, held: "_Held") -> None:
+        calls = self._held[caller]
         calls.discard(held)
         if not calls:
-            del self._held[agent]
-            if (watcher := self._watchers.pop(agent, None)) is not None:
+            del self._held[caller]
+            if (watcher := self._watchers.pop(caller, None)) is not None:
                 watcher.cancel()
 
-    async def _watch(self, agent: str, revoked: asyncio.Event) -> None:
+    async def _watch(self, caller: Caller, revoked: asyncio.Event) -> None:
         await revoked.wait()
-        self._watchers.pop(agent, None)
-        _end(self._held.get(agent, set()), Unauthorized("This token was revoked."))
+        self._watchers.pop(caller, None)
+        _end(self._held.get(caller, set()), Unauthorized("This token was revoked."))
 
 
 class _Held:

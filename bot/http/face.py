@@ -118,7 +118,7 @@ class Face:
         idle: Callable[[], Awaitable[None]] | None = None,
     ) -> Coroutine[Any, Any, T]:
         """`OpenCalls.hold`, with the token checked once more after the call is listed as held."""
-        return self.calls.hold(call, agent.name, work, check=lambda: self.gate.still(call), idle=idle)
+        return self.calls.hold(call, agent, work, check=lambda: self.gate.still(call), idle=idle)
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -49,7 +49,7 @@ class Agents:
         self._new_token = new_token
         self._webhook_key = webhook_key
         self._known: dict[str, tuple[Agent, datetime]] = {}
-        self._revocations: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        self._revocations: WeakValueDictionary[tuple[str, str | None], asyncio.Event] = WeakValueDictionary()
         store.on_commit(self._committed)
 
     async def add(
@@ -124,19 +124,20 @@ class Agents:
         self._known[hashed] = (agent, now + _FRESH)
         return agent
 
-    def revocation(self, name: str) -> asyncio.Event:
+    def revocation(self, agent: Agent) -> asyncio.Event:
         """Set when the agent's token is revoked or rotated: hold it to end a wait or a stream."""
-        event = self._revocations.get(name)
+        key = (agent.name, agent.credential)
+        event = self._revocations.get(key)
         if event is None:
-            event = self._revocations[name] = asyncio.Event()
+            event = self._revocations[key] = asyncio.Event()
         return event
 
     async def sweep(self) -> None:
-        """Notice what another process revoked while streams are open."""
-        for name in list(self._revocations):
+        """Notice what another process revoked or rotated while streams are open."""
+        for name, credential in list(self._revocations):
             agent = await self._store.reads.agent(name)
-            if agent is None or agent.revoked_at is not None:
-                self._end(name)
+            if agent is None or agent.revoked_at is not None or agent.credential != credential:
+                self._end(name, credential)
 
     async def webhook_secret(self, name: str) -> str:
         """The secret with which this agent's callbacks are signed, in Standard Webhooks' form.
@@ -154,11 +155,14 @@ class Agents:
             if change.event in ("agent_revoked", "agent_rotated") and change.agent is not None:
                 self._end(change.agent)
 
-    def _end(self, name: str) -> None:
+    def _end(self, name: str, *credentials: str | None) -> None:
+        """End what is held with these credentials of an agent, or with any of them."""
         self._known = {h: known for h, known in self._known.items() if known[0].name != name}
-        event = self._revocations.pop(name, None)
-        if event is not None:
-            event.set()
+        for key in list(self._revocations):
+            if key[0] == name and (not credentials or key[1] in credentials):
+                event = self._revocations.pop(key, None)
+                if event is not None:
+                    event.set()
 
 
 def token_hash(token: str) -> str:

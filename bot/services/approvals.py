@@ -260,6 +260,7 @@ class Approvals:
 
     async def _decided(self, request_id: RequestId) -> ApprovalRequest | None:
         request = await self._present(request_id)
+        self._waiters.saw(request_id, request.version)
         return None if request.status is Status.PENDING else request
 
     async def events(self, agent: Agent, request_id: str, *, after: int | None) -> AsyncIterator[Change]:
@@ -270,6 +271,8 @@ class Approvals:
         """
         request = await self.get(agent, request_id)
         with self._waiters.waiting(request.id) as changed:
+            # What was read before its events are: else a change between the two would be taken as heard.
+            self._waiters.saw(request.id, request.version)
             if after is None:
                 after = await self._store.reads.last_seq(request.id)
                 request = await self._present(request.id)
@@ -355,7 +358,7 @@ class Approvals:
                     paused=None if pause is None else pause.sentence,
                 )
                 answer = self._claim_answer(step, audience)
-                stored = await self._store.write(ClaimRequest(step, idempotency, answer))
+                stored = await self._store.write(ClaimRequest(step, idempotency, answer, agent.credential))
             except IdempotencyConflict:
                 raise
             except Conflict as refusal:

@@ -13,7 +13,7 @@ from bot.store import Committed, Store
 
 
 class Waiters:
-    """Who waits for which request. A waiter registers first and reads the row second."""
+    """Who waits for which request. A waiter registers first, reads the row second, and says what it saw."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -37,6 +37,11 @@ class Waiters:
             if not others:
                 del self._events[request_id]
                 self._seen.pop(request_id, None)
+
+    def saw(self, request_id: RequestId, version: int) -> None:
+        """Say which version was read after registering: a sweep that finds another one wakes."""
+        if request_id in self._events:
+            self._seen.setdefault(request_id, version)
 
     async def sweep(self) -> None:
         """Wake those whose request another process has changed since the last sweep."""

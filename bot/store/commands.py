@@ -189,17 +189,24 @@ class ClaimRequest:
     Returns the answer to give: the one stored under the key if the same call was answered before.
     None when the request was not at the version before; nothing is written then.
 
+    Args:
+        credential: As for `CreateRequest`.
+
     Raises:
         IdempotencyConflict: the key came with another body before.
+        Unauthorized: the credential was revoked or rotated meanwhile.
         Paused: a pause stands.
     """
 
     transition: Transition
     idempotency: Idempotency | None
     answer: bytes
+    credential: str | None = None
 
     def apply(self, tx: Tx) -> bytes | None:
         key = self.idempotency
+        if self.credential is not None:
+            _check_credential(tx, self.credential)
         if key is not None:
             known = known_key(tx, key)
             if known is not None:

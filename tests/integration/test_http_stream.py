@@ -153,6 +153,21 @@ async def test_revoking_the_token_ends_the_stream(world: World) -> None:
         assert await ear.ended()
 
 
+async def test_another_process_ends_the_stream_of_a_token_that_it_rotated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"Authorization": f"Bearer {await world.token('other')}"}
+    made = await world.client.post("/v1/requests", json=ASK, headers=headers)
+    async with listening(world, made.json()["id"], **headers) as ear:
+        await ear.next()
+        with monkeypatch.context() as deaf:
+            # A commit of another process: nobody here is told of it.
+            deaf.setattr(world.agents, "_end", lambda _name: None)
+            await world.agents.rotate("other")
+        await world.agents.sweep()
+        assert await ear.ended()
+
+
 async def test_a_listener_that_leaves_is_forgotten(world: World) -> None:
     request = await asked(world)
     async with listening(world, request["id"]) as ear:

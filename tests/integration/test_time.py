@@ -44,6 +44,21 @@ async def stored(store: Store, now: datetime) -> RequestId:
     return step.request.id
 
 
+async def test_the_first_sweep_finds_what_changed_after_the_waiter_had_read(tmp_path: Path) -> None:
+    clock = SystemClock()
+    async with Store.open(f"sqlite:///{tmp_path}/k.db", clock=clock) as store:
+        waiters = Waiters(Deaf(store))  # type: ignore[arg-type]  # the two methods that waiters use
+        request_id = await stored(store, clock.now())
+        request = await store.reads.request(request_id)
+        assert request is not None
+        with waiters.waiting(request_id) as changed:
+            waiters.saw(request_id, request.version)
+            step = lifecycle.time_out(request, cause=Cause.TIMEOUT, reason="late", now=clock.now())
+            assert await store.write(SaveTransition(step))
+            await waiters.sweep()
+            assert changed.is_set()
+
+
 async def test_a_sweep_wakes_those_whose_request_another_process_changed(tmp_path: Path) -> None:
     clock = SystemClock()
     async with Store.open(f"sqlite:///{tmp_path}/k.db", clock=clock) as store:

@@ -257,6 +257,15 @@ async def test_agents_come_back_as_they_were_added(store):
         await store.write(AddAgent(agent, "hash2", Via.CLI, NOON))
 
 
+async def test_a_rotated_credential_claims_nothing(store):
+    await store.write(AddAgent(make_agent(), "hash1", Via.CLI, NOON))
+    claim = claimed(await approved_request(store))
+    await store.write(RotateAgent("builder", "hash2", Via.CLI, LATER))
+    with pytest.raises(Unauthorized):
+        await store.write(ClaimRequest(claim, key(scope="claim"), b"first", "hash1"))
+    assert await store.write(ClaimRequest(claim, key(scope="claim"), b"second", "hash2")) == b"second"
+
+
 async def test_a_rotated_or_revoked_credential_makes_no_request(store):
     await store.write(AddAgent(make_agent(), "hash1", Via.CLI, NOON))
     assert (await store.write(CreateRequest(submitted(1), None, "hash1"))).created
