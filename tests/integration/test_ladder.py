@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.core.models import ApprovalRequest, Cause, Status
+from bot.sandbox import running_sandbox
 from bot.sandbox.model import Message
 from bot.store.reads import Card
 from tests.integration import slack_desk
@@ -20,22 +21,24 @@ from tests.integration.slack_desk import (
     SAM,
     SUKI,
     Desk,
+    ShiftedClock,
     buttons,
-    running_desk,
+    crowded_workspace,
+    running_bot,
     view_words,
 )
 
 RULES = """
 escalation_rules:
   - name: first
-    trigger: {after: 1s}
+    trigger: {after: 1h}
     escalate_to: security
-    wait: 1s
+    wait: 1h
     notify: [{slack: C0SECALRT}, {slack_dm: security}]
   - name: second
-    trigger: {after: 1s}
+    trigger: {after: 1h}
     escalate_to: sre
-    wait: 1s
+    wait: 1h
     notify: [{slack_dm: U0DANA001}, {slack: C0APPROVE}]
 """
 
@@ -51,13 +54,27 @@ schedules:
 async def desk_with(
     directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str, **replaced: str
 ) -> AsyncIterator[Desk]:
-    """A desk whose policy has other escalation rules, and other words where `replaced` says so."""
+    """A desk whose policy has other escalation rules, and other words where `replaced` says so.
+
+    Its clock is `ShiftedClock`: time passes when a test says so (`later`).
+    """
     policy = slack_desk.POLICY.partition("escalation_rules:")[0] + rules
     for old, new in replaced.items():
         policy = policy.replace(f"{old}: {_value(policy, old)}", f"{old}: {new}")
     monkeypatch.setattr(slack_desk, "POLICY", policy)
-    async with running_desk(directory) as desk:
+    async with (
+        running_sandbox(workspace=crowded_workspace()) as slack,
+        running_bot(slack, directory, clock=ShiftedClock()) as desk,
+    ):
         yield desk
+
+
+async def later(desk: Desk, **by: int) -> None:
+    """So much time has passed, and the scheduler has looked."""
+    clock = desk.bot.clock
+    assert isinstance(clock, ShiftedClock)
+    clock.shift(timedelta(**by))
+    await desk.bot.escalations.run_once()
 
 
 def _value(policy: str, key: str) -> str:
@@ -102,9 +119,13 @@ async def ended(desk: Desk, request: ApprovalRequest) -> ApprovalRequest:
 async def test_a_request_that_nobody_answers_climbs_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1s") as desk:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
         request = await desk.ask()
         await desk.card(request)
+        for level, people in ((1, "security"), (2, "sre")):
+            await later(desk, hours=1)
+            await said(desk, f"Escalated to {people} (level {level} of 2)")
+        await later(desk, hours=1)
         after = await ended(desk, request)
         assert (after.status, after.cause, after.level) == (Status.TIMED_OUT, Cause.TIMEOUT, 2)
         shown = words_of(await desk.painted(request, "Timed out"))
@@ -158,7 +179,7 @@ escalation_rules:
 async def test_an_archived_channel_moves_on_at_once_and_tells_the_admins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
         desk.sandbox.workspace.channel("C0APPROVE").is_archived = True
         request = await desk.ask()
         await desk.sandbox.until(lambda: desk.find(request, "C0SECALRT"))
@@ -179,7 +200,7 @@ async def test_an_archived_channel_moves_on_at_once_and_tells_the_admins(
 async def test_somebody_on_it_is_shown_once_and_moves_the_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
         request = await desk.ask()
         await desk.click(RAFAEL, request, "request.acknowledge")
         event = (await desk.until_audited(request, "action_acknowledged"))[0]
@@ -200,7 +221,7 @@ async def test_somebody_on_it_is_shown_once_and_moves_the_times(
 async def test_a_stranger_neither_takes_nor_escalates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
         request = await desk.ask()
         for action in ("request.acknowledge", "request.escalate"):
             await desk.click(DANA, request, action)
@@ -212,7 +233,7 @@ async def test_a_stranger_neither_takes_nor_escalates(
 async def test_escalating_by_hand_asks_the_next_people_until_there_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
         request = await desk.ask()
         await desk.click(SAM, request, "request.escalate")
         await desk.sandbox.until(lambda: desk.find(request, "C0SECALRT"))
@@ -231,24 +252,30 @@ async def test_escalating_by_hand_asks_the_next_people_until_there_are_none(
 async def test_reminders_hang_under_the_card_and_announce_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = "remind: {every: 1s, times: 2}\n" + RULES.replace("1s", "1h")
+    rules = "remind: {every: 10m, times: 2}\n" + RULES
     async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
         request = await desk.ask()
         card = await desk.card(request)
+        await later(desk, minutes=10)
         first = await said(desk, "Reminder 1")
         assert first.thread_ts == card.ts
         assert "The next reminder" in str(first.blocks)
+        await later(desk, minutes=19)
+        assert len(await desk.audited(request, "reminder_sent")) == 1, "the second waits twice as long"
+        await later(desk, minutes=1)
         assert "the last reminder" in str((await said(desk, "Reminder 2")).blocks)
         assert len(await desk.audited(request, "reminder_sent")) == 2
 
 
 async def test_nobody_is_reminded_of_a_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = "remind: {every: 1s, times: 3}\n" + RULES.replace("1s", "1h")
+    rules = "remind: {every: 10m, times: 3}\n" + RULES
     async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
         request = await desk.ask()
         await desk.click(RAFAEL, request)
         assert (await ended(desk, request)).status is Status.APPROVED
         other = await desk.ask()
+        await desk.card(other)
+        await later(desk, minutes=10)
         await said(desk, "Reminder 1")
         assert await desk.audited(request, "reminder_sent") == []
         assert len(await desk.audited(other, "reminder_sent")) == 1
@@ -280,7 +307,7 @@ escalation_rules:
 async def test_a_copy_for_somebody_asked_later_is_not_posted_after_the_decision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
         write, held = desk.bot.store.write, asyncio.Event()
 
         async def holding(command: Any) -> Any:
@@ -317,7 +344,7 @@ async def copies_settled(desk: Desk, request: ApprovalRequest) -> list[Card]:
 async def test_details_tell_who_was_asked_and_what_arrived(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, RULES.replace("1s", "1h"), default_timeout="1h") as desk:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
         desk.sandbox.workspace.channel("C0SECALRT").is_archived = True
         request = await desk.ask()
         await desk.click(SAM, request, "request.escalate")

@@ -8,21 +8,22 @@ import pytest
 from bot.core.models import Cause, Status
 from bot.sandbox import running_sandbox
 from tests.integration.slack_desk import SAM, SUKI, Desk, ShiftedClock, crowded_workspace, running_bot
-from tests.integration.test_ladder import desk_with, ended
+from tests.integration.test_ladder import desk_with, ended, later
 
 ASK_SRE = """
 escalation_rules:
-  - {name: sre, trigger: {after: 1s}, escalate_to: sre, wait: 1h, notify: [{slack_dm: sre}]}
+  - {name: sre, trigger: {after: 1h}, escalate_to: sre, wait: 1h, notify: [{slack_dm: sre}]}
 """
 
 
 async def test_somebody_at_rest_is_asked_last_and_that_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk_with(tmp_path, monkeypatch, ASK_SRE, default_timeout="1s") as desk:
+    async with desk_with(tmp_path, monkeypatch, ASK_SRE, default_timeout="1h") as desk:
         resting = desk.sandbox.workspace.users[SAM]
         resting.dnd_enabled, resting.next_dnd_start_ts, resting.next_dnd_end_ts = True, 1, 2_000_000_000
         request = await desk.ask()
+        await later(desk, hours=1)
         hop = (await desk.until_audited(request, "escalation_triggered"))[0]
         assert hop["resting"] == [SAM]
         assert [asked["to"] for asked in hop["asked"]] == [SUKI, SAM]
@@ -73,9 +74,10 @@ async def test_one_target_that_fails_beside_others_is_told_to_the_admins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = ASK_SRE.replace("[{slack_dm: sre}]", "[{slack: C0SECALRT}, {slack_dm: sre}]")
-    async with desk_with(tmp_path, monkeypatch, both, default_timeout="1s") as desk:
+    async with desk_with(tmp_path, monkeypatch, both, default_timeout="1h") as desk:
         desk.sandbox.workspace.channel("C0SECALRT").is_archived = True
         request = await desk.ask()
+        await later(desk, hours=1)
         await desk.sandbox.until(lambda: desk.find(request, SUKI))
         await told_to_admins(desk, "C0SECALRT: is archived")
         assert await desk.audited(request, "escalation_unreachable") == []
