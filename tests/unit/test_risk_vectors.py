@@ -7,10 +7,19 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from bot.core.models import Action
+from bot.core.models import Action, RiskLevel
 from bot.core.risk import assess
 
-GROUPS = YAML(typ="safe", pure=True).load(Path(__file__).with_name("risk_vectors.yaml"))
+
+def _read(name: str) -> Any:
+    return YAML(typ="safe", pure=True).load(Path(__file__).with_name(name))
+
+
+GROUPS = _read("risk_vectors.yaml")
+CORPUS = {
+    kind: [command for found in groups for command in found["commands"]]
+    for kind, groups in _read("risk_corpus.yaml").items()
+}
 
 
 def _plain(value: Any) -> Any:
@@ -49,3 +58,22 @@ def test_an_action_scores_what_the_table_says(score: Decimal, level: str, action
 def test_an_action_reaches_the_level_that_its_group_says(levels: list[str], action: Action) -> None:
     risk = assess(action)
     assert risk.level.value in levels, (risk.score, risk.factors)
+
+
+@pytest.mark.parametrize("command", [*CORPUS["destructive"], *CORPUS["takeover"]])
+def test_no_real_destructive_command_is_rated_below_high(command: str) -> None:
+    risk = assess(_action(command))
+    assert risk.level >= RiskLevel.HIGH, (risk.score, risk.factors)
+
+
+@pytest.mark.parametrize("command", CORPUS["harmless"])
+def test_no_everyday_command_is_rated_above_low(command: str) -> None:
+    risk = assess(_action(command))
+    assert risk.level <= RiskLevel.LOW, (risk.score, risk.factors)
+
+
+def test_the_corpus_is_large_and_every_part_of_it_has_a_source() -> None:
+    assert len(set(CORPUS["destructive"])) >= 100
+    assert len(set(CORPUS["harmless"])) >= 100
+    groups = [group for kind in _read("risk_corpus.yaml").values() for group in kind]
+    assert all(group["source"].startswith("https://") and group["commands"] for group in groups)

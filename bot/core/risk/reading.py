@@ -373,5 +373,10 @@ def _is_no_file(text: str, access: Access) -> bool:
 
 
 def _empties(command: Simple) -> bool:
+    """Whether a command writes nothing, or nothing but the end of a line."""
     words = [word.text for word in command.words]
-    return words in ([":"], ["true"], ["cat", "/dev/null"], ["echo", "-n"], ["printf", ""])
+    while words[:1] in (["sudo"], ["doas"], ["command"]):
+        del words[0]
+    if words[:1] == ["echo"]:
+        return all(word in ("", "-n", "-e") for word in words[1:])
+    return words in ([":"], ["true"], ["cat", "/dev/null"], ["printf", ""])

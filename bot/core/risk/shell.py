@@ -221,6 +221,10 @@ class _Reader:
         carrier = last or self._new()
         targets = self.script.commands[before:] or [carrier]
         for redirect in node.children_by_field_name("redirect"):
+            adjoins = body is not None and redirect.start_byte == body.end_byte
+            if adjoins and carrier.words and carrier.words[-1].text.isdecimal():
+                # `echo 0> x`: what the grammar takes for an argument says which output it is.
+                carrier.words.pop()
             last = self._redirect(redirect, carrier, targets, depth) or last
         return last
 

@@ -5,7 +5,7 @@ import re
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.tables import names
-from bot.core.risk.words import Word
+from bot.core.risk.words import Simple, Word
 
 FILE_TOOLS = frozenset(names("tar gtar bsdtar unzip zip gzip gunzip bzip2 bunzip2 xz unxz zstd unzstd cpio"))
 
@@ -89,8 +89,12 @@ def cpio(call: Call) -> None:
 
 
 def _runs(call: Call, programs: list[Word], actions: list[Word]) -> None:
+    # They get what is in the archive as their input.
+    fed = Simple(
+        upstream=Simple([Word("", known=False)]), cwd=call.simple.cwd, cwd_known=call.simple.cwd_known
+    )
     for program in programs:
-        call.shell(program.text)
+        call.reading.shell(program.text, fed)
     for action in actions:
         if action.text.startswith("exec"):
             call.opaque("tar runs a command at its checkpoints")

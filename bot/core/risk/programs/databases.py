@@ -119,7 +119,7 @@ def migrate(call: Call) -> None:
 
 
 _UNDOES = re.compile(
-    r"(?:^|[\s:])(reset|drop\S*|clean|downgrade|rollback\S*|delete\S*|del|revert|undo|purge\S*|accept-data-loss"
+    r"(?:^|[\s:])(reset|drop\S*|clean|downgrade|rollback\S*|delete\S*|del|revert|undo|purge\S*|accept-data-loss|force-reset"
     r"|fresh|destroy)(?=\s|$)"
 )
 
