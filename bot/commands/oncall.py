@@ -166,7 +166,7 @@ class _Desk:
         begins = self.moment(start, schedule)
         if end is None:
             return begins, begins + length
-        ends = moments.parse(end, now=begins, zone=self.zone_of(schedule))
+        ends = moments.parse(end, now=self.now, zone=self.zone_of(schedule), after=begins)
         if ends <= begins:
             refuse("--to is not after --from.")
         return begins, ends

@@ -20,11 +20,15 @@ HELP = (
 )
 
 
-def parse(text: str, *, now: datetime, zone: ZoneInfo) -> datetime:
+def parse(text: str, *, now: datetime, zone: ZoneInfo, after: datetime | None = None) -> datetime:
     """The moment that a person in `zone` means.
 
     A time without a day, and a weekday, is the next one; a day without a time begins at midnight. A
     time with an offset of its own (RFC 3339) is what it says, wherever the person is.
+
+    Args:
+        after: The beginning of the span that this ends: the next one is then the next after it, while
+            today and tomorrow remain the person's.
 
     Raises:
         ValueError: it is none; the message says what to write.
@@ -42,14 +46,15 @@ def parse(text: str, *, now: datetime, zone: ZoneInfo) -> datetime:
         day = date.fromisoformat(found["date"]) if found["date"] else None
     except ValueError:
         raise ValueError(f"{text!r} is not a time; {HELP}") from None
-    today = now.astimezone(zone).date()
     if day is None and found["day"] in ("today", "tomorrow"):
-        day = today + timedelta(days=found["day"] == "tomorrow")
+        day = now.astimezone(zone).date() + timedelta(days=found["day"] == "tomorrow")
     if day is not None:
         return instant(datetime.combine(day, at), zone)
+    since = now if after is None else after
+    today = since.astimezone(zone).date()
     ahead = (_DAYS.index(found["day"]) - today.weekday()) % 7 if found["day"] else 0
     meant = instant(datetime.combine(today + timedelta(days=ahead), at), zone)
-    if meant >= now:
+    if meant >= since:
         return meant
     again = timedelta(days=7 if found["day"] else 1)
     return instant(datetime.combine(today + timedelta(days=ahead) + again, at), zone)

@@ -215,7 +215,7 @@ class Rota:
         if not start or not end:
             raise ValueError(f"write from TIME to TIME; {moments.HELP}")
         begins = moments.parse(" ".join(start), now=asker.now, zone=asker.zone)
-        return begins, moments.parse(" ".join(end), now=begins, zone=asker.zone)
+        return begins, moments.parse(" ".join(end), now=asker.now, zone=asker.zone, after=begins)
 
     async def _next_turn(self, name: str, covered: Person, now: datetime) -> tuple[datetime, datetime]:
         """What is left of somebody's present turn, else their next one."""

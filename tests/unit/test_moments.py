@@ -44,3 +44,20 @@ def test_a_moment_is_the_one_that_person_means(text: str, meant: str) -> None:
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time; write a time such as"):
         parse(text, now=NOW, zone=BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("tomorrow 12:00", "2026-11-23T11:00"),
+        ("12:00", "2026-11-23T11:00"),
+        ("09:00", "2026-11-24T08:00"),
+        ("Mon 18:00", "2026-11-23T17:00"),
+        ("Mon 09:00", "2026-11-30T08:00"),
+        ("today 20:00", "2026-11-22T19:00"),
+    ],
+)
+def test_the_end_of_a_span_follows_its_beginning_and_tomorrow_stays_tomorrow(text: str, meant: str) -> None:
+    begins = parse("tomorrow 10:00", now=NOW, zone=BERLIN)
+    found = parse(text, now=NOW, zone=BERLIN, after=begins)
+    assert found == datetime.fromisoformat(meant).replace(tzinfo=UTC)
