@@ -268,9 +268,11 @@ def _scalar(node: ScalarNode, mark: tuple[int, int], at: Location) -> Any:
 
 
 def _whole(text: str, mark: tuple[int, int], at: Location) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise _Refused(*mark, "holds half a character", "write the whole character", dotted(at))
-    return text
+    """Text whose escaped surrogate pairs, as JSON writes them, are the characters that they stand for."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _Refused(*mark, "holds half a character", "write the whole character", dotted(at)) from None
 
 
 def _number(text: str, mark: tuple[int, int], at: Location) -> int | Decimal:

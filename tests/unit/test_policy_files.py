@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.policy import PolicyError
-from bot.services.policies import Policies, load
+from bot.services.policies import Policies, load, parse
 from tests.policies import HEAD, WORKSPACE, faults
 
 
@@ -199,6 +199,10 @@ def test_slips_of_yaml_are_told_with_how_to_mend_them(tmp_path: Path, text: str,
     with pytest.raises(PolicyError) as caught:
         load(tmp_path)
     assert any(p.file == "a.yaml" and instead in p.instead for p in caught.value.problems), caught.value
+
+
+def test_a_character_that_json_escapes_in_two_halves_is_one() -> None:
+    assert parse("a.yaml", b'{"a": "\\ud83d\\ude00"}').value == {"a": "\U0001f600"}
 
 
 def test_aliases_cannot_grow_without_bound(tmp_path: Path) -> None:
