@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import keyturn
-from keyturn.rollback import config_value, deleted_path
+from keyturn.rollback import CannotCapture, config_value, deleted_path
 
 SHOP = Path.cwd()
 SETTINGS = SHOP / "settings.json"
@@ -114,14 +114,15 @@ def deploy(version: str) -> str:
     return version
 
 
-# 6. A command; people say no to this one.
+# 6. A command; people say no to this one. Whoever says yes can have the files back all the same.
 @client.requires_approval(
     "command_execute",
     description="Delete all backups to make room for tomorrow's cache",
     session_id=EVENING,
 )
-def run(command: str, args: list[str]) -> None:
-    subprocess.run([command, *args], check=True)
+def remove(command: str, args: list[str]) -> None:
+    with deleted_path(args[-1]):
+        subprocess.run([command, *args], check=True)
 
 
 # 7. Something that can wait. When nobody answers, Keyturn asks further people, and at last says no.
@@ -166,7 +167,7 @@ def deploy_the_newest() -> str:
 
 
 def make_room() -> str:
-    run("rm", ["-rf", str(SHOP / "backups")])
+    remove("rm", ["-rf", str(SHOP / "backups")])
     return "all backups are gone"
 
 
@@ -199,7 +200,7 @@ def main() -> None:
             print(f"    left alone: {refused}", flush=True)
         except (keyturn.ClaimRefused, keyturn.ModificationMismatch) as unusable:
             print(f"    not run: {unusable}", flush=True)
-        except (OSError, sqlite3.Error, subprocess.CalledProcessError) as failure:
+        except (CannotCapture, OSError, sqlite3.Error, subprocess.CalledProcessError) as failure:
             # It ran and failed; Keyturn was told so, and the card says it.
             print(f"    failed: {failure}", flush=True)
     client.end_session(EVENING, summary=f"{done} of {len(WORK)} steps done")

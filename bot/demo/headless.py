@@ -133,10 +133,10 @@ async def _settled(server: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 
 def _put_back(place: Path) -> list[Finding]:
-    first, images = shop.FIRST_LIMIT, shop.IMAGES
+    settings = (place / "settings.json").read_bytes()
     return [
-        Finding(f"rolled back: max_connections is {first} again", first, shop.limit(place)),
-        Finding("rolled back: the image cache is back", images, shop.images(place)),
+        Finding("rolled back: the settings are back, to the byte", shop.FIRST_SETTINGS, settings),
+        Finding("rolled back: the image cache is back, to the byte", shop.IMAGES, shop.whole_images(place)),
         Finding("not to be undone: the new version stays live", shop.version(1), shop.live_version(place)),
     ]
 

@@ -14,12 +14,15 @@ IMAGES = 24
 FIRST_LIMIT = 20
 """`max_connections` of a new shop."""
 
+FIRST_SETTINGS = b'{\n  "max_connections": %d,\n  "currency": "EUR"\n}\n' % FIRST_LIMIT
+"""The settings of a new shop, to the byte."""
+
 
 def build(shop: Path) -> None:
     """Make a shop that has been running for a while: settings, a database, a live version, backups."""
     for name in ("builds", "live", "migrations", "backups"):
         (shop / name).mkdir(parents=True)
-    _write_json(shop / "settings.json", {"max_connections": FIRST_LIMIT, "currency": "EUR"})
+    (shop / "settings.json").write_bytes(FIRST_SETTINGS)
     with closing(sqlite3.connect(shop / "shop.db")) as database, database:
         database.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY)")
         database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT, price TEXT)")
@@ -65,6 +68,11 @@ def images(shop: Path) -> int:
     return sum(1 for _ in shop.glob("cache/images/*"))
 
 
+def whole_images(shop: Path) -> int:
+    """How many cached images are what they were, to the byte."""
+    return sum(image.read_bytes() == _IMAGE.encode() for image in shop.glob("cache/images/*"))
+
+
 def backups(shop: Path) -> int:
     """How many backups there are."""
     return sum(1 for _ in shop.glob("backups/*.db"))
@@ -104,7 +112,3 @@ def _publish(directory: Path, number: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "VERSION").write_text(f"{number}\n", "utf-8")
     (directory / "index.html").write_text(f"<!doctype html><title>Shop {number}</title>\n", "utf-8")
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
