@@ -41,9 +41,6 @@ app.add_typer(agents_app, name="agents")
 app.add_typer(oncall.app, name="oncall")
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
-app.command(epilog="Example: keyturn pause deploy-bot cancel --reason 'Incident 4711'")(pause.pause)
-app.command(epilog="Example: keyturn resume deploy-bot")(pause.resume)
-app.command(epilog="Example: keyturn rollback req_0123 --reason 'It broke the shop'")(rollback.rollback)
 
 
 @app.command(
@@ -128,6 +125,12 @@ def doctor() -> None:
     for check in found:
         say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     raise typer.Exit(0 if all(check.ok for check in found) else 1)
+
+
+# Here and not above: help lists commands in the order in which they are named.
+app.command(epilog="Example: keyturn pause deploy-bot cancel --reason 'Incident 4711'")(pause.pause)
+app.command(epilog="Example: keyturn resume deploy-bot")(pause.resume)
+app.command(epilog="Example: keyturn rollback req_0123 --reason 'It broke the shop'")(rollback.rollback)
 
 
 @agents_app.command(epilog="Example: TOKEN=$(keyturn agents add builder --owner U0123ABCD)")

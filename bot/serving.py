@@ -4,6 +4,7 @@ A loop that dies ends the whole: a bot that answers while nothing escalates woul
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -144,9 +145,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise OSError(
-            error.errno, f"cannot listen on {host}:{port} ({error.strerror}); set KEYTURN_PORT to a free one"
-        ) from error
+        fix = (
+            "set KEYTURN_PORT to a free one, unless a Keyturn runs there already"
+            if error.errno == errno.EADDRINUSE
+            else "set KEYTURN_HOST and KEYTURN_PORT to an address of this machine"
+        )
+        raise OSError(error.errno, f"cannot listen on {host}:{port} ({error.strerror}); {fix}") from error
 
 
 async def _wait(event: asyncio.Event) -> None:

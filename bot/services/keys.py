@@ -4,6 +4,7 @@ import base64
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from bot.core.redaction import Redactor
@@ -33,16 +34,20 @@ def callback_key(key_dir: Path) -> bytes:
 def private_file(path: Path, make: Callable[[], bytes]) -> bytes:
     """The content of `path`, made by `make` when there is none: mode 0600, whole or not at all.
 
+    Of several processes that make it at once one wins, and all of them get what that one made.
+
     Raises:
         OSError: the directory cannot be written, or the file cannot be read.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        draft = path.with_name(path.name + ".new")
+        draft = path.with_name(f"{path.name}.{os.getpid()}.new")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(make())
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        with suppress(FileExistsError):
+            os.link(draft, path)  # unlike a rename it never takes another's place
+        draft.unlink()
     return path.read_bytes()
