@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import html
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.core.clock import Clock
 from bot.services import charts
 from bot.services.charts import CHARTS, DARK, LIGHT, Chart
-from bot.services.summaries import Spread, Summary, summarise
+from bot.services.summaries import Spread, Summary, span, summarise
 from bot.store.audit_reads import AuditEvent, AuditReads
 from bot.store.auditing import AuditFilter
 
@@ -63,8 +64,8 @@ class Reporting:
 
 def key_figures(summary: Summary) -> list[tuple[str, str]]:
     """Label and value of what stands on top."""
-    total = len(summary.stories)
-    share = f"{summary.automatic / total:.0%}" if total else "0 %"
+    total = len(summary.asked)
+    share = f"{summary.automatic / total:.0%}" if total else "0%"
     return [
         ("requests", f"{total:,}"),
         ("without a person", share),
@@ -106,35 +107,39 @@ def _address(svg: bytes) -> str:
 
 def _times(summary: Summary) -> str:
     """The figures behind the pictures, for those who do not see them."""
-    rows = [
-        *((f"{name}", f"{count:,}") for name, count in summary.outcomes.most_common()),
-        *_spread("to acknowledge", summary.acknowledging),
-        *_spread("to decide", summary.deciding),
-        *((f"escalated to level {level}", f"{n:,}") for level, n in sorted(summary.escalations.items())),
-        *(
-            (f"{summary.name(person)}: {verdict}", f"{count:,}")
-            for (person, verdict), count in summary.reviews.most_common()
+    agents = Counter(story.agent for story in summary.asked)
+    risks = Counter(story.risk for story in summary.asked)
+    reviews = summary.reviews.most_common()
+    groups = [
+        ("How requests ended", [(name, f"{count:,}") for name, count in summary.outcomes.most_common()]),
+        ("Risk", [(risk, f"{risks[risk]:,}") for risk in charts.RISKS if risks[risk]]),
+        ("Agents", [(name, f"{count:,}") for name, count in agents.most_common()]),
+        ("Times", [*_spread("acknowledge", summary.acknowledging), *_spread("decide", summary.deciding)]),
+        (
+            "Escalations",
+            [(f"to level {level}", f"{n:,}") for level, n in sorted(summary.escalations.items())],
+        ),
+        (
+            "Verdicts",
+            [(f"{summary.name(who)}: {verdict}", f"{count:,}") for (who, verdict), count in reviews],
         ),
     ]
-    cells = (f"<tr><td>{html.escape(label)}</td><td>{html.escape(value)}</td></tr>" for label, value in rows)
-    return f"<table>{''.join(cells)}</table>"
+    return "".join(_table(title, rows) for title, rows in groups if rows)
+
+
+def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    cells = (f"<tr><th>{html.escape(label)}</th><td>{html.escape(value)}</td></tr>" for label, value in rows)
+    return f"<table><caption>{html.escape(title)}</caption>{''.join(cells)}</table>"
 
 
 def _spread(label: str, found: Spread | None) -> list[tuple[str, str]]:
     if found is None:
         return []
-    return [(f"median {label}", _length(found.median)), (f"90 % {label} within", _length(found.p90))]
+    return [(f"to {label}, median", span(found.median)), (f"to {label}, 90 % within", span(found.p90))]
 
 
 def _median(found: Spread | None) -> str:
-    return "none" if found is None else _length(found.median)
-
-
-def _length(length: timedelta) -> str:
-    seconds = length.total_seconds()
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return "none" if found is None else span(found.median)
 
 
 _PAGE = """<!doctype html>
@@ -144,15 +149,23 @@ _PAGE = """<!doctype html>
 @media (prefers-color-scheme: dark) {{ :root {{ --paper: #1a1d21; --ink: #e8e8e8; --faint: #3a3f45; }} }}
 body {{ background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
   margin: 2rem auto; max-width: 84rem; padding: 0 1.5rem; }}
-.tiles {{ display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }}
-.tiles div {{ border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem 1rem; flex: 1 1 6rem; }}
-.tiles b {{ display: block; font-size: 1.6rem; }}
-.charts {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }}
+h1 {{ font-size: 1.5rem; }}
+.tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1rem;
+  margin: 1.5rem 0; }}
+.tiles div {{ border: 1px solid var(--faint); border-radius: .6rem; padding: .8rem 1rem; }}
+.tiles b {{ display: block; font-size: 1.6rem; line-height: 1.3; }}
+.charts {{ display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }}
 figure {{ border: 1px solid var(--faint); border-radius: .6rem; margin: 0; padding: .8rem; }}
-img {{ width: 100%; height: auto; }}
-table {{ border-collapse: collapse; margin: 1.5rem 0; }}
-td {{ border-top: 1px solid var(--faint); padding: .3rem 1.5rem .3rem 0; }}
-footer {{ opacity: .7; }}
+img {{ display: block; width: 100%; height: auto; }}
+.figures {{ columns: 20rem; column-gap: 3rem; }}
+table {{ border-collapse: collapse; width: 100%; margin: 0 0 1.5rem; break-inside: avoid; }}
+caption {{ text-align: left; font-weight: 600; padding-bottom: .3rem; }}
+th, td {{ border-top: 1px solid var(--faint); padding: .3rem 0; font-weight: 400; text-align: left;
+  overflow-wrap: anywhere; }}
+td {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; padding-left: 1rem; }}
+footer {{ opacity: .7; margin-top: 1.5rem; }}
 </style></head><body><h1>{title}</h1><div class="tiles">{tiles}</div><div class="charts">{figures}</div>
-<h2>Figures</h2>{table}<footer>Made {made} from the audit alone.</footer></body></html>
+<h2>Figures</h2><div class="figures">{table}</div>
+<footer>Made {made} from the audit alone.</footer></body></html>
 """

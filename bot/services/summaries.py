@@ -82,9 +82,14 @@ class Summary:
     """How often each level opened."""
 
     @property
+    def asked(self) -> list[Story]:
+        """The requests that were made in this time; of older ones only the end of the story is known."""
+        return [story for story in self.stories.values() if story.asked_at is not None]
+
+    @property
     def outcomes(self) -> Counter[str]:
         """Requests by how they ended."""
-        return Counter(story.outcome for story in self.stories.values())
+        return Counter(story.outcome for story in self.asked)
 
     @property
     def deciding(self) -> Spread | None:
@@ -104,7 +109,7 @@ class Summary:
     @property
     def automatic(self) -> int:
         """Requests that no person was asked about."""
-        return sum(story.automatic for story in self.stories.values())
+        return sum(story.automatic for story in self.asked)
 
     @property
     def grants_used(self) -> int:
@@ -128,6 +133,14 @@ def spread(durations: Iterable[timedelta | None]) -> Spread | None:
         return None
     slow = known[-1] if len(known) < 2 else quantiles(known, n=10, method="inclusive")[8]
     return Spread(len(known), timedelta(seconds=median(known)), timedelta(seconds=slow))
+
+
+def span(length: timedelta) -> str:
+    """`4.2 s`, `95 s`, `12 min`, `3.5 h`: enough for a figure."""
+    seconds = length.total_seconds()
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def summarise(events: Iterable[AuditEvent]) -> Summary:

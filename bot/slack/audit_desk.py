@@ -78,7 +78,8 @@ class AuditDesk:
         try:
             return await self._answer([_MENTION.sub(r"\1", typed(word)) for word in words], by)
         except Misunderstood as fault:
-            return {"text": f"{fault} `{COMMAND} help` shows everything."}
+            said = str(fault)
+            return {"text": f"{said[:1].upper()}{said[1:]} `{COMMAND} help` shows everything."}
 
     async def page(self, by: Interaction) -> dict[str, Any]:
         """The button `audit.page`: older entries, or the newest again.

@@ -134,9 +134,12 @@ def _gist(event: AuditEvent) -> str:
     body: Mapping[str, Any] = event.body
     decision = (body.get("after") or {}).get("decision") or {}
     for said in (
+        body.get("type"),
         decision.get("reason"),
         body.get("reason"),
         body.get("code"),
+        body.get("what"),
+        body.get("explanation"),
         body.get("rule"),
         body.get("text"),
     ):

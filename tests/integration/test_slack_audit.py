@@ -86,7 +86,7 @@ async def test_help_is_for_everybody_and_names_every_form(desk: Desk) -> None:
         ("colour=red", "no filter"),
         ("since=soon", "no time"),
         ("event=action_aproved", "did you mean action_approved?"),
-        ("risk=huge", "risk is one of none, low"),
+        ("risk=huge", "Risk is one of none, low"),
         ("reversible=maybe", "true or false"),
         ("actor=", "1 to 300 characters"),
         ("session", "Say which session"),

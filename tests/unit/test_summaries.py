@@ -9,13 +9,15 @@ import pytest
 from bot.services import charts
 from bot.services.charts import CHARTS, DARK, LIGHT
 from bot.services.reporting import Reporting
-from bot.services.summaries import Summary, spread, summarise
+from bot.services.summaries import Summary, span, spread, summarise
 from bot.store import Store
 from bot.store.auditing import AuditFilter
 from bot.store.commands import CreateRequest, SaveTransition
 from tests.factories import ANA, NOON
 from tests.store.conftest import HandClock
 from tests.store.histories import approved, blocked_at_once, decided_at_once, rejected, submitted
+
+ASKED = ("action_requested", "policy_applied")
 
 
 @pytest.fixture
@@ -80,3 +82,27 @@ async def test_the_picture_is_a_png_with_words(store: Store) -> None:
     picture, words = await Reporting(store.reads, HandClock()).picture(AuditFilter(since=NOON))
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert "requests: 5" in words
+
+
+async def test_a_decision_on_an_older_request_adds_no_request(store: Store) -> None:
+    events = [e for e in await store.reads.audit_page(limit=100) if e.event not in ASKED][::-1]
+    found = summarise(events)
+    assert found.asked == []
+    assert sum(found.outcomes.values()) == found.automatic == 0
+    assert found.reviews == {(ANA, "approve"): 1, (ANA, "reject"): 1}
+
+
+async def test_the_page_says_its_figures_in_words_too(store: Store) -> None:
+    step = submitted(6, agent="<b>agent</b>", now=NOON + timedelta(days=9))
+    await store.write(CreateRequest(step))
+    page = await Reporting(store.reads, HandClock()).page(AuditFilter())
+    for words in ("<caption>Risk</caption>", "&lt;b&gt;agent", "to decide, median", "u0ana0001: approve"):
+        assert words in page
+    assert "<b>agent" not in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0.0 s"), (4.26, "4.3 s"), (95, "95 s"), (150, "2 min"), (7200, "2.0 h")]
+)
+def test_lengths_are_said_shortly(seconds: float, words: str) -> None:
+    assert span(timedelta(seconds=seconds)) == words
