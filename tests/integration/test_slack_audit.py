@@ -60,7 +60,7 @@ def _text(value: Any) -> str:
 
 async def test_an_auditor_sees_the_last_entries_with_links_to_the_cards(desk: Desk) -> None:
     request = await desk.ask()
-    await desk.card(request)
+    await desk.until_audited(request, "notification_sent")
     said = words(await typed(desk, ALEX, "/audit"))
     assert "action_requested" in said
     assert "/archives/C0APPROVE/p" in said
