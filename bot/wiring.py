@@ -34,6 +34,7 @@ from bot.services.asking import Asking
 from bot.services.audit import Audit
 from bot.services.checkpoints import Anchors, Checkpoints, note_file, signing_key
 from bot.services.escalations import Escalations
+from bot.services.finding import Finder
 from bot.services.grants import Grants
 from bot.services.health import Health
 from bot.services.keys import callback_key, redactor, webhook_secret
@@ -212,6 +213,7 @@ def _connect(
             link_to=links.of,
             coming=simulator.asked_by,
         ),
+        Finder(store, asking),
         AuditSender(client, audit, Reporting(store.reads, clock)),
         AnchorSender(client),
         CheckpointWebhook(_webhook_secret(settings), clock, allow=settings.keyturn_webhook_allow),

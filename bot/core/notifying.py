@@ -17,6 +17,9 @@ Members = Mapping[str, Sequence[SlackId]]
 NOTIFY = "notify."
 """What the kinds of outbox rows begin with whose recipients are not in Slack."""
 
+FIND = "ladder.find"
+"""The kind of an outbox row for a target behind which nobody could be looked up in time."""
+
 SCHEDULE = "schedule:"
 """What a source begins with whose members are those on call."""
 
@@ -31,7 +34,10 @@ def looked_up(targets: Sequence[Target]) -> Iterator[str]:
 
 
 def knocks(request: ApprovalRequest, targets: Sequence[Target], members: Members) -> tuple[Outgoing, ...]:
-    """Work for everybody these targets reach, at the request's present level; nobody gets two cards."""
+    """Work for everybody these targets reach, at the request's present level; nobody gets two cards.
+
+    A name that `members` does not have could not be looked up: finding out becomes work, too.
+    """
     work: dict[str, Outgoing] = {}
     for target in targets:
         for outgoing in _knock(request, target, members):
@@ -40,14 +46,13 @@ def knocks(request: ApprovalRequest, targets: Sequence[Target], members: Members
 
 
 def misses(request: ApprovalRequest, targets: Sequence[Target], members: Members) -> tuple[Event, ...]:
-    """`notification_failed` for each target behind which there is nobody, or nobody known."""
-    failed = []
-    for target in targets:
-        for name in looked_up([target]):
-            if not members.get(name):
-                code = _missing(target) if name in members else "cannot_verify"
-                failed.append(_missed(request, target, code))
-    return tuple(failed)
+    """`notification_failed` for each target behind which there is known to be nobody."""
+    return tuple(
+        _missed(request, target, missing(target))
+        for target in targets
+        for name in looked_up([target])
+        if name in members and not members[name]
+    )
 
 
 def unreachable_alert(request_id: str | None, failure: JsonObject, admin: str | None) -> tuple[Outgoing, ...]:
@@ -127,6 +132,8 @@ def _knock(request: ApprovalRequest, target: Target, members: Members) -> Iterat
             yield card(request, target.address, "channel", request.level)
         case "slack_dm" | "oncall":
             for name in looked_up([target]):
+                if name not in members:
+                    yield _work(FIND, request, target)
                 yield from (card(request, person, "dm", request.level) for person in members.get(name, ()))
         case "slack_usergroup":
             yield _work("slack.mention", request, target)
@@ -144,7 +151,8 @@ def _work(kind: str, request: ApprovalRequest, target: Target) -> Outgoing:
     )
 
 
-def _missing(target: Target) -> str:
+def missing(target: Target) -> str:
+    """The code for a target behind which there is nobody."""
     return "nobody_on_call" if target.kind == "oncall" else "unknown_recipient"
 
 

@@ -83,6 +83,23 @@ async def test_one_target_that_fails_beside_others_is_told_to_the_admins(
         assert await desk.audited(request, "escalation_unreachable") == []
 
 
+async def test_whoever_cannot_be_looked_up_while_slack_is_away_is_asked_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = ASK_SRE.replace("slack_dm: sre", "slack_dm: suki@example.com")
+    async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.card(request)
+        await desk.sandbox.add_fault("server_error", method="users.lookupByEmail", seconds=3600)
+        await later(desk, hours=1, minutes=1)
+        [hop] = await desk.audited(request, "escalation_triggered")
+        assert [a["kind"] for a in hop["asked"]] == ["ladder.find"], "the ladder does not wait for Slack"
+        desk.sandbox.faults.clear()
+        await later(desk, minutes=1)
+        await desk.sandbox.until(lambda: desk.find(request, SUKI))
+        assert await desk.audited(request, "escalation_unreachable") == []
+
+
 async def told_to_admins(desk: Desk, words: str) -> None:
     """The admin channel has a message that holds these words."""
 

@@ -70,14 +70,21 @@ def test_a_target_without_anybody_is_audited_with_the_reason() -> None:
         {"manager": [], "schedule:primary": []},
         Target("oncall", "primary"),
         Target("slack_dm", "manager"),
-        Target("slack_dm", "U0GONE001"),
     )
+    assert knocks(step) == []
     assert [(event.name, event.body["to"], event.body["code"]) for event in step.events[1:]] == [
         ("notification_failed", "primary", "nobody_on_call"),
         ("notification_failed", "manager", "unknown_recipient"),
-        ("notification_failed", "U0GONE001", "cannot_verify"),
     ]
-    assert knocks(step) == []
+
+
+def test_whoever_could_not_be_looked_up_is_looked_up_again() -> None:
+    step = opened({}, Target("oncall", "primary"), Target("slack_dm", "manager"))
+    assert [(work.kind, work.payload["kind"], work.payload["address"]) for work in knocks(step)] == [
+        ("ladder.find", "oncall", "primary"),
+        ("ladder.find", "slack_dm", "manager"),
+    ]
+    assert not climbing.unreached(step.request, [(event.name, event.body) for event in step.events])
 
 
 def test_only_people_are_looked_up() -> None:
