@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 
 import keyturn
+from keyturn import exact
 from keyturn.errors import ConfigurationError
+from keyturn.exchange import Answer, Call
 from keyturn.rollback import AsyncWorker, Resources, Worker
+from keyturn.rollback.journal import Journal
+from keyturn.rollback.worker import Local, one_pass
+from keyturn.settings import Settings
 from tests.integration.http_face import World, served
 from tests.integration.test_http_rollbacks import confirmed, has_run, operator, started
 
@@ -81,3 +86,45 @@ async def test_two_workers_apply_one_undo_once(tmp_path: Path) -> None:
             worker.close()
         assert await state(world, id) == "succeeded"
     assert seen == [{"table": "t"}]
+
+
+async def test_a_worker_outlives_a_full_disk_and_an_answer_of_another_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles: list[Exception] = [OSError(28, "No space left on device"), KeyError("kind")]
+    again = asyncio.Event()
+
+    async def run_once(self: AsyncWorker, *, wait: int = 0) -> int:
+        if troubles:
+            raise troubles.pop()
+        again.set()
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(AsyncWorker, "run_once", run_once)
+    monkeypatch.setattr("keyturn.rollback.worker._PAUSE", 0)
+    async with AsyncWorker("http://127.0.0.1:1", "kt_x", journal=tmp_path / "journal"):
+        async with asyncio.timeout(20):
+            await again.wait()
+
+
+async def test_a_preview_that_the_server_refuses_is_not_made_over_and_over_without_a_pause(
+    tmp_path: Path,
+) -> None:
+    work = {"id": "rbk_1", "request_id": "req_1", "kind": "preview", "rollback": UNDO, "digest": "sha256:1"}
+    queue = Answer(200, {"content-type": "application/json"}, exact.dumps({"items": [work]}).encode())
+    refused = Answer(422, {"content-type": "application/problem+json"}, b'{"code": "invalid_request"}')
+    journal = Journal(tmp_path / "journal")
+    settings = Settings(url="http://127.0.0.1:1", token="kt_x")
+    steps, told = [], None
+    passing = one_pass(settings, Resources(), journal, 0)
+    try:
+        while True:
+            step = passing.send(told)
+            steps.append(type(step).__name__)
+            told = step.call() if isinstance(step, Local) else None
+            if isinstance(step, Call):
+                told = queue if step.method == "GET" else refused
+    except StopIteration:
+        journal.close()
+    assert steps == ["Call", "Local", "Call", "Sleep"]
