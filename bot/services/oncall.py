@@ -80,9 +80,12 @@ class Timetables:
         return OnDuty(people, covered=covered)
 
     async def _covers(self, name: str, start: datetime, end: datetime) -> list[Cover]:
+        """The covers that hold: whoever has left the schedule since stands in for nobody."""
         if self._reads is None:
             return []
-        return [offer.cover for offer in await self._reads.covers(name, start, end)]
+        people = self.schedule(name).people
+        agreed = await self._reads.covers(name, start, end)
+        return [offer.cover for offer in agreed if offer.cover.by in people]
 
 
 class OnCall(Timetables):

@@ -136,3 +136,16 @@ async def test_either_of_the_two_may_end_a_cover_and_nobody_else(on_call: OnCall
 async def test_an_unknown_schedule_is_named_with_those_there_are(on_call: OnCall) -> None:
     with pytest.raises(NotFound, match="has: primary, office, kept"):
         await on_call.timetable("secondary", NOON, NOON + DAY)
+
+
+async def test_whoever_has_left_the_schedule_stands_in_for_nobody(
+    directory: SlackDirectory, on_call: OnCall, clock: HandClock, policies: list[PolicySet]
+) -> None:
+    if await directory.members("schedule:primary") != {SAM.id}:
+        clock.move(DAY)
+    made = await on_call.offer("primary", Deal(SAM, DANA, False, clock.now(), clock.now() + HOUR))
+    await on_call.accept(made.id, DANA)
+    assert await directory.members("schedule:primary") == {DANA.id}
+    without = SCHEDULES.replace("users: [U0SRE0001, dana@example.com]", "users: [U0SRE0001, U0SRE0001]")
+    policies[0] = policy_set(HEAD, workspace=WORKSPACE + without)
+    assert await directory.members("schedule:primary") == {SAM.id}
