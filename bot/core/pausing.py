@@ -11,6 +11,7 @@ from datetime import datetime
 from bot.core.errors import InvalidRequest
 from bot.core.lifecycle import Judged
 from bot.core.models import ACTION_TYPE, Actor, Cause, Effect, Event, Reviewer, Via
+from bot.core.times import rfc3339
 
 ALL = "all"
 
@@ -99,17 +100,35 @@ def stopped(judged: Judged, pause: Pause) -> Judged:
     )
 
 
-def paused(pause: Pause, *, cancel: bool, via: Via) -> Event:
-    """The audit's note that something was paused."""
+def paused(before: Pause | None, pause: Pause, *, cancel: bool, via: Via) -> Event:
+    """The audit's note that something was paused, perhaps in the place of an earlier pause."""
     mode = "cancel" if cancel else "hold"
-    body = {"what": pause.what, "reason": pause.reason, "pending": mode}
+    body = {
+        "before": _state(before),
+        "after": _state(pause),
+        "what": pause.what,
+        "reason": pause.reason,
+        "pending": mode,
+    }
     return Event("agent_paused", _person(pause.by, via), via, body, agent=_agent(pause.what))
 
 
 def resumed(pause: Pause, *, by: Reviewer, via: Via) -> Event:
     """The audit's note that something runs again."""
-    body = {"what": pause.what, "reason": pause.reason, "paused_by": pause.by.id}
+    body = {
+        "before": _state(pause),
+        "after": None,
+        "what": pause.what,
+        "reason": pause.reason,
+        "paused_by": pause.by.id,
+    }
     return Event("agent_resumed", _person(by, via), via, body, agent=_agent(pause.what))
+
+
+def _state(pause: Pause | None) -> dict[str, str] | None:
+    if pause is None:
+        return None
+    return {"reason": pause.reason, "by": pause.by.id, "at": rfc3339(pause.at)}
 
 
 def _agent(what: str) -> str | None:

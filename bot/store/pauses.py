@@ -27,8 +27,10 @@ class SetPause:
     def apply(self, tx: Tx) -> None:
         pause = self.pause
         row = {"what": pause.what, "reason": pause.reason, "by_id": pause.by.id, "by_name": pause.by.name}
+        before = tx.fetch_one(_ONE, {"what": pause.what})
         tx.execute(_SET, row | {"at": micros(pause.at)})
-        tx.emit(pausing.paused(pause, cancel=self.cancel, via=self.via), pause.at)
+        earlier = None if before is None else pause_of(before)
+        tx.emit(pausing.paused(earlier, pause, cancel=self.cancel, via=self.via), pause.at)
 
 
 @dataclass(frozen=True, slots=True)

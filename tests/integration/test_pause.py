@@ -125,8 +125,10 @@ async def test_pausing_and_resuming_are_audited(world: World, pauses: Pauses) ->
     await pauses.resume("builder", by=by, via=Via.SLACK)
     [paused] = await events(world, "agent_paused")
     [resumed] = await events(world, "agent_resumed")
-    assert paused.body == {"what": "agent:builder", "reason": "Stop.", "pending": "cancel"}
-    assert resumed.body == {"what": "agent:builder", "reason": "Stop.", "paused_by": by.id}
+    said = {"what": "agent:builder", "reason": "Stop."}
+    standing = {"reason": "Stop.", "by": by.id, "at": paused.at}
+    assert paused.body == {"before": None, "after": standing, **said, "pending": "cancel"}
+    assert resumed.body == {"before": standing, "after": None, **said, "paused_by": by.id}
     for event in (paused, resumed):
         assert (event.actor.id, event.via, event.agent) == (by.id, Via.SLACK, "builder")
 
