@@ -275,6 +275,46 @@ def test_equivalent_spellings_get_the_same_level(program: str) -> None:
         assert other.level == plain.level, (spelling, other.factors)
 
 
+SEGMENTS = st.lists(
+    st.sampled_from(["etc", "srv", "home", "dana", "tmp", "var", "log", "usr", ".ssh", ".env", "b.txt"]),
+    min_size=1,
+    max_size=4,
+)
+DETOURS = st.sampled_from(["/", "//", "/./", "/x/../", "/x/./y/../../"])
+
+
+def _levels(path: str) -> tuple[RiskLevel, ...]:
+    """How risky it is to write, to delete and to have a shell delete one path."""
+    actions = (
+        Action("file_write", {"path": path, "content": ""}),
+        Action("file_delete", {"path": path, "recursive": True}),
+        Action("command_execute", {"command": "rm", "args": ["-rf", path]}),
+        Action("command_execute", {"command": f"rm -rf '{path}'"}),
+    )
+    return tuple(assess(action).level for action in actions)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEGMENTS, st.data())
+def test_equivalent_spellings_of_a_path_get_the_same_level(segments: list[str], data: st.DataObject) -> None:
+    spelled = "".join(data.draw(DETOURS) + segment for segment in segments)
+    spelled += data.draw(st.sampled_from(["", "/", "/.", "/x/.."]))
+    assert _levels(spelled) == _levels("/" + "/".join(segments)), spelled
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEGMENTS, st.data())
+def test_a_spelling_that_only_some_programs_resolve_never_lowers_the_level(
+    segments: list[str], data: st.DataObject
+) -> None:
+    plain = "/" + "/".join(segments)
+    disguised = "".join(
+        data.draw(st.sampled_from([character, f"%{ord(character):02x}", f"%25{ord(character):02X}"]))
+        for character in plain.replace("/", data.draw(st.sampled_from("/\\")))
+    )
+    assert all(one >= other for one, other in zip(_levels(disguised), _levels(plain), strict=True)), disguised
+
+
 PREFIXES = [
     "command {0}",
     "env A=1 {0}",
