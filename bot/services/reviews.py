@@ -57,6 +57,9 @@ from bot.services.grants import Grants
 from bot.store import Store
 from bot.store.commands import RecordEvents, SaveTransition
 
+_LOOKED_AT = 20
+"""People who are looked at one by one, to see whether enough of them could decide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Click:
@@ -336,12 +339,27 @@ class Reviews:
         members = dict(await self._members(request))
         covers = await self._covers(request)
         shut_out = {request.owner, *await self._asking.ids(filter(None, [request.submission.on_behalf_of]))}
-        excluded = frozenset(str(person) for person in shut_out if person is not None)
+        excluded = {str(person) for person in shut_out if person is not None}
         resolved = [
             entry if entry.users is None else replace(entry, users=await self._asking.ids(entry.users))
             for entry in entitled_sets(request)
         ]
-        return fillable(requirement, Candidates(tuple(resolved), members, excluded, covers))
+        named = {person for entry in resolved for person in entry.users or ()}
+        people = sorted(named.union(*members.values()) - excluded)
+        if len(people) <= _LOOKED_AT:  # of many, some will be able to
+            excluded |= {person for person in people if await self._is_shut_out(SlackId(person))}
+        return fillable(requirement, Candidates(tuple(resolved), members, frozenset(excluded), covers))
+
+    async def _is_shut_out(self, id: SlackId) -> bool:
+        """Whether somebody's click could never count: a bot, a guest, somebody who left or is of elsewhere.
+
+        An id that Slack does not know yet may belong to somebody who is still to come.
+        """
+        person = await self._directory.person(id)
+        if person is None:
+            return False
+        away = person.team_id != await self._directory.home_team()
+        return away or person.is_bot or person.is_guest or person.is_deleted
 
 
 def _known(request: ApprovalRequest | None) -> ApprovalRequest:

@@ -29,11 +29,19 @@ async def test_somebody_at_rest_is_asked_last_and_that_is_recorded(
         assert [asked["to"] for asked in hop["asked"]] == [SUKI, SAM]
 
 
+@pytest.mark.parametrize(
+    "approvers",
+    [
+        "{quorum: 1, users: [U0OWN0001]}",
+        "{quorum: 1, users: [U0GST0001, U0OLD0001, U0EXT0001]}",
+        "{quorum: 2, users: [U0SRE0001, U0OLD0001]}",
+    ],
+    ids=["owner", "strangers", "too few"],
+)
 async def test_a_policy_whose_approvers_are_all_shut_out_ends_at_once_and_loudly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, approvers: str
 ) -> None:
-    shut_out = "{quorum: 1, users: [U0OWN0001]}"
-    async with desk_with(tmp_path, monkeypatch, "", approvers=shut_out) as desk:
+    async with desk_with(tmp_path, monkeypatch, "", approvers=approvers) as desk:
         request = await desk.ask()
         after = await ended(desk, request)
         assert (after.status, after.cause) == (Status.TIMED_OUT, Cause.NO_APPROVER)
