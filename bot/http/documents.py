@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from pydantic import AwareDatetime, BaseModel
 from pydantic.json_schema import models_json_schema
 
+from bot.core.events import EVENTS
 from bot.http.asked import CURSOR, IDEMPOTENCY_KEY, LONGEST_WAIT, SEQ_CURSOR
 from bot.http.bodies import (
     CancelBody,
@@ -71,6 +72,11 @@ Wait = Annotated[
 ]
 
 
+def _wanted(description: str | None = None) -> Any:
+    """A filter of the query: any text but NUL."""
+    return Query(pattern=NO_NUL, description=description)
+
+
 def takes_nothing() -> None:
     """No token and no parameters."""
 
@@ -90,8 +96,8 @@ def takes_list(
     status: Annotated[
         Literal["pending", "approved", "modified", "rejected", "timed_out", "cancelled"] | None, Query()
     ] = None,
-    type: Annotated[str | None, Query(description="The action's type.")] = None,
-    session_id: Annotated[str | None, Query()] = None,
+    type: Annotated[str | None, _wanted("The action's type.")] = None,
+    session_id: Annotated[str | None, _wanted()] = None,
     limit: Annotated[int | None, Query(ge=1, le=200, description="50 when not given.")] = None,
     cursor: Annotated[
         str | None, Query(pattern=CURSOR, description="The `next_cursor` of the page before.")
@@ -132,9 +138,7 @@ def takes_session_end(token: Token, id: SessionId, body: SessionEndBody | None =
     """A session to end."""
 
 
-Whose = Annotated[
-    str | None, Query(description="Whose session: for auditors and operators, where ids are the same.")
-]
+Whose = Annotated[str | None, _wanted("Whose session: for auditors and operators, where ids are the same.")]
 
 
 def takes_session_read(token: Token, id: SessionId, agent: Whose = None) -> None:
@@ -192,14 +196,19 @@ Reversible = Annotated[
 ]
 
 
+EventName = Annotated[
+    str | None, Query(json_schema_extra={"enum": sorted(EVENTS)}, description="The event's name.")
+]
+
+
 def takes_audit_page(
     token: Token,
-    event: Annotated[str | None, Query(description="The event's name.")] = None,
-    actor: Annotated[str | None, Query(description="The actor's id.")] = None,
-    agent: Annotated[str | None, Query()] = None,
-    action_type: Annotated[str | None, Query()] = None,
-    session_id: Annotated[str | None, Query()] = None,
-    request_id: Annotated[str | None, Query()] = None,
+    event: EventName = None,
+    actor: Annotated[str | None, _wanted("The actor's id.")] = None,
+    agent: Annotated[str | None, _wanted()] = None,
+    action_type: Annotated[str | None, _wanted()] = None,
+    session_id: Annotated[str | None, _wanted()] = None,
+    request_id: Annotated[str | None, _wanted()] = None,
     risk: Risk = None,
     reversible: Reversible = None,
     since: Since = None,
@@ -214,12 +223,12 @@ def takes_audit_page(
 
 def takes_export(
     token: Token,
-    event: Annotated[str | None, Query(description="The event's name.")] = None,
-    actor: Annotated[str | None, Query(description="The actor's id.")] = None,
-    agent: Annotated[str | None, Query()] = None,
-    action_type: Annotated[str | None, Query()] = None,
-    session_id: Annotated[str | None, Query()] = None,
-    request_id: Annotated[str | None, Query()] = None,
+    event: EventName = None,
+    actor: Annotated[str | None, _wanted("The actor's id.")] = None,
+    agent: Annotated[str | None, _wanted()] = None,
+    action_type: Annotated[str | None, _wanted()] = None,
+    session_id: Annotated[str | None, _wanted()] = None,
+    request_id: Annotated[str | None, _wanted()] = None,
     risk: Risk = None,
     reversible: Reversible = None,
     since: Since = None,
