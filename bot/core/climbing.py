@@ -136,7 +136,8 @@ def open_next(
     level = plan[request.level + 1]
     watch = replace(request.watch, reminded=0, remind_at=escalation.first_reminder(level, now), late=late)
     after = bumped(request, now, level=request.level + 1, plan=plan, watch=watch)
-    targets = [target for target in level.notify if not _is_own_channel(target, request)]
+    carded = _carded(request, level.notify)
+    targets = [target for target in level.notify if target.kind != "slack" or target.address not in carded]
     everybody = knocks(after, targets, summons.members)
     opening = {} if by is not None else summons.opening
     work = [knock for knock in everybody if opening.get(recipient(knock.payload), now) <= now]
@@ -151,7 +152,10 @@ def open_next(
         rule=level.rule,
         escalate_to=level.escalate_to,
         targets=[f"{target.kind}:{target.address}" for target in level.notify],
-        asked=[*asked(after, work), *_asked_in_thread(request, level.notify)],
+        asked=[
+            *asked(after, work),
+            *({"kind": "slack.note", "to": channel, "counts": True} for channel in carded),
+        ],
         why=why,
         resting=list(summons.resting),
         late_seconds=int(late.total_seconds()),
@@ -159,7 +163,9 @@ def open_next(
     missed = misses(after, targets, summons.members)
     left_out = [_left_out(after, knock, opening[recipient(knock.payload)]) for knock in resting]
     alerts = [alert for miss in missed for alert in unreachable_alert(after.id, miss.body, summons.admin)]
-    return Transition(after, (event, *missed, *left_out), now, (*work, *_told(after, why, by), *alerts))
+    return Transition(
+        after, (event, *missed, *left_out), now, (*work, *_told(after, carded, why, by), *alerts)
+    )
 
 
 def acknowledge(request: ApprovalRequest, by: Reviewer, *, now: datetime) -> Transition | None:
@@ -292,25 +298,25 @@ def _reminded(request: ApprovalRequest, now: datetime) -> Transition:
     return Transition(after, (event,), now, (work,))
 
 
-def _told(after: ApprovalRequest, why: str, by: Reviewer | None) -> tuple[Outgoing, ...]:
-    """The note in the original thread, and the agent's callback."""
+def _told(
+    after: ApprovalRequest, carded: Sequence[str], why: str, by: Reviewer | None
+) -> tuple[Outgoing, ...]:
+    """The notes under the first card and under those of the channels that are asked again; the callback."""
     told: list[Outgoing] = []
-    if after.channel is not None:
+    channels = dict.fromkeys([*([after.channel] if after.channel else []), *carded])
+    for channel in channels:
         who = None if by is None else by.name
-        told.append(note(after, "escalated", broadcast=True, cause=why, by=who))
+        told.append(note(after, "escalated", broadcast=True, channel=channel, cause=why, by=who))
     if after.submission.callback_url is not None:
         told.append(callback(after, "request.escalated"))
     return tuple(told)
 
 
-def _is_own_channel(target: Target, request: ApprovalRequest) -> bool:
-    """Whether a target is where the first card stands: the note in its thread is enough."""
-    return target.kind == "slack" and target.address == request.channel
-
-
-def _asked_in_thread(request: ApprovalRequest, targets: Sequence[Target]) -> list[dict[str, Any]]:
-    own = any(_is_own_channel(target, request) for target in targets)
-    return [{"kind": "slack.note", "to": request.channel, "counts": True}] if own else []
+def _carded(request: ApprovalRequest, targets: Sequence[Target]) -> list[str]:
+    """Channels among the targets in which a card stands already: a note under it is enough."""
+    earlier = (target for rung in request.plan[1 : request.level + 1] for target in rung.notify)
+    known = {request.channel, *(target.address for target in earlier if target.kind == "slack")}
+    return [target.address for target in targets if target.kind == "slack" and target.address in known]
 
 
 def _left_out(request: ApprovalRequest, knock: Outgoing, opens_at: datetime) -> Event:

@@ -89,18 +89,19 @@ def recipient(payload: Mapping[str, Any]) -> str:
     return str(payload.get("channel") or payload.get("address"))
 
 
-def note(request: ApprovalRequest, why: str, *, broadcast: bool, **facts: Any) -> Outgoing:
-    """A line in the thread under the request's first card; broadcast, in its channel too."""
+def note(
+    request: ApprovalRequest, why: str, *, broadcast: bool, channel: str | None = None, **facts: Any
+) -> Outgoing:
+    """A line in the thread under the request's card in a channel; broadcast, in the channel too.
+
+    Args:
+        channel: The one of the first card by default.
+    """
+    place = channel or request.channel
     return Outgoing(
         kind="slack.note",
-        payload={
-            "why": why,
-            "broadcast": broadcast,
-            "channel": request.channel,
-            "level": request.level,
-            **facts,
-        },
-        order=f"channel:{request.channel}",
+        payload={"why": why, "broadcast": broadcast, "channel": place, "level": request.level, **facts},
+        order=f"channel:{place}",
         request_id=request.id,
     )
 

@@ -39,19 +39,21 @@ class Telling:
         }
 
     async def _note(self, item: OutboxItem) -> Delivery:
-        """A line in the request's timeline; without a card there is no thread."""
+        """A line in the request's timeline, or under its card in another channel; else there is no thread."""
         request = await self._request(item)
         cards = await self._store.reads.cards(request.id)
-        first = cards[0] if cards else None
+        elsewhere = item.payload["channel"] != request.channel
+        there = [card for card in cards if card.channel_target == item.payload["channel"]]
+        first = next(iter(there if elsewhere else cards), None)
         if first is None or first.state == "failed":
             return Failed("no_card")
         if first.channel is None or first.ts is None:
             return Later("no_card_yet", _CARD_SOON)
         message = told.note(request, item.payload)
-        thread = await self._store.reads.thread(request.id) or first
+        thread = None if elsewhere else await self._store.reads.thread(request.id)
         await self._client.chat_postMessage(
             channel=first.channel,
-            thread_ts=thread.ts,
+            thread_ts=(thread or first).ts,
             reply_broadcast=bool(item.payload["broadcast"]),
             **message,
         )

@@ -163,6 +163,22 @@ escalation_rules:
         assert "in its channel" in str((await desk.card(request, SUKI)).blocks), "repainting keeps the way"
 
 
+async def test_a_channel_that_is_asked_again_is_told_in_the_thread_of_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = RULES.replace("[{slack_dm: U0DANA001}, {slack: C0APPROVE}]", "[{slack: C0SECALRT}]")
+    async with desk_with(tmp_path, monkeypatch, again, default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.card(request)
+        await later(desk, hours=1)
+        copy = await desk.card(request, "C0SECALRT")
+        await later(desk, hours=1)
+        told = await said(desk, "Escalated to sre (level 2 of 2)", "C0SECALRT")
+        assert told.thread_ts == copy.ts
+        await said(desk, "Escalated to sre (level 2 of 2)")
+        assert len(desk.cards(request, "C0SECALRT")) == 1
+
+
 async def test_the_card_names_who_will_be_on_call_when_the_next_level_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

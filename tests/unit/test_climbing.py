@@ -323,6 +323,26 @@ def test_the_first_cards_own_channel_gets_a_broadcast_note_and_no_second_card() 
     assert climbing.unreached(step.request, [*story(step), failed("slack.note", "C0APPROVE", 1)])
 
 
+def test_a_channel_that_is_asked_again_gets_a_note_under_its_card_and_no_second_card() -> None:
+    alert = Target("slack", "C0SECALRT")
+    rules = (
+        make_rule("one", notify=(alert,)),
+        make_rule("two", notify=(alert, Target("slack_dm", "manager"))),
+    )
+    first = due(asked(ladder=rules), FIVE)
+    second = due(first.request, 15 * MINUTE)
+    assert [(work.kind, work.payload["channel"]) for work in first.outbox] == [
+        ("slack.post", "C0SECALRT"),
+        ("slack.note", "C0APPROVE"),
+    ]
+    assert [(work.kind, work.payload["channel"]) for work in second.outbox] == [
+        ("slack.post", DANA),
+        ("slack.note", "C0APPROVE"),
+        ("slack.note", "C0SECALRT"),
+    ]
+    assert {"kind": "slack.note", "to": "C0SECALRT", "counts": True} in second.events[0].body["asked"]
+
+
 def test_those_who_may_be_disturbed_are_recorded_and_asked_first() -> None:
     summons = Summons({"manager": [SlackId("U0EVA0001"), DANA]}, resting=(DANA,))
     step = due(asked(ladder=(make_rule(),)), FIVE, summons)
