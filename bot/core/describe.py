@@ -152,7 +152,9 @@ class Quoted:
         size = fitting(text, self._longest)
         shown = visible(text[:size]).replace("“", r"\u201c").replace("”", r"\u201d")
         left_out = len(text) - size
-        return f"“{shown}…” (and {left_out:,} more characters)" if left_out else f"“{shown}”"
+        if not left_out:
+            return f"“{shown}”"
+        return f"“{shown}…” (and {left_out:,} more character{_plural(left_out)})"
 
 
 _Sentence = Callable[[JsonObject, Quoted], str]
@@ -163,7 +165,7 @@ def _file_write(params: JsonObject, say: Quoted) -> str:
         return ""
     verb = "Create file" if params.get("overwrite") is False else "Write file"
     content = params.get("content")
-    size = f" ({len(content):,} characters)" if isinstance(content, str) else ""
+    size = f" ({len(content):,} character{_plural(len(content))})" if isinstance(content, str) else ""
     return f"{verb} {say(params['path'])}{size}"
 
 
@@ -197,7 +199,7 @@ def _database(params: JsonObject, say: Quoted) -> str:
         return ""
     values = params.get("params")
     count = len(values) if isinstance(values, list) else 0
-    given = f" with {count} parameter{'' if count == 1 else 's'}" if count else ""
+    given = f" with {count} parameter{_plural(count)}" if count else ""
     where = f" on database {say(params['database'])}" if params.get("database") else ""
     return f"Run SQL {say(params['query'])}{given}{where}"
 
@@ -272,6 +274,10 @@ def _any_params(params: JsonObject, say: Quoted) -> str:
         return " without parameters"
     shown = [f"{say(key)} = {say(params[key])}" for key in list(params)[:_LISTED]]
     return f" with {', '.join(shown)}{_rest(len(params))}"
+
+
+def _plural(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def _several(values: list[Any], say: Quoted) -> str:

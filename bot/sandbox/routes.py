@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,12 @@ class Page:
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
+        # A page that was closed is nobody's trouble.
+        with suppress(ConnectionResetError):
+            await self._tell(response)
+        return response
+
+    async def _tell(self, response: web.StreamResponse) -> None:
         version, seen = -1, self._sandbox.traffic.last
         while not self.closing.is_set():
             if version != self._sandbox.workspace.signal.count:
@@ -118,7 +125,6 @@ class Page:
                 seen = entry.n
                 await response.write(_event("traffic", entry.as_json()))
             await self._next_change(response, version, seen)
-        return response
 
     async def _next_change(self, response: web.StreamResponse, version: int, seen: int) -> None:
         def news() -> bool:
