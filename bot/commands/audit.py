@@ -225,7 +225,8 @@ async def _reads(path: Path) -> AsyncIterator[Reads]:
 
 @contextmanager
 def _lines(path: Path) -> Iterator[Iterator[str]]:
-    with path.open(encoding="utf-8", newline="") as opened:
+    # What is not UTF-8 becomes another character, so that it is an edit of its row.
+    with path.open(encoding="utf-8", errors="replace", newline="") as opened:
         yield iter(opened)
 
 

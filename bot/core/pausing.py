@@ -4,6 +4,7 @@ While something is paused, new requests are rejected, nothing is claimed, and no
 Deadlines go on. What was claimed before may still report its outcome.
 """
 
+import difflib
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -66,8 +67,10 @@ def read_what(text: str, *, agents: frozenset[str], types: frozenset[str]) -> st
         return found[0]
     if found:
         raise InvalidRequest(f"{given} is an agent and an action type; write agent:{given} or type:{given}.")
+    close = difflib.get_close_matches(given, [ALL, *sorted(agents | types)], n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
     raise InvalidRequest(
-        f"Keyturn knows no agent and no action type {given!r}. Write all, a known name,"
+        f"Keyturn knows no agent and no action type {given!r}.{meant} Write all, a known name,"
         " or agent:NAME or type:NAME to pause one that is not known yet."
     )
 

@@ -147,31 +147,29 @@ def verify_export(
         file: Its lines.
         partial: Rows may be left out, as filters do: then each row is checked alone.
     """
-    rows = _links_of(file)
+    faults: list[Unreadable] = []
+    rows = _links_of(file, faults)
+    first = next(rows, None)
+    if partial:
+        return _verify_each(() if first is None else chain([first], rows), faults)
+    verifier = Verifier(START if first is None else _base_of(first), notes, key)
+    source = () if first is None else chain([first], rows)
+    while (some := list(islice(source, _AT_ONCE))) and verifier.add(some):
+        for row in some:
+            if _PRUNED in row.canonical:
+                verifier.removed(body_of(row.canonical).get("note"))
+        progress(verifier.head.seq)
+    for fault in faults:
+        verifier.note(Problem(verifier.head.seq + 1, "unreadable", str(fault)))
+    return verifier.finish()
+
+
+def _links_of(file: Iterable[str], faults: list[Unreadable]) -> Iterator[Link]:
+    """The rows up to the first line that is none, which goes to `faults`."""
     try:
-        first = next(rows, None)
-        if first is None:
-            return Verifier(START, notes, key).finish()
-        if partial:
-            return _verify_each(chain([first], rows))
-        verifier = Verifier(_base_of(first), notes, key)
-        source = chain([first], rows)
-        while (some := list(islice(source, _AT_ONCE))) and verifier.add(some):
-            for row in some:
-                if _PRUNED in row.canonical:
-                    verifier.removed(body_of(row.canonical).get("note"))
-            progress(verifier.head.seq)
-        return verifier.finish()
+        yield from exports.links(file)
     except Unreadable as fault:
-        return Verification(0, START, None, Problem(0, "unreadable", str(fault)))
-
-
-def _links_of(file: Iterable[str]) -> Iterator[Link]:
-    for number, event in enumerate(exports.events(file), start=1):
-        try:
-            yield exports.link_of(event)
-        except (KeyError, ValueError, TypeError):
-            raise Unreadable(number) from None
+        faults.append(fault)
 
 
 def _base_of(first: Link) -> Place:
@@ -179,7 +177,7 @@ def _base_of(first: Link) -> Place:
     return Place(first.seq - 1, first.prev_hash) if first.seq > 1 else START
 
 
-def _verify_each(rows: Iterable[Link]) -> Verification:
+def _verify_each(rows: Iterable[Link], faults: Sequence[Unreadable]) -> Verification:
     checked, head = 0, START
     for row in rows:
         problem = None
@@ -192,7 +190,8 @@ def _verify_each(rows: Iterable[Link]) -> Verification:
         if problem is not None:
             return Verification(checked, head, None, problem)
         checked, head = checked + 1, Place(row.seq, row.hash)
-    return Verification(checked, head, None, None)
+    unread = Problem(head.seq + 1, "unreadable", str(faults[0])) if faults else None
+    return Verification(checked, head, None, unread)
 
 
 async def export(

@@ -76,13 +76,20 @@ def events(file: Iterable[str]) -> Iterator[dict[str, Any]]:
     Raises:
         Unreadable: a line is none.
     """
-    source = enumerate(file, start=1)
-    for number, line in source:
-        if number == 1 and line.rstrip("\r\n") == ",".join(_COLUMNS):
-            yield from _from_csv(text for _, text in source)
-            return
-        if line.strip():
-            yield _from_json(number, line)
+    return (event for _, event in _numbered(file))
+
+
+def links(file: Iterable[str]) -> Iterator[Link]:
+    """The same as rows of the chain.
+
+    Raises:
+        Unreadable: a line is none.
+    """
+    for number, event in _numbered(file):
+        try:
+            yield link_of(event)
+        except (KeyError, ValueError, TypeError):
+            raise Unreadable(number) from None
 
 
 def link_of(event: Mapping[str, Any]) -> Link:
@@ -92,9 +99,18 @@ def link_of(event: Mapping[str, Any]) -> Link:
         KeyError, ValueError, TypeError: it is none.
     """
     said = {name: value for name, value in event.items() if name not in ("hash", "prev_hash")}
-    return Link(
-        event["seq"], canonical(said), bytes.fromhex(event["prev_hash"]), bytes.fromhex(event["hash"])
-    )
+    return Link(event["seq"], canonical(said), _hash(event["prev_hash"]), _hash(event["hash"]))
+
+
+def _numbered(file: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each event with the number of the line on which it ends."""
+    source = enumerate(file, start=1)
+    for number, line in source:
+        if number == 1 and line.rstrip("\r\n") == ",".join(_COLUMNS):
+            yield from _from_csv(text for _, text in source)
+            return
+        if line.strip():
+            yield number, _from_json(number, line)
 
 
 def _cells(row: Link) -> list[str]:
@@ -131,9 +147,9 @@ def _from_json(number: int, line: str) -> dict[str, Any]:
     return event
 
 
-def _from_csv(rest: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _from_csv(rest: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(1 << 30)
-    for number, cells in enumerate(csv.reader(rest, strict=True), start=2):
+    for number, cells in _rows(rest):
         if not cells:
             continue
         try:
@@ -141,9 +157,27 @@ def _from_csv(rest: Iterable[str]) -> Iterator[dict[str, Any]]:
                 name: cell.removeprefix("'") if cell[1:].startswith(_FORMULA) and cell[0] == "'" else cell
                 for name, cell in zip(_COLUMNS, cells, strict=True)
             }
-            yield _event(found)
+            event = _event(found)
         except (ValueError, RecursionError):
             raise Unreadable(number) from None
+        yield number, event
+
+
+def _rows(rest: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file below its header, each with the number of its line."""
+    reader = csv.reader(rest, strict=True)
+    try:
+        for cells in reader:
+            yield reader.line_num + 1, cells
+    except csv.Error:
+        raise Unreadable(reader.line_num + 1) from None
+
+
+def _hash(text: str) -> bytes:
+    found = bytes.fromhex(text)
+    if found.hex() != text:
+        raise ValueError("a hash is written in small letters and nothing else")
+    return found
 
 
 def _event(cells: Mapping[str, str]) -> dict[str, Any]:
