@@ -456,6 +456,8 @@ class Undo:
     """Whether it is a step of a whole session's rollback."""
     partial: str | None = None
     """What became of that rollback, when it has undone only a part of the session."""
+    by: tuple[str, ...] = ()
+    """Names of those who have confirmed it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -553,6 +553,7 @@ def _marked(request: ApprovalRequest, after: Rollback, item: Item, now: datetime
         message=None if said is None else said.message or said.summary,
         session=after.session_id is not None,
         partial=after.message if after.session_id is not None and after.partial else None,
+        by=tuple(review.reviewer.name for review in after.reviews),
     )
     state = request.execution.state
     if item.state is RollbackState.SUCCEEDED:

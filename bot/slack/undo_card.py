@@ -54,7 +54,8 @@ def _told(undo: Undo) -> Block:
     elif undo.state is RollbackState.PREVIEWED and undo.missing:
         words = f"{words}: {undo.missing} more {'person' if undo.missing == 1 else 'people'}"
     part = " (a step of the whole session's)" if undo.session else ""
-    found = [line(leaf(f"{words}{part}, ", bold=True), date_leaf(undo.at))]
+    by = f", confirmed by {shortened(wording.listed(undo.by), 200)}" if undo.by else ""
+    found = [line(leaf(f"{words}{part}", bold=True), leaf(f"{by}, "), date_leaf(undo.at))]
     if undo.message:
         said = cut(undo.message, characters=900, lines=12)
         found += [quote(said.text)] if said.text else []

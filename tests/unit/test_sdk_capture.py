@@ -218,3 +218,11 @@ def test_a_directory_that_cannot_be_looked_into_is_refused(place, monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(CannotCapture, match="Permission denied"), deleted_path(place / "tree"):
         pass
+
+
+def test_a_setting_of_a_file_that_is_not_there_yet_is_refused(place):
+    with (
+        pytest.raises(CannotCapture, match=r"settings\.json yet"),
+        config_value(place / "settings.json", "a"),
+    ):
+        pass

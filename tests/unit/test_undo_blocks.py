@@ -87,6 +87,7 @@ def test_a_partial_rollback_is_called_partial_on_the_card():
     assert "The disk is full." in words(message["blocks"])
     card = words(undo_blocks(step.requests[0]))
     assert "The rollback failed" in card
+    assert f"confirmed by {ANA.lower()}, " in card
     assert "Partial: " in card
     assert "1 of 2 actions undone" in card
     assert "Roll back" in card

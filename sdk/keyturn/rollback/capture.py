@@ -106,6 +106,8 @@ def config_value(
         CannotCapture: it cannot be read.
     """
     name = str(store) if using is not None else _real(store)
+    if using is None and not os.path.lexists(name):
+        raise CannotCapture(f"There is no {name} yet; keep what makes it with changed_file(...)")
     source = using if using is not None else _readable(lambda: FileStore(name))
     before = _readable(lambda: source.get(key))
     old = {} if before is MISSING else {"old_value": before}
