@@ -1,6 +1,7 @@
 """The plug-in and the schedules shown in the documentation work as they stand there."""
 
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 
 from bot.core.policy import PolicySet, build
 from bot.notify.channel import Notice, TryLater, Undeliverable
+from bot.services import plugins
 from bot.services.policies import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -73,7 +75,33 @@ def test_the_example_schedules_and_targets_are_valid_together() -> None:
     assert len(built.policies[0].escalations[0].rung.notify) == 7
 
 
-def test_the_example_entry_point_is_in_the_group_that_is_read() -> None:
-    from bot.services.plugins import GROUP
-
-    assert f'[project.entry-points."{GROUP}"]' in block("notifications.md", "toml", "pager")
+def test_the_example_is_found_once_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads(block("notifications.md", "toml", "pager"))["project"]
+    [(group, kinds)] = project["entry-points"].items()
+    (tmp_path / "acme_pager.py").write_text(block("notifications.md", "python", "class PagerChannel"))
+    about = tmp_path / "acme_pager-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 1.0\n")
+    lines = [f"[{group}]", *(f"{kind} = {value}" for kind, value in kinds.items())]
+    (about / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = plugins.installed()["pager"].load()
+    assert found.__name__ == "PagerChannel"
+    built = build(
+        {
+            "workspace.yaml": {"groups": {"sre": {"users": ["U0SRE0001"]}}},
+            "default.yaml": {
+                "approvers": {"groups": ["sre"]},
+                "escalation_rules": [
+                    {
+                        "name": "page",
+                        "trigger": {"after": "5m"},
+                        "escalate_to": "sre",
+                        "notify": [{"pager": "sre"}],
+                    }
+                ],
+            },
+        },
+        kinds=tuple(plugins.installed()),
+    )
+    assert isinstance(built, PolicySet), built
