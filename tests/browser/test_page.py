@@ -325,6 +325,30 @@ async def test_at_phone_width_the_sidebar_is_a_drawer_and_nothing_overflows(
     await context.close()
 
 
+async def test_a_modal_with_long_words_fits_a_phone(browser: Browser, bot: Bot, sandbox: Sandbox) -> None:
+    context = await browser.new_context(viewport={"width": 390, "height": 780}, has_touch=True)
+    page = await context.new_page()
+    await page.goto(sandbox.url)
+    await post(bot, buttons(button("details", "Details")))
+    await page.get_by_role("button", name="Details").click()
+    heard = await bot.next()
+    shown = {
+        "type": "rich_text_preformatted",
+        "elements": [{"type": "text", "text": f"digest\nsha256:{'0123456789abcdef' * 8}"}],
+    }
+    view = {
+        "type": "modal",
+        "title": text("Details"),
+        "blocks": [{"type": "rich_text", "elements": [shown]}],
+    }
+    await bot.client.views_open(trigger_id=heard["trigger_id"], view=view)
+    box = await page.get_by_test_id("modal").bounding_box()
+    assert box is not None
+    assert (box["x"], box["width"]) == (0, 390)
+    await expect(page.get_by_test_id("modal-x")).to_be_in_viewport(ratio=1)
+    await context.close()
+
+
 @pytest.mark.parametrize(
     ("system", "query", "shown"),
     [("dark", "", "dark"), ("light", "", "light"), ("light", "?theme=dark", "dark")],
