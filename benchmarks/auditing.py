@@ -57,15 +57,15 @@ def auditing(directory: Path, template: Template, *, rows: int, pages: int) -> S
         head=("", "p50 ms", "p99 ms"),
         rows=[
             *([name, f"{p50:.1f}", f"{p99:.1f}"] for name, (p50, p99) in took.items()),
-            ["verify, rows/s", f"{fast:,.0f}", ""],
-            ["verify --full, rows/s", f"{full:,.0f}", ""],
+            ["verify --fast, rows/s", f"{fast:,.0f}", ""],
+            ["verify, rows/s", f"{full:,.0f}", ""],
             ["export jsonl, rows/s", f"{jsonl:,.0f}", ""],
             ["export csv, rows/s", f"{csv:,.0f}", ""],
             ["report of all rows, s", f"{report:.1f}", ""],
         ],
         targets=[
             Target(f"audit page p99 <= 10 ms at {rows:,} rows", f"{worst:.1f} ms", worst <= 10),
-            Target("verification >= 200,000 rows/s", f"{fast:,.0f}", fast >= 200_000),
+            Target("verification of the chain (--fast) >= 200,000 rows/s", f"{fast:,.0f}", fast >= 200_000),
         ],
         notes=[] if rows == 1_000_000 else ["The promises are for 1,000,000 rows"],
     )

@@ -129,7 +129,7 @@ async def _copies(reads: Reads, end: Head) -> list[Problem | None]:
     return [
         await reads.misfiled(),
         unlike_notes(await reads.checkpoint_rows(), recorded),
-        stamped if last and last[0][0].seq == end.seq and last[0][1]["at"] != micros(end.at) else None,
+        stamped if last and last[0][0].seq == end.seq and last[0][1][0] != micros(end.at) else None,
     ]
 
 

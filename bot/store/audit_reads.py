@@ -8,6 +8,7 @@ from typing import Any, cast
 from bot.core import jsontext
 from bot.core.chain import GENESIS, START, Link, Place, Problem
 from bot.core.models import Actor, ActorType, JsonObject, Via
+from bot.core.verifying import COPIED
 from bot.store import auditing
 from bot.store.auditing import EVERYTHING, AuditFilter
 from bot.store.codec import moment
@@ -136,10 +137,11 @@ class AuditReads:
         found = await self._all(_LINKS, {"after": after_seq, "limit": limit})
         return [Link._make(cast(Iterable[Any], row)) for row in found]
 
-    async def columns(self, after_seq: int, *, limit: int = 10_000) -> list[tuple[Link, JsonObject]]:
-        """The same rows with their searchable columns, beside what the request they are about says."""
+    async def columns(self, after_seq: int, *, limit: int = 10_000) -> list[tuple[Link, tuple[Any, ...]]]:
+        """The same rows, each with the columns that repeat its bytes (`COPIED`)."""
         found = await self._all(_COLUMNS, {"after": after_seq, "limit": limit})
-        return [(_link(row), auditing.columns_of(row)) for row in found]
+        whole = (tuple(cast(Iterable[Any], row)) for row in found)
+        return [(Link._make(row[:_LINK_WIDTH]), row[_LINK_WIDTH:]) for row in whole]
 
     async def misfiled(self) -> Problem | None:
         """The first row about a request whose type or risk is not that of the request."""
@@ -215,10 +217,11 @@ def _audit_event(row: Row) -> AuditEvent:
 
 _AUDIT_COLUMNS = "canonical, prev_hash, hash"
 _LINK_COLUMNS = "seq, canonical, prev_hash, hash"
+_LINK_WIDTH = len(Link._fields)
 _AUDIT = f"SELECT {_AUDIT_COLUMNS} FROM audit"
 _LINKS = f"SELECT {_LINK_COLUMNS} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit"
 _COLUMNS = f"""
-    SELECT {_LINK_COLUMNS}, {", ".join(auditing.COLUMNS)} FROM audit
+    SELECT {_LINK_COLUMNS}, {", ".join(COPIED)} FROM audit
     WHERE seq > :after ORDER BY seq LIMIT :limit
 """
 _PAUSES_SINCE = f"""

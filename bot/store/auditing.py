@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from bot.store.codec import micros
-from bot.store.dialect import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,6 @@ def select(columns: str, terms: list[str], order: str) -> str:
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     return f"SELECT {columns} FROM audit{where} ORDER BY seq {order} LIMIT :limit"
 
-
-def columns_of(row: Row) -> dict[str, Any]:
-    """The searchable columns of a row, as the canonical bytes should say them."""
-    return {name: row[name] for name in COLUMNS}
-
-
-COLUMNS = ("at", "event", "actor_id", "agent", "request_id", "session_id", "reversible")
-"""Columns that repeat what the canonical bytes say."""
 
 # 2^62: above every seq, so a window that begins after the last row is empty.
 _FIRST_SEQ = "COALESCE((SELECT seq FROM audit WHERE at >= :{} ORDER BY at, seq LIMIT 1), 4611686018427387904)"

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bot.core import checkpoint
 from bot.core.chain import GENESIS, START, Link, Place, link
 from bot.core.checkpoint import NAME, BadNote, NoteKey
-from bot.core.verifying import Verifier, miscopied, unlike_notes
+from bot.core.verifying import COPIED, Verifier, miscopied, unlike_notes
 
 ROWS = 400
 STEP = 50
@@ -256,7 +256,7 @@ ROW = (
     b'"body":{"reversible":true},"event":"action_executed","request_id":"req_1","seq":1,"session_id":null,'
     b'"via":"http"}'
 )
-COLUMNS = {
+SAID = {
     "at": 1_795_348_800_000_001,
     "event": "action_executed",
     "actor_id": "ana",
@@ -268,12 +268,13 @@ COLUMNS = {
 
 
 def test_columns_that_repeat_the_bytes_are_right():
-    assert miscopied(chained([ROW])[0], COLUMNS) is None
+    assert tuple(SAID) == COPIED
+    assert miscopied(chained([ROW])[0], tuple(SAID.values())) is None
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("name", COPIED)
 def test_a_column_that_says_something_else_than_the_bytes_is_found(name):
-    problem = miscopied(chained([ROW])[0], {**COLUMNS, name: "something else"})
+    problem = miscopied(chained([ROW])[0], tuple({**SAID, name: "something else"}.values()))
     assert problem is not None
     assert (problem.seq, problem.kind) == (1, "miscopied")
     assert name in problem.detail
@@ -281,6 +282,6 @@ def test_a_column_that_says_something_else_than_the_bytes_is_found(name):
 
 @pytest.mark.parametrize("bytes_", [b"", b"[]", b'{"seq":1}', ROW[:-2]])
 def test_bytes_that_are_no_event_are_found(bytes_):
-    problem = miscopied(chained([bytes_])[0], COLUMNS)
+    problem = miscopied(chained([bytes_])[0], tuple(SAID.values()))
     assert problem is not None
     assert problem.kind == "edited"
