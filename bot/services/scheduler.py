@@ -17,6 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot.core.clock import Clock
 from bot.core.errors import Unavailable
 from bot.store import Store
+from bot.store.upkeep import SetBack
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +111,17 @@ class Scheduler:
         if not self._scheduler.running:
             return  # it is being stopped, and its jobs are gone
         log.warning("the clock moved by %s", drift, extra={"event": "clock_stepped"})
+        if drift < timedelta(0):
+            await self._set_back(-drift)
         for name, every in self._every.items():
             self._scheduler.reschedule_job(name, trigger="interval", seconds=every.total_seconds())
         await self._pass_over_due()
+
+    async def _set_back(self, by: timedelta) -> None:
+        try:
+            await self._store.write(SetBack(by))
+        except Unavailable as trouble:
+            _log_failed("clock", trouble)
 
     def note(self, deadline: datetime | None) -> None:
         """A deadline was stored: look then, unless a nearer one is armed."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.store.codec import micros
+from bot.store.codec import duration_micros, micros
 from bot.store.transaction import Tx
 
 
@@ -33,6 +33,22 @@ class Prune:
         return sum(tx.execute(sql, params) for sql in (_PRUNE_OUTBOX, _PRUNE_PACE, _PRUNE_KEYS))
 
 
+@dataclass(frozen=True, slots=True)
+class SetBack:
+    """The clock was set back: what waits for a moment soon after the old time waits by the new one.
+
+    Without it a lane that was to rest for a second, or a lease of half a minute, would last an hour.
+    Deadlines are what people were promised, and stay.
+    """
+
+    by: timedelta
+
+    def apply(self, tx: Tx) -> None:
+        for sql in (_SET_BACK_LANES, _SET_BACK_OUTBOX, _END_LEASES):
+            tx.execute(sql, {"by": duration_micros(self.by)} if ":by" in sql else {})
+        tx.outbox = True
+
+
 # Another value each time: SQLite writes no page for a row that stays as it is.
 _PROBE = """
     INSERT INTO meta (name, value) VALUES ('probed_at', :now)
@@ -51,4 +67,14 @@ _PRUNE_KEYS = """
     DELETE FROM idempotency WHERE (agent, scope, key) IN (
         SELECT i.agent, i.scope, i.key FROM idempotency i JOIN request r ON r.id = i.request_id
         WHERE i.created_at < :before AND r.decided_at < :before LIMIT :limit)
+"""
+_SET_BACK_LANES = """
+    UPDATE pace SET free_at = CASE WHEN free_at > :by THEN free_at - :by ELSE 0 END, ready_at = ready_at - :by
+"""
+_SET_BACK_OUTBOX = """
+    UPDATE outbox SET next_at = next_at - :by, lease_until = lease_until - :by
+    WHERE done_at IS NULL AND failed_at IS NULL
+"""
+_END_LEASES = """
+    UPDATE request SET due_at = next_deadline_at WHERE status = 'pending' AND due_at > next_deadline_at
 """

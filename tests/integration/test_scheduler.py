@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bot.core.errors import Unavailable
+from bot.core.models import Outgoing
 from bot.services.health import Health
 from bot.services.scheduler import SWEEP, Scheduler
 from bot.store import Store
+from bot.store.commands import EnqueueOutbox
 from bot.system import SystemClock
 from tests.integration.slack_desk import ShiftedClock
 
@@ -75,6 +77,7 @@ async def test_a_step_of_the_clock_is_noticed_and_every_tick_set_anew(store: Sto
     clock = ShiftedClock()
     passes, scheduler = Passes(), Scheduler(store, lambda _name: None, clock)
     stop = asyncio.Event()
+    await store.write(EnqueueOutbox((Outgoing("slack.note", {}, order="lane"),), clock.now()))
     await scheduler.start(due=passes, notice=nothing, prune=nothing)
     await passes.until(1)
     async with asyncio.TaskGroup() as tasks:
@@ -83,6 +86,9 @@ async def test_a_step_of_the_clock_is_noticed_and_every_tick_set_anew(store: Sto
         clock.shift(step)
         await passes.until(2)
         stop.set()
+    waits = await store.reads.next_outbox_at()
+    assert waits is not None
+    assert waits <= clock.now(), "what was to be sent at once still is"
     swept_at = scheduler.next_at("sweep")
     assert swept_at is not None
     assert swept_at <= datetime.now(UTC) + SWEEP

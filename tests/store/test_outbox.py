@@ -21,12 +21,14 @@ from bot.store.commands import (
     RetryOutbox,
     SaveTransition,
 )
+from bot.store.upkeep import SetBack
 from tests.factories import NOON
 from tests.store.histories import approved, submitted
 
 SECOND = timedelta(seconds=1)
 LEASE = timedelta(seconds=30)
 KINDS = frozenset({"note", "slack.post", "slack.paint"})
+NOTES = KINDS | {"slack.note"}
 
 
 def work(text, order="lane", kind="note", **more):
@@ -331,3 +333,29 @@ async def test_an_idle_look_reads_one_index_entry_however_much_waits(store, tabl
     plan = await store.reads._all(f"EXPLAIN QUERY PLAN {polls[table]}", {})
     assert "SEARCH" in plan[0]["detail"]
     assert "COVERING INDEX" in plan[0]["detail"]
+
+
+async def test_a_clock_that_is_set_back_leaves_no_lane_shut_for_an_hour(store):
+    hour = timedelta(hours=1)
+    await put(store, work("a", kind="slack.note"), work("b", kind="slack.note"), work("c", order="other"))
+    [first, other] = sorted(await lease(store, NOON, kinds=NOTES), key=lambda item: item.payload["text"])
+    await store.write(RetryOutbox(other.id, NOON, NOON + 5 * SECOND, "down"))
+    earlier = NOON - hour
+    assert await lease(store, earlier + LEASE, kinds=NOTES) == [], "everything waits for the old time"
+    await store.write(SetBack(hour))
+    assert texts(await lease(store, earlier + 5 * SECOND, kinds=NOTES)) == ["c"], (
+        "the first one is still somebody's"
+    )
+    assert texts(await lease(store, earlier + LEASE, kinds=NOTES)) == ["a"]
+    await store.write(CompleteOutbox(first.id, first.generation, earlier + LEASE))
+    assert texts(await lease(store, earlier + LEASE + SECOND, kinds=NOTES)) == ["b"]
+
+
+async def test_a_clock_that_is_set_back_ends_the_leases_of_the_ladder(store):
+    step = submitted()
+    await store.write(CreateRequest(step))
+    late = step.request.next_deadline_at + SECOND
+    assert await store.write(LeaseDue(late)) == [step.request.id]
+    assert await store.write(LeaseDue(late)) == []
+    await store.write(SetBack(timedelta(hours=1)))
+    assert await store.write(LeaseDue(late)) == [step.request.id]

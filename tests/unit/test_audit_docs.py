@@ -49,6 +49,7 @@ BOOKKEEPING = {
     "CardTold": "how far a thread was told of what the audit holds",
     "PaceKey": "how soon the next message may go",
     "OfferCover": "nothing is in force until it is accepted, which is oncall_overridden",
+    "SetBack": "moves waits with the clock, and nothing that anybody was promised",
     "Prune": "forgets mail and keys that have ended",
 }
 """Commands that leave no event of their own, and why."""
