@@ -1,7 +1,12 @@
-"""The whole life of one request under any order of events, checked against a small model."""
+"""The whole life of one request under any order of events, checked against a small model.
+
+The model knows who has agreed to the present digest and tries every way to seat them; it shares no
+line with what it checks.
+"""
 
 from contextlib import suppress
 from datetime import timedelta
+from itertools import permutations
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -9,11 +14,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bot.core import climbing, executing, lifecycle, reviewing
 from bot.core.audited import audited_state
+from bot.core.digest import digest_of
 from bot.core.errors import KeyturnError
 from bot.core.executing import Outcome
 from bot.core.lifecycle import DECIDED_EVENTS
-from bot.core.models import Actor, Cause, Conditions, ExecutionState, RequestId, Status, Via
-from bot.core.quorum import live_approvals, missing
+from bot.core.models import (
+    Actor,
+    Cause,
+    Conditions,
+    ExecutionState,
+    Message,
+    RequestId,
+    Reviewer,
+    Status,
+    Via,
+)
 from bot.core.replay import replay
 from tests.factories import (
     ANA,
@@ -30,7 +45,8 @@ from tests.factories import (
 )
 
 people = st.sampled_from([ANA, BEN, CLEO])
-levels = st.sampled_from(["low", "medium", "high"])
+LEVELS = ["low", "medium", "high"]
+levels = st.sampled_from(LEVELS)
 edits = st.integers(1, 3)
 
 
@@ -48,6 +64,9 @@ class RequestMachine(RuleBasedStateMachine):
         )
         self.request, self.events = step.request, list(step.events)
         self.final = None
+        self.level, self.quorum = level, max(quorum, 2 if each else 1)
+        self.seats = ("release", "sre") if each else ()
+        self.digests, self.agreed = {self.request.digest}, {}
         self.claims = self.outcomes = 0
 
     def apply(self, act):
@@ -81,20 +100,66 @@ class RequestMachine(RuleBasedStateMachine):
     def approve(self, who, groups, later):
         conditions = Conditions(not_before=self.now + timedelta(minutes=3)) if later else None
         given = make_given(self.request, who, groups=groups, conditions=conditions)
+        if self.apply(lambda: reviewing.approve(self.request, given, now=self.now)):
+            self.noted_review(who, groups)
+
+    def noted_review(self, who, groups):
+        """A review was accepted: unless it came too late for that, it stands."""
+        if self.request.status is not Status.TIMED_OUT and self.request.reviews:
+            self.agreed.setdefault(who, groups)
+
+    @rule(who=people, data=st.data())
+    def approve_what_was_shown_before(self, who, data):
+        stale = sorted(self.digests - {self.request.current_digest})
+        digest = data.draw(st.sampled_from(stale)) if stale else "sha256:" + "0" * 64
+        given = make_given(self.request, who, groups=("sre",), digest=digest)
+        before = self.request.reviews
         self.apply(lambda: reviewing.approve(self.request, given, now=self.now))
+        assert self.request.reviews == before
 
     @rule(who=people, reason=st.sampled_from(["no", ""]))
     def reject(self, who, reason):
         given = make_given(self.request, who, reason=reason)
-        self.apply(lambda: reviewing.reject(self.request, given, now=self.now))
+        if self.apply(lambda: reviewing.reject(self.request, given, now=self.now)):
+            assert self.request.status in (Status.REJECTED, Status.TIMED_OUT)
+            assert reason or self.request.status is Status.TIMED_OUT
 
-    @rule(who=people, row=edits, level=levels)
-    def modify(self, who, row, level):
-        edited = make_judged(
-            make_action(query=f"DELETE FROM t WHERE id = {row}", database="shop"), level=level
-        )
+    @rule(who=people, row=edits, level=levels, quorum=st.integers(1, 3), each=st.booleans())
+    def modify(self, who, row, level, quorum, each):
+        need = make_requirement("release", "sre", quorum=quorum, each=each)
+        action = make_action(query=f"DELETE FROM t WHERE id = {row}", database="shop")
+        edited = make_judged(action, level=level, requirement=need)
         given = make_given(self.request, who, groups=("sre",))
-        self.apply(lambda: reviewing.modify(self.request, given, edited, now=self.now))
+        before, digest = self.request.current_digest, digest_of(edited.action)
+        if not self.apply(lambda: reviewing.modify(self.request, given, edited, now=self.now)):
+            return
+        if self.request.status is Status.TIMED_OUT:
+            return
+        self.digests.add(digest)
+        if digest != before:
+            self.agreed = {}
+            self.seats = ("release", "sre") if each else self.seats
+            self.quorum = max(self.quorum, quorum, len(self.seats))
+            if LEVELS.index(level) > LEVELS.index(self.level):
+                return
+        self.noted_review(who, ("sre",))
+
+    @rule(who=people)
+    def acknowledge(self, who):
+        before, deadline = self.request.reviews, self.request.deadline_at
+        self.apply(lambda: climbing.acknowledge(self.request, Reviewer(who, who.lower()), now=self.now))
+        assert self.request.reviews == before
+        assert deadline is None or self.request.deadline_at is None or self.request.deadline_at >= deadline
+
+    @rule(asks=st.booleans())
+    def talk(self, asks):
+        status = self.request.status
+        message = Message(self.request.agent, "Because.", self.now)
+        if asks:
+            self.apply(lambda: lifecycle.ask(self.request, Reviewer(ANA, "ana"), "Why?", now=self.now))
+        else:
+            self.apply(lambda: lifecycle.say(self.request, message, in_reply_to=None, now=self.now))
+        assert self.request.status is status
 
     @rule()
     def cancel(self):
@@ -136,15 +201,26 @@ class RequestMachine(RuleBasedStateMachine):
         assert pending == (self.request.decision is None)
         assert pending == (self.request.cause is None)
 
+    def is_enough(self):
+        """Whether those who agreed fill the quorum and, one each, the mandatory seats."""
+        seated = any(
+            all(seat in self.agreed[who] for seat, who in zip(self.seats, chosen, strict=True))
+            for chosen in permutations(self.agreed, len(self.seats))
+        )
+        return seated and len(self.agreed) >= self.quorum
+
     @invariant()
     def only_what_was_agreed_may_run(self):
-        if self.request.cause is not Cause.HUMAN or not self.request.status.runnable:
+        if self.request.status is Status.PENDING:
+            assert not self.is_enough(), "enough have agreed, and it still waits"
+        if not self.request.status.runnable:
             return
+        assert self.is_enough(), "it may run, and not enough have agreed"
         digest = self.request.decision.digest
-        assert missing(self.request.current_requirement, self.request.reviews, digest).count == 0
-        agreed = {r.reviewer.id for r in live_approvals(self.request.reviews, digest)}
-        assert {r.id for r in self.request.decision.by} == agreed
+        assert self.request.cause is Cause.HUMAN
+        assert {r.id for r in self.request.decision.by} == set(self.agreed)
         assert (self.request.status is Status.MODIFIED) == (digest != self.request.digest)
+        assert digest in self.digests
 
     @invariant()
     def it_runs_at_most_once(self):
