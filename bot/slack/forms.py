@@ -37,6 +37,10 @@ LONGEST_INPUT = 3000
 """Slack's limit for the text of an input."""
 
 _MOST_INPUTS = 80
+_MOST_CHOICES = 100
+_LONGEST_CHOICE = 75
+"""Slack's limits for a menu: options, and characters of one."""
+
 _MOST_TEXT = 20_000
 """Characters of initial values in one view; twelve bytes each at worst, and a view ends at 250 KB."""
 
@@ -143,7 +147,7 @@ def edited_params(request: ApprovalRequest, values: Values) -> JsonObject:
         if not field.editable or field.block_id not in values:
             continue
         text = _text(values, field.block_id)
-        if text != field.shown:
+        if text != field.shown and (text or not field.choices):  # a menu cannot be emptied
             try:
                 params[field.name] = field.read(text)
             except ValueError as fault:
@@ -161,6 +165,8 @@ class _Field:
     value: Any
     shown: str
     editable: bool
+    choices: tuple[str, ...] = ()
+    """What it may become, when the agent's schema or its type leaves a few values only."""
 
     @property
     def block_id(self) -> str:
@@ -196,7 +202,28 @@ def _fields(request: ApprovalRequest) -> Iterator[_Field]:
         fits = len(shown) <= min(LONGEST_INPUT, room) and inputs < _MOST_INPUTS
         if exact and fits:
             room, inputs = room - len(shown), inputs + 1
-        yield _Field(name, value, shown, exact and fits)
+        choices = _choices(request, name, value) if exact and fits else ()
+        yield _Field(name, value, shown, exact and fits, choices if shown in choices else ())
+
+
+def _choices(request: ApprovalRequest, name: str, value: Any) -> tuple[str, ...]:
+    """The values of a schema's `enum`, or of a boolean, as a menu can show them; else none."""
+    if isinstance(value, bool):
+        return ("true", "false")
+    listed = _schema_of(request, name).get("enum")
+    if not isinstance(listed, list) or not 1 <= len(listed) <= _MOST_CHOICES:
+        return ()
+    alike = [one for one in listed if _kind(one) == _kind(value)]
+    texts = [one if isinstance(one, str) else jsontext.dumps(one).decode() for one in alike]
+    fits = all(0 < len(text) <= _LONGEST_CHOICE and visible(text) == text.strip() == text for text in texts)
+    return tuple(dict.fromkeys(texts)) if fits else ()
+
+
+def _schema_of(request: ApprovalRequest, name: str) -> Mapping[str, Any]:
+    """What the agent's schema says of one param."""
+    properties = (request.submission.params_schema or {}).get("properties")
+    said = properties.get(name) if isinstance(properties, Mapping) else None
+    return said if isinstance(said, Mapping) else {}
 
 
 def _kind(value: Any) -> str:
@@ -250,6 +277,8 @@ def _kept(names: list[str]) -> list[Block]:
 
 def _param_input(field: _Field, request: ApprovalRequest) -> Block:
     text = isinstance(field.value, str)
+    if field.choices:
+        return _menu(field, request)
     element: Block = {
         "type": "plain_text_input",
         "action_id": ids.VALUE,
@@ -269,18 +298,33 @@ def _param_input(field: _Field, request: ApprovalRequest) -> Block:
     return block | ({"hint": plain(hint, 300)} if hint else {})
 
 
+def _menu(field: _Field, request: ApprovalRequest) -> Block:
+    options = {text: {"text": plain(text, _LONGEST_CHOICE), "value": text} for text in field.choices}
+    element = {
+        "type": "static_select",
+        "action_id": ids.VALUE,
+        "options": list(options.values()),
+        "initial_option": options[field.shown],
+    }
+    block: Block = {
+        "type": "input",
+        "block_id": field.block_id,
+        "label": plain(field.name or "(empty name)", 200),
+        "element": element,
+    }
+    said = _schema_of(request, field.name).get("description")
+    return block | ({"hint": plain(f"The agent says: {said}", 300)} if isinstance(said, str) and said else {})
+
+
 def _hint(field: _Field, request: ApprovalRequest) -> str:
     """How to write the value, and what the agent's schema says of it."""
-    schema = request.submission.params_schema or {}
-    properties = schema.get("properties")
-    said = properties.get(field.name) if isinstance(properties, Mapping) else None
+    said = _schema_of(request, field.name)
     parts = [] if isinstance(field.value, str) else [f"JSON, {_kind(field.value)}"]
-    if isinstance(said, Mapping):
-        choices = said.get("enum")
-        if isinstance(choices, list):
-            parts.append(f"One of {', '.join(jsontext.dumps(choice).decode() for choice in choices[:10])}")
-        if isinstance(said.get("description"), str):
-            parts.append(f"The agent says: {said['description']}")
+    choices = said.get("enum")
+    if isinstance(choices, list):
+        parts.append(f"One of {', '.join(jsontext.dumps(choice).decode() for choice in choices[:10])}")
+    if isinstance(said.get("description"), str):
+        parts.append(f"The agent says: {said['description']}")
     return ". ".join(parts)
 
 
@@ -330,7 +374,9 @@ def _time_input(block_id: str, label: str) -> Block:
 
 
 def _text(values: Values, block_id: str) -> str:
-    value = values.get(block_id, {}).get(ids.VALUE, {}).get("value")
+    state = values.get(block_id, {}).get(ids.VALUE, {})
+    chosen = state.get("selected_option")
+    value = chosen.get("value") if isinstance(chosen, Mapping) else state.get("value")
     return value if isinstance(value, str) else ""
 
 

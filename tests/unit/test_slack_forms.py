@@ -158,9 +158,33 @@ def test_the_agents_schema_helps_and_hides_nothing() -> None:
     request = make_request(params_schema=schema)
     shown = inputs(modify_form(request))
     assert list(shown)[:3] == ["param:/environment", "param:/version", "param:/services"]
-    assert shown["param:/version"]["hint"]["text"] == 'One of "1.4.2", "1.4.3". The agent says: semver'
+    version = shown["param:/version"]
+    assert version["hint"]["text"] == "The agent says: semver"
+    assert version["element"]["type"] == "static_select"
+    assert [option["value"] for option in version["element"]["options"]] == ["1.4.2", "1.4.3"]
+    assert version["element"]["initial_option"]["value"] == "1.4.2"
     odd = replace(request, submission=replace(request.submission, params_schema={"properties": [1]}))
     assert list(inputs(modify_form(odd))) == list(shown)
+
+
+def chosen(value: str) -> dict[str, Any]:
+    return {"value": {"type": "static_select", "selected_option": {"value": value}}}
+
+
+def test_few_values_are_a_menu_and_come_back_with_their_type() -> None:
+    schema = {"properties": {"size": {"enum": [1, Decimal("1.50"), 9]}, "note": {"enum": ["a\n", "b"]}}}
+    params = {"size": Decimal("1.50"), "dry": True, "note": "b"}
+    request = make_request(type="tool", params=params, params_schema=schema)
+    shown = inputs(modify_form(request))
+    assert view_problems(modify_form(request), MODAL) == []
+    assert [option["value"] for option in shown["param:/size"]["element"]["options"]] == ["1", "1.50", "9"]
+    assert [option["value"] for option in shown["param:/dry"]["element"]["options"]] == ["true", "false"]
+    assert shown["param:/note"]["element"]["type"] == "plain_text_input"  # a menu would change its choices
+    edited = edited_params(request, {"param:/size": chosen("9"), "param:/dry": chosen("false")})
+    assert edited == {"size": 9, "dry": False, "note": "b"}
+    kept = edited_params(request, {"param:/size": chosen("1.50"), "param:/dry": {"value": {}}})
+    assert str(kept["size"]) == "1.50"
+    assert kept["dry"] is True
 
 
 def test_blank_answers_are_none() -> None:
