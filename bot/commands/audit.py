@@ -291,9 +291,11 @@ def _progress(words: str) -> Iterator[auditing.Progress]:
         if shown:
             typer.echo(f"\r{count:,} {words}", err=True, nl=False)
 
-    yield tell
-    if last:
-        typer.echo(f"{chr(13) if shown else ''}{last:,} {words}", err=True)
+    try:
+        yield tell
+    finally:  # also when it is broken off: an export goes on after the last seq
+        if last:
+            typer.echo(f"{chr(13) if shown else ''}{last:,} {words}", err=True)
 
 
 def _key(text: str | None) -> NoteKey | None:

@@ -3,6 +3,7 @@
 What a person can fix is one clear message and exit code 2, never a traceback.
 """
 
+import os
 import sys
 from typing import NoReturn
 
@@ -26,6 +27,10 @@ class clear_errors:  # reads as a statement: `with clear_errors():`
                 refuse(str(error))
             case KeyturnError():
                 refuse(error.message)
+            case BrokenPipeError():
+                # Whoever reads has read enough (`| head`), and nothing more can be written there.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(141)
             case OSError():
                 refuse(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
 
