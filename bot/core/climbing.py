@@ -76,6 +76,13 @@ def advance(request: ApprovalRequest, *, summons: Summons = NOBODY, now: datetim
     return _open_within_hours(request, summons, now, "deadline", late)
 
 
+def ended(request: ApprovalRequest, *, now: datetime) -> Transition | None:
+    """The end of a request whose last level is over, whatever was still to come; None before that."""
+    if now < request.plan[-1].ends_at:
+        return None
+    return time_out(request, cause=Cause.TIMEOUT, reason=NOBODY_DECIDED, now=now)
+
+
 def nobody_may_approve(
     request: ApprovalRequest, *, summons: Summons = NOBODY, now: datetime, admin: str | None = None
 ) -> Transition:

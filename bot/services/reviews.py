@@ -247,6 +247,9 @@ class Reviews:
                 present = _known(request)
                 if present.status is not Status.PENDING:
                     raise AlreadySettled(request=present)
+                if (over := climbing.ended(present, now=self._clock.now())) is not None:
+                    await self._store.write(SaveTransition(over))
+                    continue
                 reviewing.check_fresh(present, click.digest)
                 step = ask(present, given)
                 if step is None:

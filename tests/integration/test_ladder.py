@@ -246,6 +246,21 @@ async def test_a_stranger_neither_takes_nor_escalates(
         assert await desk.now(request) == request
 
 
+@pytest.mark.parametrize("action", ["request.acknowledge", "request.escalate"])
+async def test_nobody_keeps_alive_what_has_ended_before_the_scheduler_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    async with desk_with(tmp_path, monkeypatch, RULES, default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.card(request)
+        assert isinstance(desk.bot.clock, ShiftedClock)
+        desk.bot.clock.shift(timedelta(hours=3))
+        await desk.click(SAM, request, action)
+        await desk.private(SAM, "timed out")
+        assert (await desk.now(request)).cause is Cause.TIMEOUT
+        assert await desk.audited(request, "action_acknowledged") == []
+
+
 async def test_escalating_by_hand_asks_the_next_people_until_there_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
