@@ -379,7 +379,7 @@ def _operation_routes(face: Face) -> list[PlainRoute]:
             doc.takes_nothing,
             doc.answers(shapes.ReadyShape, 200, also=503),
         ),
-        _route("GET", "/metrics", do.metrics, "operations", doc.takes_nothing, doc.plain_text()),
+        _route("GET", "/metrics", do.metrics, "operations", doc.takes_nothing, doc.plain_text("unavailable")),
         _route(
             "GET",
             "/.well-known/jwks.json",

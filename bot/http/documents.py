@@ -310,9 +310,11 @@ def export(*codes: str) -> Responses:
     return found
 
 
-def plain_text() -> Responses:
+def plain_text(*codes: str) -> Responses:
     """`responses` of a page of text."""
-    return {200: {"description": "Done.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    found = answers(None, 200, *codes)
+    found[200]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return found
 
 
 def document(app: FastAPI, version: str, shapes: list[type[BaseModel]]) -> dict[str, Any]:

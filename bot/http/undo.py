@@ -12,6 +12,9 @@ from bot.http.fields import AnyJson, Body, Text, Whole
 
 BARE_SHA256 = r"^[0-9a-f]{64}$"
 
+BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+"""RFC 4648, section 4, padded. Else that it cannot be decoded would come out when the file must come back."""
+
 
 _TEXT_OR_NONE = {"type": "null"}, {"type": "string"}
 
@@ -41,7 +44,8 @@ class FileRestore(Body):
     existed: bool
     original_content: Text | None = None
     original_base64: Annotated[
-        Text | None, Field(description="The same for bytes that are not UTF-8 text.")
+        Annotated[str, Field(pattern=BASE64)] | None,
+        Field(description="The same for bytes that are not UTF-8 text."),
     ] = None
     mode: Annotated[Whole, Field(ge=0, le=0o7777)] | None = None
     after_sha256: Annotated[str, Field(pattern=BARE_SHA256)] | None = None

@@ -242,6 +242,10 @@ def test_a_planned_undo_is_kept_as_sent(undo: Any) -> None:
         ({"type": "command_undo", "argv": "rm x"}, "/rollback/argv"),
         ({"type": "file_restore", "path": "/a", "existed": True}, "/rollback"),
         ({"type": "file_restore", "path": "/a", "existed": False, "mode": "0644"}, "/rollback/mode"),
+        (
+            {"type": "file_restore", "path": "/a", "existed": True, "original_base64": "eA"},
+            "/rollback/original_base64",
+        ),
         ([{"type": "custom"}], "/rollback/0/handler"),
         ({"type": "custom", "handler": "h", "run": "now"}, "/rollback/run"),
     ],
