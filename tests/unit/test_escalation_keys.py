@@ -10,7 +10,7 @@ from bot.core.models import Action, Hours, Level, Remind, Ruling, Target
 from bot.core.oncall import Window
 from bot.core.policy import History
 from tests.factories import NOON, make_submission
-from tests.policies import HEAD, WORKSPACE, policy_set
+from tests.policies import HEAD, WORKSPACE, faults, policy_set
 
 OFFICE = "business_hours: {office: {days: [Mon-Fri], from: '09:00', to: '17:00', zone: Europe/Berlin}}\n"
 RULE = "{name: e, trigger: {after: 10m}, escalate_to: manager, wait: 20m}"
@@ -76,6 +76,26 @@ def test_during_and_outside_name_the_hours_of_a_level(outside: str) -> None:
     window = Window(frozenset(range(5)), timedelta(hours=9), timedelta(hours=17))
     assert planned(rule)[1].during == Hours("office", (window,), "Europe/Berlin", hold=outside == "hold")
     assert planned(RULE)[1].during is None
+
+
+def test_the_spans_of_business_hours_share_their_zone_and_each_counts() -> None:
+    spans = (
+        "business_hours:\n"
+        "  office: [{days: Mon, to: '12:00', zone: UTC}, {days: Tue, from: '08:00', zone: %s}]\n"
+    )
+    rule = RULE.replace("wait: 20m", "during: office")
+    [_, level] = escalation.plan(
+        policy_set(f"{HEAD}\nescalation_rules: [{rule}]", workspace=WORKSPACE + spans % "UTC")
+        .judge(Action("brew_coffee", {}), agent="barista")
+        .ruling,
+        make_submission(),
+        now=NOON,
+    )
+    day = timedelta(days=1)
+    mornings = Window(frozenset({0}), timedelta(0), day / 2), Window(frozenset({1}), day / 3, day)
+    assert level.during == Hours("office", mornings, "UTC", hold=False)
+    [fault] = faults(HEAD, workspace=WORKSPACE + spans % "Europe/Berlin")
+    assert fault.startswith("business_hours.office.1.zone: is another zone than UTC")
 
 
 def test_the_policy_says_how_it_reminds_and_what_an_acknowledgement_moves() -> None:

@@ -31,7 +31,7 @@ def _layer(file: LayerFile) -> Layer:
 
 
 def faults(workspace: WorkspaceFile) -> Iterator[tuple[Location, str, str]]:
-    """What is wrong with the schedules and with the groups that name one: where, what, what instead."""
+    """What is wrong with schedules, business hours, and groups that name one: where, what, what instead."""
     for name, schedule in workspace.schedules.items():
         where: Location = ("schedules", name)
         if (schedule.layers is None) == (schedule.slack_usergroup is None):
@@ -39,6 +39,14 @@ def faults(workspace: WorkspaceFile) -> Iterator[tuple[Location, str, str]]:
         for at, layer in enumerate(schedule.layers or ()):
             yield from _layer_faults((*where, "layers", at), layer)
         yield from _unreachable((*where, "layers"), schedule)
+    for name, spans in workspace.business_hours.items():
+        for at, span in enumerate(spans):
+            if span.zone.key != spans[0].zone.key:
+                yield (
+                    ("business_hours", name, at, "zone"),
+                    f"is another zone than {spans[0].zone.key}, in which the first span is",
+                    "write the same zone in every span, or define hours of another name",
+                )
     for location, people in workspace.people().items():
         if people.schedule is not None and people.schedule not in workspace.schedules:
             yield (*location, "schedule"), *undefined(people.schedule, workspace)
