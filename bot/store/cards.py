@@ -10,7 +10,7 @@ from datetime import datetime
 
 from bot.store.codec import micros
 from bot.store.mail import enqueue_paint, insert_card
-from bot.store.timeline import thread_begins
+from bot.store.timeline import thread_begins, thread_ends
 from bot.store.transaction import Tx
 
 
@@ -76,6 +76,7 @@ class CardFailed:
 
     def apply(self, tx: Tx) -> None:
         tx.execute(_FAILED, {"id": self.card_id, "error": self.error})
+        thread_ends(tx, self.card_id)
 
 
 # An update that changes nothing: it locks the row on PostgreSQL against a change of the request.

@@ -51,8 +51,6 @@ class Card:
     painted_version: int | None
     state: str
     error: str | None
-    told_seq: int | None
-    """The place in the audit up to which its thread was told."""
     created_at: datetime
 
 
@@ -329,7 +327,6 @@ def _card(row: Row) -> Card:
         painted_version=row["painted_version"],
         state=row["state"],
         error=row["error"],
-        told_seq=row["told_seq"],
         created_at=moment(row["created_at"]),
     )
 
@@ -384,21 +381,18 @@ _SESSION = """
 """
 _THREAD = """
     SELECT t.* FROM card own JOIN request r ON r.id = own.request_id
-    JOIN card t ON t.id = COALESCE((
-        SELECT MIN(c.id) FROM request o JOIN card c ON c.request_id = o.id
-        WHERE o.agent = r.agent AND o.session_id = r.session_id AND c.state = 'posted'
-            AND c.channel = own.channel), own.id)
+    LEFT JOIN thread s ON s.agent = r.agent AND s.session_id = r.session_id
+        AND s.target = own.channel_target
+    JOIN card t ON t.id = COALESCE(s.card_id, own.id)
     WHERE own.request_id = :request_id AND own.channel IS NOT NULL AND own.ts IS NOT NULL
     ORDER BY own.id LIMIT 1
 """
 _UNTOLD = f"""
-    SELECT a.seq, a.event, a.request_id FROM card c
-    JOIN request r ON r.id = c.request_id
-    JOIN audit a ON a.session_id = r.session_id AND a.agent = r.agent
+    SELECT a.seq, a.event, a.request_id FROM thread t
+    JOIN audit a ON a.session_id = t.session_id AND a.agent = t.agent AND a.seq > t.told_seq
     JOIN request o ON o.id = a.request_id
-    WHERE c.id = :card_id AND a.seq > COALESCE(c.told_seq, 0)
+    WHERE t.card_id = :card_id AND o.channel = t.target
         AND a.event IN ({", ".join(f"'{event}'" for event in sorted(TOLD))})
-        AND o.channel = c.channel_target
     ORDER BY a.seq LIMIT :limit
 """
 _COUNTS = """

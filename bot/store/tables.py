@@ -318,8 +318,6 @@ card = _table(
     _integer("painted_version", null=True),
     _text("state"),
     _text("error", null=True),
-    # The place in the audit up to which the thread under it was told; NULL until it was.
-    _integer("told_seq", null=True),
     _integer("created_at"),
     CheckConstraint("state IN ('wanted', 'posted', 'failed')", "state"),
     CheckConstraint(
@@ -328,6 +326,21 @@ card = _table(
     ),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", "failed_in_full"),
     Index("ix_card_request", "request_id"),
+)
+
+# Where a session's timeline is in each channel: the thread under the first card posted there.
+thread = _table(
+    "thread",
+    _text("agent"),
+    _text("session_id"),
+    # The channel as the policy names it, `card.channel_target`.
+    _text("target"),
+    Column("card_id", BIG, ForeignKey("card.id"), nullable=False),
+    # The place in the audit up to which the thread has been told.
+    _integer("told_seq"),
+    PrimaryKeyConstraint("agent", "session_id", "target"),
+    Index("ix_thread_card", "card_id"),
+    keyed=True,
 )
 
 outbox = _table(

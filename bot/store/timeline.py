@@ -1,6 +1,6 @@
 """A session's timeline: the thread under its first card in a channel, told of in batches.
 
-`card.told_seq` is the place in the audit up to which a card's thread has been told. What is decided
+`thread` names that card, and the place in the audit up to which its thread has been told. What is decided
 and done asks for one piece of work for each thread, a moment later, so that a burst is one message.
 A decision whose channel has no card of its session yet waits for the first: nothing is told to a
 channel that the policy did not choose.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from bot.core.models import ApprovalRequest, Outgoing, Transition
+from bot.core.models import Outgoing, Transition
 from bot.store.mail import enqueue
 from bot.store.transaction import Tx
 
@@ -49,52 +49,45 @@ class CardTold:
 
 def tell_later(tx: Tx, transition: Transition) -> None:
     """Let a session's thread hear of a change; nothing to do while there is none."""
-    request = transition.request
-    news = any(event.name in TOLD for event in transition.events)
-    if not news or request.submission.session_id is None or request.channel is None:
+    request, session_id = transition.request, transition.request.submission.session_id
+    if session_id is None or not any(event.name in TOLD for event in transition.events):
         return
-    first = tx.fetch_one(_FIRST_CARD, _session(request))
-    if first is not None:
-        want_told(tx, first["id"], transition.now)
+    place = {"agent": request.agent, "session_id": session_id, "target": request.channel}
+    if (thread := tx.fetch_one(_THREAD_OF, place)) is not None:
+        _want_told(tx, thread["card_id"], transition.now)
 
 
-def want_told(tx: Tx, card_id: int, now: datetime) -> None:
+def thread_begins(tx: Tx, card_id: int, now: datetime) -> None:
+    """A card was posted: as its session's first in its channel it heads the thread, which hears what was."""
+    if tx.execute(_BEGIN, {"id": card_id}) == 1 and tx.fetch_one(_BEFORE, {"id": card_id}) is not None:
+        _want_told(tx, card_id, now)
+
+
+def thread_ends(tx: Tx, card_id: int) -> None:
+    """A card is gone, and its thread with it: the next card posted heads a new one."""
+    tx.execute("DELETE FROM thread WHERE card_id = :id", {"id": card_id})
+
+
+def _want_told(tx: Tx, card_id: int, now: datetime) -> None:
     """One unsent piece of work at most for each thread."""
     lane = f"timeline:{card_id}"
     work = Outgoing(KIND, {"card_id": card_id}, order=lane, coalesce=lane)
     enqueue(tx, (work,), now, after=BATCHED)
 
 
-def thread_begins(tx: Tx, card_id: int, now: datetime) -> None:
-    """A card was posted: when it is its session's first in its channel, tell what went before."""
-    row = tx.fetch_one(_BEGUN, {"id": card_id})
-    if row is not None:
-        want_told(tx, card_id, now)
-
-
-def _session(request: ApprovalRequest) -> dict[str, str | None]:
-    return {
-        "agent": request.agent,
-        "session_id": request.submission.session_id,
-        "target": request.channel,
-    }
-
-
-_TOLD = "UPDATE card SET told_seq = :seq WHERE id = :id AND (told_seq IS NULL OR told_seq < :seq)"
-_FIRST_CARD = """
-    SELECT c.id FROM request r JOIN card c ON c.request_id = r.id
-    WHERE r.agent = :agent AND r.session_id = :session_id AND c.state = 'posted'
-        AND c.channel_target = :target
-    ORDER BY c.id LIMIT 1
+_TOLD = "UPDATE thread SET told_seq = :seq WHERE card_id = :id AND told_seq < :seq"
+_THREAD_OF = """
+    SELECT card_id FROM thread WHERE agent = :agent AND session_id = :session_id AND target = :target
 """
-_BEGUN = """
-    SELECT 1 AS found FROM card c JOIN request r ON r.id = c.request_id
+_BEGIN = """
+    INSERT INTO thread (agent, session_id, target, card_id, told_seq)
+    SELECT r.agent, r.session_id, c.channel_target, c.id, 0
+    FROM card c JOIN request r ON r.id = c.request_id
     WHERE c.id = :id AND r.session_id IS NOT NULL AND r.channel = c.channel_target
-        AND EXISTS (
-            SELECT 1 FROM request o WHERE o.agent = r.agent AND o.session_id = r.session_id
-                AND o.channel = c.channel_target AND o.status <> 'pending')
-        AND NOT EXISTS (
-            SELECT 1 FROM request o JOIN card e ON e.request_id = o.id
-            WHERE o.agent = r.agent AND o.session_id = r.session_id AND e.state = 'posted'
-                AND e.channel_target = c.channel_target AND e.id < c.id)
+    ON CONFLICT (agent, session_id, target) DO NOTHING
+"""
+_BEFORE = """
+    SELECT 1 AS found FROM card c JOIN request r ON r.id = c.request_id
+    JOIN request o ON o.agent = r.agent AND o.session_id = r.session_id
+    WHERE c.id = :id AND o.channel = c.channel_target AND o.status <> 'pending' LIMIT 1
 """

@@ -180,7 +180,6 @@ TABLES = (
         painted_version {big},
         state TEXT NOT NULL,
         error TEXT,
-        told_seq {big},
         created_at {big} NOT NULL,
         CONSTRAINT pk_card PRIMARY KEY (id),
         CONSTRAINT ck_card_state CHECK (state IN ('wanted', 'posted', 'failed')),
@@ -190,6 +189,17 @@ TABLES = (
         CONSTRAINT ck_card_failed_in_full CHECK ((state = 'failed') = (error IS NOT NULL)),
         CONSTRAINT fk_card_request_id FOREIGN KEY(request_id) REFERENCES request (id)
     ) {strict}
+    """,
+    """
+    CREATE TABLE thread (
+        agent TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        target TEXT NOT NULL,
+        card_id {big} NOT NULL,
+        told_seq {big} NOT NULL,
+        CONSTRAINT pk_thread PRIMARY KEY (agent, session_id, target),
+        CONSTRAINT fk_thread_card_id FOREIGN KEY(card_id) REFERENCES card (id)
+    ) {keyed}
     """,
     """
     CREATE TABLE outbox (
@@ -388,6 +398,7 @@ TABLES = (
 
 INDEXES = (
     "CREATE INDEX ix_request_agent ON request (agent, created_at, id)",
+    "CREATE INDEX ix_thread_card ON thread (card_id)",
     "CREATE INDEX ix_request_created ON request (created_at, id)",
     "CREATE INDEX ix_request_due ON request (due_at) WHERE status = 'pending'",
     "CREATE INDEX ix_request_pending ON request (created_at, id) WHERE status = 'pending'",
