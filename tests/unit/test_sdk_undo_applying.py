@@ -1,12 +1,13 @@
 """One undo from its preview to its report: what was shown, done, left and told."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 
 import pytest
 
 from keyturn import exact
-from keyturn.rollback import Preview, Resources
+from keyturn.rollback import Preview, Resources, deleted_path, places
 from keyturn.rollback.applying import LARGEST_REPORT, apply, preview_outcome
 from keyturn.rollback.journal import Entry, Journal
 
@@ -71,3 +72,39 @@ def test_a_report_fits_however_much_there_is_to_tell(journal):
     assert "more characters" in told["diff"]
     assert told["affected"]
     assert len(told["summary"]) < 3000
+
+
+class Died(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+@pytest.mark.parametrize("die_at", [1, 7, 30, 60])
+def test_a_tree_that_was_put_back_in_part_when_the_process_died_is_put_back_whole(
+    tmp_path, journal, monkeypatch, die_at
+):
+    tree = tmp_path.resolve() / "tree"
+    tree.mkdir()
+    for number in range(60):
+        (tree / f"{number:02}").write_bytes(bytes([number]))
+    with deleted_path(tree) as captured:
+        shutil.rmtree(tree)
+    left, real = [die_at], places.replace
+
+    def dying(*given):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Died
+        real(*given)
+
+    monkeypatch.setattr(places, "replace", dying)
+    begun = journal.write(Entry(id="rbk_1", key="k", work=work(captured.data)))
+    with pytest.raises(Died):
+        apply(Resources(), journal, begun)
+    (found,) = journal.entries()
+    assert found.done <= die_at
+    ended = apply(Resources(), journal, found)
+    assert ended.outcome["state"] == "succeeded"
+    assert ended.outcome["summary"].endswith("and 40 more steps.")
+    assert {path.name: path.read_bytes() for path in tree.iterdir()} == {
+        f"{number:02}": bytes([number]) for number in range(60)
+    }

@@ -1,24 +1,32 @@
 """Applying one claimed undo, step by step, so that a crash at any point is told apart afterwards.
 
-Before a step the journal says that it is begun; after it, that it is done. What was begun and not
-done when the process died is looked at: what is in place is done, what can be seen not to be is
-applied, and what nobody can tell ends the undo, cleanly failed. An undo that failed half-way and is
+Before a step the journal says that it is begun; after it, that it is done; of files and settings only
+now and then, since it can be seen of them at any time. What was begun and not done when the process died
+is looked at: what is in place is done, what can be seen not to be is applied, and what nobody can tell
+ends the undo, cleanly failed. An undo that failed half-way and is
 asked for again goes on where it stopped.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from keyturn import exact
+from keyturn.rollback.foreseen import things_of
 from keyturn.rollback.journal import Entry, Journal
 from keyturn.rollback.parts import Step, UndoConflict, UndoFailed
-from keyturn.rollback.resources import Resources, affected_by, in_order, shortened_list
+from keyturn.rollback.resources import MOST_SENTENCES, Resources, affected_by, in_order, shortened_list
 
 LARGEST_REPORT = 200_000
 """Bytes of a report; the server takes 256 KiB."""
 
 LONGEST_SENTENCE, LONGEST_NAME, MOST_NAMES = 2900, 4096, 1000
+
+_VISIBLE = frozenset({"file_restore", "config_restore"})
+_EVERY = 25
+"""Steps after which the journal is told in any case."""
 
 _log = logging.getLogger("keyturn")
 
@@ -44,6 +52,7 @@ def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
     work = entry.work
     assert work is not None, "only what was claimed is applied"
     steps = in_order(work["rollback"])
+    apart = _told_apart(steps)
     if entry.done == 0 and not entry.begun:
         done, earlier = journal.done_before(work)
         entry = journal.changed(entry, done=done, said=earlier)
@@ -51,13 +60,7 @@ def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
         if not entry.begun and not work["force"]:
             _refuse_conflicts(resources, work, entry.done)
         for step in steps[entry.done :]:
-            kind = resources.kind(step)
-            if entry.begun and (there := kind.in_place(step)) is not False:
-                said = _recovered(there)
-            else:
-                entry = journal.changed(entry, begun=True)
-                said = kind.apply(step, force=bool(work["force"]))
-            entry = journal.changed(entry, begun=False, done=entry.done + 1, said=(*entry.said, _text(said)))
+            entry = _applied(resources, journal, entry, step, told_apart=step in apart)
     except UndoConflict as conflict:
         return journal.changed(entry, outcome=_stopped(entry, steps, "conflict", conflict, conflict.diff))
     except UndoFailed as failed:
@@ -66,8 +69,31 @@ def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
         _log.exception("the undo %s broke", entry.id, extra={"event": "undo_broke"})
         broke = UndoFailed(f"It broke: {type(error).__name__}: {error}")
         return journal.changed(entry, outcome=_stopped(entry, steps, "failed", broke, None))
-    told = _outcome("succeeded", shortened_list(entry.said), affected=_affected(steps))
+    told = _outcome("succeeded", shortened_list(entry.said, count=len(steps)), affected=_affected(steps))
     return journal.changed(entry, outcome=told)
+
+
+def _told_apart(steps: Sequence[Step]) -> list[Step]:
+    """Steps of which it can be seen, whenever one looks, whether they are done."""
+    changed = Counter(thing for step in steps for thing in things_of(step))
+    return [
+        step
+        for step in steps
+        if step.get("type") in _VISIBLE and all(changed[thing] == 1 for thing in things_of(step))
+    ]
+
+
+def _applied(resources: Resources, journal: Journal, entry: Entry, step: Step, *, told_apart: bool) -> Entry:
+    """The entry once the step is done. One that can be told apart needs no word in the journal each time."""
+    kind, work = resources.kind(step), entry.work or {}
+    if entry.begun and (there := kind.in_place(step)) is not False:
+        said = _recovered(there)
+    else:
+        entry = entry if told_apart else journal.changed(entry, begun=True)
+        said = kind.apply(step, force=bool(work["force"]))
+    told = entry.said if len(entry.said) >= MOST_SENTENCES else (*entry.said, _text(said))
+    after = replace(entry, begun=False, done=entry.done + 1, said=told)
+    return after if told_apart and after.done % _EVERY else journal.write(after)
 
 
 def _affected(steps: Sequence[Step]) -> Sequence[str]:

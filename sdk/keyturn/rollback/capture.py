@@ -271,6 +271,7 @@ def _tree(path: str, largest: int) -> Iterator[dict[str, Any]]:
         raise CannotCapture(f"{path} is a link or no regular file; it could not be brought back")
     size = 0
     for directory, below, names in os.walk(path, onerror=_unreadable):
+        below.sort()
         links = [entry for entry in below if os.path.islink(os.path.join(directory, entry))]
         for name in sorted([*names, *links]):
             place = _named(os.path.join(directory, name))

@@ -115,9 +115,13 @@ def affected_by(step: Step) -> str | None:
     return None
 
 
-def shortened_list(sentences: Sequence[str], *, most: int = 20) -> str:
-    """The sentences one after the other; of many the first, and how many more."""
-    shown = " ".join(sentences[:most])
-    left_out = len(sentences) - most
+MOST_SENTENCES = 20
+"""Sentences of a long undo that are told; of the others only how many there are."""
+
+
+def shortened_list(sentences: Sequence[str], *, count: int | None = None) -> str:
+    """The sentences one after the other; of many, `count` in all, the first, and how many more."""
+    shown = " ".join(sentences[:MOST_SENTENCES])
+    left_out = (len(sentences) if count is None else count) - len(sentences[:MOST_SENTENCES])
     text = shown if left_out <= 0 else f"{shown} … and {left_out} more steps."
     return text if len(text) <= 2900 else f"{text[:2900]}…"
