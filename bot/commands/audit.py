@@ -118,7 +118,11 @@ def verify(
         source = _source(file)
         notes = kept_notes(checkpoints) if checkpoints else note_file(source.path).notes()
         found = asyncio.run(_verify(source, notes, _key(key), full=full, partial=partial))
-    say(json.dumps(found.as_json()) if as_json else _verdict(found))
+    say(
+        json.dumps(found.as_json())
+        if as_json
+        else _verdict(found, compared=bool(notes) or source.is_database)
+    )
     raise typer.Exit(0 if found.ok else 1)
 
 
@@ -212,6 +216,8 @@ def _source(file: Path | None) -> _Source:
     path = configured if file is None else file
     if not path.exists():
         refuse(f"There is no {path}." if file else f"There is no database {path}; set KEYTURN_DATABASE_URL.")
+    if not path.is_file():  # a pipe can be read only once, and is no longer whole after a first look
+        refuse(f"{path} is no file; save what comes through a pipe first.")
     with path.open("rb") as opened:
         is_database = opened.read(len(_SQLITE)) == _SQLITE
     return _Source(path, is_database, is_database and path.resolve() == configured.resolve())
@@ -252,7 +258,7 @@ def _query_export(path: Path, wanted: AuditFilter, limit: int, before: int | Non
 async def _verify(
     source: _Source, notes: Sequence[str], key: NoteKey | None, *, full: bool, partial: bool
 ) -> Verification:
-    with _progress("rows verified") as progress:
+    with _progress("is the last seq verified") as progress:
         if not source.is_database:
             with _lines(source.path) as lines:
                 return auditing.verify_export(lines, notes=notes, key=key, partial=partial, progress=progress)
@@ -343,10 +349,13 @@ def _line(event: dict[str, Any]) -> str:
     return what.rstrip()
 
 
-def _verdict(found: Verification) -> str:
+def _verdict(found: Verification, *, compared: bool) -> str:
     if found.problem is not None:
         problem = found.problem
         return f"NOT WHOLE at row {problem.seq} ({problem.kind}): {problem.detail}"
     signed = found.checkpoint
-    until = "no checkpoint signs it yet" if signed is None else f"signed up to row {signed.place.seq}"
+    if signed is not None:
+        until = f"signed up to row {signed.place.seq}"
+    else:
+        until = "no checkpoint signs it yet" if compared else "compared with no checkpoint (--checkpoints)"
     return f"whole: {found.checked:,} rows, {until}; head {found.head.hash.hex()}"

@@ -29,7 +29,7 @@ from bot.store.commands import RecordEvents
 from bot.store.reads import Reads
 
 Progress = Callable[[int], None]
-"""Told now and then how many rows are done."""
+"""Told now and then how far it is: the place of the last row."""
 
 
 _AT_ONCE = 10_000

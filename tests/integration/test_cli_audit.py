@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -115,6 +116,30 @@ async def test_a_filter_that_cannot_be_meant_is_refused(
         done = await typed(keyturn, "audit", command, *flags)
         assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr
+
+
+async def test_a_pipe_is_refused_since_it_can_be_read_only_once(
+    keyturn: Keyturn, database: Path, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = await typed(keyturn, "audit", "verify", pipe)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is no file" in done.stderr
+
+
+async def test_checkpoints_copied_out_of_slack_are_compared(
+    keyturn: Keyturn, database: Path, tmp_path: Path
+) -> None:
+    [note] = note_file(database).notes()
+    copied = tmp_path / "copied.txt"
+    copied.write_text(f"Rows up to 12, signed at 12:00:00 UTC\r\n{note}")
+    tamper(database, "DELETE FROM audit WHERE seq > 7; DELETE FROM checkpoint; UPDATE chain_head SET seq = 7,"
+           " hash = (SELECT hash FROM audit WHERE seq = 7)")  # fmt: skip
+    os.remove(f"{database}.checkpoints")
+    assert (await typed(keyturn, "audit", "verify", "--fast")).exit_code == 0
+    found = await typed(keyturn, "audit", "verify", "--checkpoints", copied)
+    assert (found.exit_code, "row 8 (truncated)" in found.stdout) == (1, True)
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
