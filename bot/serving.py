@@ -172,6 +172,9 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=5,
+                # Longer than clients keep an idle connection, so that it is they who close it: a call
+                # that is sent on one which the server closes at that moment is lost.
+                timeout_keep_alive=75,
             )
         )
 
