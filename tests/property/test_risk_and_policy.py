@@ -129,7 +129,7 @@ def test_no_text_makes_the_sql_reader_fail(text: str) -> None:  # fmt: skip
         "$" * 60_000, "`" * 50_000, "curl " + "{a," * 20_000, "rm " + "{a,b}" * 30, "eval " * 5000 + "ls",
         "xargs " * 10_000, "ls;" * 20_000,
         "for a in 1 2 3 4 5 6 7 8; do " * 9 + "ls;" + " done;" * 9, "find . " + "-exec ls {} + " * 4000,
-        "ls " + ">a " * 10_000, "{" * 9999,
+        "ls " + ">a " * 10_000, "{" * 9999, "psql -c 'x y z'; " * 400, "psql " + "-c 'DROP TABLE t' " * 400,
     ],
     ids=lambda text: text[:12],
 )  # fmt: skip
@@ -140,7 +140,8 @@ def test_a_hostile_command_is_unreadable_rather_than_fatal(text: str) -> None:
 @pytest.mark.parametrize(
     "query",
     ["SELECT " + "(" * 5000 + "1" + ")" * 5000, "DELETE FROM t WHERE " + " OR ".join(["a=1"] * 1500),
-    "CASE WHEN " * 900, "(" * 19_000],
+    "CASE WHEN " * 900, "(" * 19_000, "/*!" * 6_600, "/*" * 9_900, "; /* */" * 2_800 + "DROP TABLE t",
+    "SELECT '\\'" * 1_800],
     ids=lambda text: text[:12],
 )  # fmt: skip
 def test_a_hostile_statement_is_unreadable_rather_than_fatal(query: str) -> None:

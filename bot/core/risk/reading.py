@@ -158,6 +158,8 @@ class Reading:
     calls: int = 0
     bulk: int = 0
     """Above 0 while reading a program that is run on whatever turns up."""
+    batches: int = 0
+    """Batches of SQL that were read so far."""
     made: set[str] = field(default_factory=set)
     """Files whose content the action itself wrote or downloaded."""
 

@@ -1,17 +1,16 @@
 """How much a batch of SQL can lose, by parsing it.
 
 Every statement counts, also inside CTEs and after a semicolon; the worst decides. Dialects are
-tried one after the other; what none of them reads counts as destructive without a bound.
+tried one after the other, and text that means something else in another one is judged by the
+worst of them; what none of them reads counts as destructive without a bound.
 """
 
-import logging
 import re
 from collections.abc import Callable
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
+from bot.core.risk.dialects import likeliest, trees
 from bot.core.risk.facts import Facts, Signal, SqlWorst
 from bot.core.risk.statements import (
     ACTS,
@@ -26,29 +25,31 @@ from bot.core.risk.statements import (
     write,
 )
 
-# The library logs the text of statements it only half understands, and texts hold secrets.
-logging.getLogger("sqlglot").disabled = True
-
 LONGEST = 20_000
 """Characters that are parsed; a longer batch is unreadable."""
 
-_LONG = 4_000
-"""Characters from which on only the commonest dialects are tried; each takes its time."""
+_EXECUTABLE_COMMENT = re.compile(r"/\*M?!\d*\s*(.*?)\*/", re.DOTALL)
+"""MySQL and MariaDB run what stands in these."""
 
-DIALECTS = ("postgres", "mysql", "tsql", "sqlite", "oracle", "snowflake", "bigquery")
-
-
-_EXECUTABLE_COMMENT = re.compile(r"/\*!\d*\s*(.*?)\*/", re.DOTALL)
-"""MySQL runs what stands in these."""
+_AMBIGUOUS = re.compile(r"\\['\"`]|#|\$\w*\$|--(?=\S)|[^\w\s\])]\s*\[")
+"""What ends a string or starts a comment in one dialect and does not in another."""
 
 _OUTFILE = re.compile(r"\bINTO\s+(?:OUT|DUMP)FILE\b", re.IGNORECASE)
+
+_ENDS = re.compile(r";|\*/")
+"""What ends a statement, or a comment, to some database."""
+
+_LOSES = re.compile(
+    r"\b(?:DELETE|DROP|TRUNCATE|UPDATE|ALTER|GRANT|REVOKE|EXEC(?:UTE)?|CALL)\b", re.IGNORECASE
+)
 
 
 def assess_text(text: str, dialect: str | None = None) -> Statements:
     """Read a batch. `dialect` is tried first."""
     if len(text) > LONGEST:
         return UNREADABLE
-    plain = _EXECUTABLE_COMMENT.sub(r" ; \1 ; ", text)
+    end = text.rfind("*/") + 2  # behind it the expression would look for an end again and again
+    plain = _EXECUTABLE_COMMENT.sub(r" ; \1 ; ", text[:end]) + text[end:]
     if not plain.strip(" \t\r\n;"):
         return UNREADABLE if text.strip() or not text else NOTHING
     if _OUTFILE.search(without_strings(plain)):
@@ -56,10 +57,38 @@ def assess_text(text: str, dialect: str | None = None) -> Statements:
             SqlWorst.DESTRUCTIVE, None, "it writes a file on the database server", privilege=False
         )
     try:
+        if dialect is None and (_AMBIGUOUS.search(plain) or _nests_comments(plain)):
+            return _worst_reading(plain)
         parsed = _parsed(plain, dialect)
         return UNREADABLE if parsed is None else _worst([_statement(tree) for tree in parsed if tree])
     except RecursionError:
         return UNREADABLE
+
+
+def _nests_comments(text: str) -> bool:
+    """Whether a comment starts inside of another, which to some databases is none."""
+    start = text.find("/*")
+    while start >= 0:
+        inner, end = text.find("/*", start + 2), text.find("*/", start + 2)
+        if inner >= 0 and (end < 0 or inner < end):
+            return True
+        start = inner if end >= 0 else -1
+    return False
+
+
+def _worst_reading(text: str) -> Statements:
+    """Judge text that is other statements to another database, by the worst of its readings."""
+    readings = []
+    for name in likeliest(text, least=2):
+        # To MySQL two hyphens without white space behind them are no comment.
+        found = trees(re.sub(r"--(?=\S)", "- -", text) if name == "mysql" else text, name)
+        if found is not None:
+            readings.append(found)
+        elif (end := _ENDS.search(text)) and _LOSES.search(text, end.end()):
+            return UNREADABLE  # some databases run what comes before the fault
+    if not readings:
+        return UNREADABLE
+    return _worst([_statement(tree) for reading in readings for tree in reading if tree])
 
 
 def note(facts: Facts, found: Statements) -> None:
@@ -75,18 +104,13 @@ def note(facts: Facts, found: Statements) -> None:
 def _parsed(text: str, dialect: str | None) -> list[exp.Expr | None] | None:
     """The statements by the first dialect that understands all of them, else by the first that reads any."""
     fallback = None
-    names = tuple(dict.fromkeys((dialect or DIALECTS[0], *DIALECTS)))
-    for name in names if len(text) < _LONG else names[:3]:
-        try:
-            trees: list[exp.Expr | None] = list(sqlglot.parse(text, dialect=name))
-        except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError):
-            # All but the first are what a hand-written parser throws at garbage.
+    for name in likeliest(text, dialect, least=1):
+        found = trees(text, name)
+        if found is None:
             continue
-        if any(isinstance(tree, exp.Condition | exp.Alias | exp.Identifier) for tree in trees):
-            continue  # the words happen to make an expression, such as `EXEC procedure` read as an alias
-        if not any(isinstance(tree, exp.Command) for tree in trees):
-            return trees
-        fallback = fallback or trees
+        if not any(isinstance(tree, exp.Command) for tree in found):
+            return found
+        fallback = fallback or found
     return fallback
 
 
