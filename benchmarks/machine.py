@@ -132,9 +132,10 @@ class Floor(Child):
 
     Args:
         mode: `none`, `group` or `naive`.
+        pad: Bytes that it stores for each request beside the request and its audit rows.
     """
 
-    def __init__(self, mode: str, directory: Path) -> None:
+    def __init__(self, mode: str, directory: Path, *, pad: int = 0) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.database = directory / "floor.db"
@@ -143,7 +144,9 @@ class Floor(Child):
             *(sys.executable, "-m", "uvicorn", "benchmarks.floors.commit_app:app", "--port", str(port)),
             *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error"),
         ]
-        super().__init__(command, {"MODE": mode, "DB": str(self.database)}, directory, SERVER_CPU)
+        super().__init__(
+            command, {"MODE": mode, "DB": str(self.database), "PAD": str(pad)}, directory, SERVER_CPU
+        )
 
     def __enter__(self) -> Self:
         super().__enter__()

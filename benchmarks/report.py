@@ -45,8 +45,9 @@ side by side in the same rounds on the same core. A figure such as `0.62 (0.58 t
 median of the rounds' ratios with the lowest and the highest round. `not yet` means what it says.
 
 - **The commit floor** is a bare Starlette server that validates the same body and writes one row
-  and two chained audit rows, 128 waiting requests at most in one commit, `synchronous=FULL`. It
-  has no authentication, risk, policy, cards, idempotency or audit queries.
+  and two chained audit rows, 128 waiting requests at most in one commit, `synchronous=FULL`. Its
+  row is padded until it stores as many bytes for a request as Keyturn (with *small rows* it is
+  not). It has no authentication, risk, policy, cards, idempotency or audit queries.
 - **Commit per request** is the same server with one commit for each request: what most services do.
 - **The bare server** is the same server without any storage.
 - wrk waits for an answer before it sends the next request on a connection, so its p99 says little

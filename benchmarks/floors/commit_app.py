@@ -2,7 +2,7 @@
 
 `MODE` is `none` (no storage), `group` (one task, one executor call and one COMMIT for whatever
 waits) or `naive` (a COMMIT for each request). Each request writes one row and two chained audit
-rows, as many bytes as Keyturn's own.
+rows; `PAD` more bytes in the row make it as much as Keyturn stores for a request.
 """
 
 import asyncio
@@ -24,11 +24,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 MODE, FILE, SYNC = os.environ["MODE"], os.environ["DB"], os.environ.get("SYNC", "FULL")
+REST = "x" * int(os.environ["PAD"])
 
 SCHEMA = """
 CREATE TABLE request(
   id TEXT PRIMARY KEY, agent TEXT NOT NULL, body TEXT NOT NULL, status TEXT NOT NULL,
-  created_at INTEGER NOT NULL, deadline_at INTEGER) STRICT;
+  created_at INTEGER NOT NULL, deadline_at INTEGER, rest TEXT NOT NULL) STRICT;
 CREATE INDEX request_due ON request(deadline_at) WHERE status = 'pending';
 CREATE TABLE audit(
   seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, request_id TEXT NOT NULL, body TEXT NOT NULL,
@@ -63,8 +64,8 @@ class Database:
             now = time.time_ns() // 1000
             text = body.decode()
             self._db.execute(
-                "INSERT INTO request VALUES (?, ?, ?, ?, ?, ?)",
-                (id, "agent", text, "pending", now, now + 300_000_000),
+                "INSERT INTO request VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (id, "agent", text, "pending", now, now + 300_000_000, REST),
             )
             for event in ("action_requested", "policy_applied"):
                 row = orjson.dumps({"at": now, "body": text, "event": event, "request": id})

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.machine import Load, read_wrk
-from benchmarks.posts import BARE, FLOOR, KEYTURN, NAIVE, RELAXED, Measured, idle_section, rate_section
+from benchmarks.posts import BARE, FLOOR, KEYTURN, LEAN, NAIVE, RELAXED, Measured, idle_section, rate_section
 from benchmarks.report import Run, Section, Target, markdown, section_text
 from benchmarks.rounds import percentile, ratio, spread, turned, uneven
 from benchmarks.waiting import Woken
@@ -34,6 +34,7 @@ def measured(*per_second: float, p50: float = 1.0) -> Measured:
 def rates(keyturn: float) -> dict[str, Measured]:
     return {
         FLOOR: measured(1000, 1000, 1000),
+        LEAN: measured(1200, 1200, 1200),
         NAIVE: measured(200, 200, 200),
         BARE: measured(2000, 2000, 2000),
         KEYTURN: measured(keyturn, keyturn, keyturn),
