@@ -7,12 +7,11 @@ a clock or a database: each function takes `now` and the requests concerned, and
 names the version that it was made from.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.core import undo
-from bot.core.audited import changed
 from bot.core.digest import canonical, sha256
 from bot.core.errors import (
     AlreadyClaimed,
@@ -25,19 +24,15 @@ from bot.core.errors import (
     StaleReview,
     UndoRefused,
 )
-from bot.core.lifecycle import bumped, callback
+from bot.core.lifecycle import callback
 from bot.core.models import (
     Actor,
-    ActorType,
     ApprovalRequest,
     Digest,
     ExecutionState,
-    Outgoing,
-    RequestId,
     Requirement,
     Review,
     RollbackState,
-    Undo,
     Verdict,
     Via,
 )
@@ -52,6 +47,15 @@ from bot.core.rollback_models import (
     Rollback,
     RollbackId,
     Step,
+)
+from bot.core.rollback_steps import (
+    Requests,
+    ended,
+    next_version,
+    replaced,
+    step_of,
+    summed,
+    with_item,
 )
 from bot.core.times import rfc3339
 from bot.core.undo_judging import Judge, blocked, judged, required
@@ -85,8 +89,6 @@ __all__ = [
     "why_not",
     "work",
 ]
-
-Requests = Mapping[RequestId, ApprovalRequest]
 
 UNCLAIMED = timedelta(minutes=15)
 """How long a rollback waits for its next step: the preview, the confirmation, the claim."""
@@ -171,7 +173,7 @@ def start(
         "rule": worst.ruling.policy.rule,
         "left_out": {entry.request_id: entry.why for entry in left_out},
     }
-    step = _step(
+    step = step_of(
         fresh, {r.id: r for r in chosen}, items, "rollback_requested", asked.actor, asked.via, now, facts
     )
     told = tuple(callback(r, "rollback.requested") for r in chosen if r.submission.callback_url is not None)
@@ -212,13 +214,13 @@ def preview(
     tolerated = report.state is RollbackState.CONFLICT and (rollback.force or _changed_first(rollback, item))
     seen = replace(item, state=RollbackState.PREVIEWED if tolerated else report.state, preview=report)
     if seen.state is not RollbackState.PREVIEWED:
-        return _ended(rollback, requests, replace(seen, result=report), report, now)
-    after = _with_item(rollback, seen, now)
+        return ended(rollback, requests, replace(seen, result=report), report, now)
+    after = with_item(rollback, seen, now)
     if all(other.state is RollbackState.PREVIEWED for other in after.items):
         after = replace(after, state=RollbackState.PREVIEWED)
     after = replace(after, due_at=now + UNCLAIMED)
     agent = Actor.agent(rollback.agent)
-    return _step(after, requests, (seen,), "rollback_previewed", agent, Via.HTTP, now, report.as_json())
+    return step_of(after, requests, (seen,), "rollback_previewed", agent, Via.HTTP, now, report.as_json())
 
 
 def confirm(rollback: Rollback, requests: Requests, given: Given, *, judge: Judge, now: datetime) -> Step:
@@ -240,7 +242,7 @@ def confirm(rollback: Rollback, requests: Requests, given: Given, *, judge: Judg
             raise UndoRefused(refusal)
     review = Review(given.reviewer, Verdict.APPROVE, rollback.digest, now, given.reason, groups=given.groups)
     after = replace(
-        _bumped(rollback, now),
+        next_version(rollback, now),
         requirement=tightened(rollback, requests, judge=judge),
         confirmations=(*rollback.confirmations, Confirmation(review, given.force_reason)),
         due_at=now + UNCLAIMED,
@@ -250,7 +252,7 @@ def confirm(rollback: Rollback, requests: Requests, given: Given, *, judge: Judg
     facts = {"digest": after.digest, "reason": given.reason, "force_reason": given.force_reason,
              "missing": after.missing.count}  # fmt: skip
     actor = Actor.human(given.reviewer)
-    return _step(after, requests, after.items, "rollback_confirmed", actor, Via.SLACK, now, facts)
+    return step_of(after, requests, after.items, "rollback_confirmed", actor, Via.SLACK, now, facts)
 
 
 def tightened(rollback: Rollback, requests: Requests, *, judge: Judge) -> Requirement:
@@ -264,7 +266,7 @@ def supersede(rollback: Rollback, requests: Requests, *, now: datetime) -> Step:
     first = next(item for item in rollback.items if item.state.open)
     said = Report(RollbackState.FAILED, "An earlier rollback of this action turned out to have been applied.")
     stopped = replace(first, state=RollbackState.FAILED, result=said)
-    return _ended(rollback, requests, stopped, said, now, via=Via.SCHEDULER)
+    return ended(rollback, requests, stopped, said, now, via=Via.SCHEDULER)
 
 
 def check_confirmable(rollback: Rollback, digest: str, *, now: datetime) -> None:
@@ -299,10 +301,10 @@ def claim(rollback: Rollback, requests: Requests, item_id: str, *, now: datetime
     if rollback.due_at is not None and now >= rollback.due_at:
         raise NotRollbackable("This rollback has expired; nothing may be undone any more.")
     taken = replace(item, state=RollbackState.CLAIMED)
-    after = replace(_with_item(rollback, taken, now), state=RollbackState.CLAIMED, due_at=now + UNREPORTED)
+    after = replace(with_item(rollback, taken, now), state=RollbackState.CLAIMED, due_at=now + UNREPORTED)
     agent = Actor.agent(rollback.agent)
     facts = {"digest": item.digest, "force": rollback.force}
-    return _step(after, requests, (taken,), "rollback_claimed", agent, Via.HTTP, now, facts)
+    return step_of(after, requests, (taken,), "rollback_claimed", agent, Via.HTTP, now, facts)
 
 
 def report(
@@ -321,8 +323,8 @@ def report(
         raise NotClaimed() if item.result is None else OutcomeConflict()
     done = replace(item, state=told.state, result=told, unreported=False)
     if told.state is not RollbackState.SUCCEEDED:
-        return _ended(rollback, requests, done, told, now)
-    after = _with_item(rollback, done, now)
+        return ended(rollback, requests, done, told, now)
+    after = with_item(rollback, done, now)
     if rollback.state is RollbackState.CLAIMED:
         left = next((i for i in after.items if i.state is RollbackState.PREVIEWED), None)
         after = replace(
@@ -332,9 +334,9 @@ def report(
         )
     elif len(after.items) == 1:
         after = replace(after, state=RollbackState.SUCCEEDED)
-    after = replace(after, message=_sum(after, None if after.session_id else told.message or told.summary))
+    after = replace(after, message=summed(after, None if after.session_id else told.message or told.summary))
     agent = Actor.agent(rollback.agent)
-    return _step(after, requests, (done,), "action_rolled_back", agent, Via.HTTP, now, told.as_json())
+    return step_of(after, requests, (done,), "action_rolled_back", agent, Via.HTTP, now, told.as_json())
 
 
 def expire(rollback: Rollback, requests: Requests, *, now: datetime) -> Step | None:
@@ -348,7 +350,7 @@ def expire(rollback: Rollback, requests: Requests, *, now: datetime) -> Step | N
     if silent is not None:
         said = Report(RollbackState.FAILED, _UNREPORTED, message=_BY_HAND)
         unreported = replace(silent, state=RollbackState.FAILED, result=said, unreported=True)
-        return _ended(rollback, requests, unreported, said, now, via=Via.SCHEDULER)
+        return ended(rollback, requests, unreported, said, now, via=Via.SCHEDULER)
     waiting = tuple(
         replace(item, state=RollbackState.EXPIRED, result=_EXPIRED)
         for item in rollback.items
@@ -356,12 +358,12 @@ def expire(rollback: Rollback, requests: Requests, *, now: datetime) -> Step | N
     )
     after = rollback
     for item in waiting:
-        after = _replaced(after, item)
-    after = replace(_bumped(after, now), state=RollbackState.EXPIRED, due_at=None)
-    after = replace(after, message=_sum(after, _EXPIRED.summary))
+        after = replaced(after, item)
+    after = replace(next_version(after, now), state=RollbackState.EXPIRED, due_at=None)
+    after = replace(after, message=summed(after, _EXPIRED.summary))
     clock = Actor.system("rollbacks")
     facts = {"why": "unclaimed"}
-    return _step(after, requests, waiting, "rollback_expired", clock, Via.SCHEDULER, now, facts)
+    return step_of(after, requests, waiting, "rollback_expired", clock, Via.SCHEDULER, now, facts)
 
 
 def next_item(rollback: Rollback) -> Item | None:
@@ -452,112 +454,3 @@ def _check_reasons(rollback: Rollback, given: Given) -> None:
         faults["force_reason"] = "Say why what has changed since may be lost."
     if faults:
         raise InvalidFields(faults)
-
-
-def _ended(
-    rollback: Rollback, requests: Requests, item: Item, said: Report, now: datetime, *, via: Via = Via.HTTP
-) -> Step:
-    """The rollback stops at `item`; what comes after it is not attempted."""
-    after = _with_item(rollback, item, now)
-    spared = Report(RollbackState.EXPIRED, "Not attempted: the rollback stopped before it.")
-    rest = tuple(replace(i, state=RollbackState.EXPIRED, result=spared) for i in after.items if i.state.open)
-    for other in rest:
-        after = _replaced(after, other)
-    after = replace(after, state=said.state, due_at=None)
-    after = replace(after, message=_sum(after, said.message or said.summary))
-    agent = Actor.agent(rollback.agent) if via is Via.HTTP else Actor.system("rollbacks")
-    step = _step(after, requests, (item,), "rollback_failed", agent, via, now, said.as_json())
-    if not rest:
-        return step
-    facts = {"why": "stopped", "stopped_at": item.request_id}
-    others = _step(after, requests, rest, "rollback_expired", agent, via, now, facts)
-    return replace(step, requests=(*step.requests, *others.requests), events=(*step.events, *others.events))
-
-
-def _sum(rollback: Rollback, said: str | None) -> str | None:
-    """What became of it in one sentence; of a session with counts."""
-    if rollback.session_id is None:
-        return said
-    parts = [f"{rollback.undone} of {len(rollback.items)} actions undone"]
-    if rollback.left_out:
-        parts.append(f"{len(rollback.left_out)} more could not be included")
-    return ". ".join([", ".join(parts), *([said] if said else [])])
-
-
-def _bumped(rollback: Rollback, now: datetime) -> Rollback:
-    return replace(rollback, version=rollback.version + 1, updated_at=now)
-
-
-def _replaced(rollback: Rollback, item: Item) -> Rollback:
-    items = tuple(item if other.id == item.id else other for other in rollback.items)
-    return replace(rollback, items=items)
-
-
-def _with_item(rollback: Rollback, item: Item, now: datetime) -> Rollback:
-    return _bumped(_replaced(rollback, item), now)
-
-
-def _step(
-    after: Rollback,
-    requests: Requests,
-    items: Sequence[Item],
-    event: str,
-    actor: Actor,
-    via: Via,
-    now: datetime,
-    facts: Mapping[str, object],
-) -> Step:
-    """The change written on each request that it concerns, in one event each."""
-    moved, events = [], []
-    for item in items:
-        before = requests[item.request_id]
-        request = _marked(before, after, item, now)
-        moved.append(request)
-        about = {"rollback_id": item.id, "whole": after.id, **facts, **_whole(after)}
-        events.append(changed(event, before, request, actor, via, **about))
-    return Step(after, tuple(moved), tuple(events), now, _told_of_the_end(after, moved))
-
-
-def _told_of_the_end(after: Rollback, requests: Sequence[ApprovalRequest]) -> tuple[Outgoing, ...]:
-    """A private word to whoever asked and whoever confirmed, where no card says how it ended."""
-    if after.state.open or (after.session_id is None and not requests[0].automatic):
-        return ()
-    asked = [after.started_by.id] if after.started_by.type is ActorType.HUMAN else []
-    people = dict.fromkeys([*asked, *(review.reviewer.id for review in after.reviews)])
-    return tuple(
-        Outgoing(
-            kind="slack.dm",
-            payload={"user": person, "why": "rollback_ended", "rollback": after.id},
-            order=f"dm:{person}",
-            request_id=requests[0].id,
-        )
-        for person in people
-    )
-
-
-def _whole(rollback: Rollback) -> Mapping[str, object]:
-    """What became of a session's rollback, once it has ended."""
-    if rollback.session_id is None or rollback.state.open:
-        return {}
-    return {"partial": rollback.partial, "undone": rollback.undone, "of": len(rollback.items)}
-
-
-def _marked(request: ApprovalRequest, after: Rollback, item: Item, now: datetime) -> ApprovalRequest:
-    said = item.result
-    mark = Undo(
-        state=item.state,
-        at=now,
-        digest=after.digest,
-        confirmed=after.confirmed_at is not None,
-        missing=after.missing.count,
-        message=None if said is None else said.message or said.summary,
-        session=after.session_id is not None,
-        partial=after.message if after.session_id is not None and after.partial else None,
-        by=tuple(review.reviewer.name for review in after.reviews),
-    )
-    state = request.execution.state
-    if item.state is RollbackState.SUCCEEDED:
-        state = ExecutionState.ROLLED_BACK
-    return bumped(
-        request, now, execution=replace(request.execution, state=state, rollback_id=item.id, undo=mark)
-    )

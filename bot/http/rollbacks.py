@@ -17,7 +17,7 @@ from bot.http.calls import Stopping
 from bot.http.face import Face, json_response, raw_json
 from bot.http.fields import read
 from bot.http.plain import json_of
-from bot.services.rollbacks import Work, as_work
+from bot.services.rollback_work import Work, as_work
 
 
 class Rollbacks:
