@@ -117,6 +117,11 @@ class Outbox:
         self._under_way = 0
         store.on_commit(lambda _changes: self._woken.set())
 
+    @property
+    def under_way(self) -> int:
+        """Rows that are being sent at this moment."""
+        return self._under_way
+
     async def tell(
         self, channel: str, user: str, text: str, *, request_id: str | None, thread_ts: str | None = None
     ) -> None:

@@ -66,7 +66,8 @@ class Telling:
         if request.status is not Status.PENDING or request.level != level:
             return Sent()
         cards = [c for c in await self._store.reads.cards(request.id) if c.state == "posted"]
-        own = [card for card in cards if card.level == level] or cards[:1]
+        asked = {target.address for target in request.plan[level].notify if target.kind == "slack"}
+        own = [card for card in cards if card.level == level or card.channel_target in asked] or cards[:1]
         return Sent(outbox=tuple(_nudge_of(item, card) for card in own))
 
     async def _nudge(self, item: OutboxItem) -> Delivery:
