@@ -279,14 +279,16 @@ class Approvals:
                 yield Change(after, "state", request)
             while True:
                 changed.clear()
+                # Over before its news were read: else what ended it in between would never be told.
+                ended = over(request)
                 events = await self._news(request, after)
                 request = await self._present(request.id)
                 for event in events:
                     after = event.seq
                     yield Change(event.seq, event.event, request)
-                if over(request) and not events:
+                if ended and not events:
                     return
-                if not events:
+                if not events and not over(request):
                     await changed.wait()
 
     async def _news(self, request: ApprovalRequest, after: int) -> list[AuditEvent]:

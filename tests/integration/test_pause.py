@@ -14,6 +14,7 @@ from bot.core.errors import HeldByPause, InvalidRequest, Paused
 from bot.core.models import Reviewer, SlackId, Via
 from bot.core.pausing import Pause
 from bot.services.pauses import Pauses
+from bot.store.audit_reads import AuditEvent
 from bot.store.commands import ClaimRequest, CreateRequest, SaveTransition
 from bot.store.pauses import SetPause
 from tests.factories import make_given
@@ -157,6 +158,25 @@ async def test_agents_are_told_over_their_streams(world: World, pauses: Pauses) 
         await pauses.pause("all", reason=None, cancel=True)
         assert {await next_event(), await next_event()} == {"agent_paused", "action_cancelled"}
     assert seen[-1][1] == "cancelled"
+
+
+async def test_a_stream_tells_of_the_end_that_comes_while_it_looks_for_news(
+    world: World, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = (await world.client.post("/v1/requests", json=ASK)).json()
+    agent = await world.store.reads.agent("builder")
+    assert agent is not None
+    look = world.store.reads.pauses_since
+
+    async def look_then_end(after: int) -> list[AuditEvent]:
+        found = await look(after)
+        monkeypatch.undo()
+        await pauses.pause("all", reason=None, cancel=True)
+        return found
+
+    monkeypatch.setattr(world.store.reads, "pauses_since", look_then_end)
+    told = [change.name async for change in world.approvals.events(agent, request["id"], after=None)]
+    assert told == ["state", "agent_paused", "action_cancelled"]
 
 
 @pytest.mark.parametrize("what", ["", "buidler", "Builder", "agent:", "type:UPPER", "all of it"])
