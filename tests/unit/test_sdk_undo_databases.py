@@ -183,3 +183,13 @@ def test_nothing_may_end_the_transaction_that_a_preview_takes_back(place, resour
     with pytest.raises(UndoFailed, match="one transaction"):
         resources.kind(step).apply(step, force=True)
     assert rows(place) == before
+
+
+def test_a_trigger_with_a_block_of_its_own_comes_back(place, resources):
+    trigger = "CREATE TRIGGER again AFTER DELETE ON item BEGIN DELETE FROM loose; END"
+    step = restoring((trigger,))
+    assert resources.preview(step).conflict is None
+    resources.kind(step).apply(step, force=False)
+    with closing(sqlite3.connect(place)) as connection:
+        found = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'again'").fetchone()
+    assert found == (trigger,)

@@ -26,6 +26,8 @@ _CONTROL = frozenset(
 )
 """First words of statements that begin or end a transaction."""
 
+_BLOCKS = frozenset({"BEGIN", "END"})
+
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 _CHANGES = ("insert", "update", "delete", "replace", "merge")
@@ -140,7 +142,9 @@ def _ends_transaction(sql: str) -> str | None:
     """The word that begins or ends a transaction in `sql`, if there is one."""
     bare = _COMMENT.sub(" ", sql)
     words = [part.split(None, 1)[0].upper() for part in bare.split(";") if part.strip()]
-    return next((word for word in words if word in _CONTROL), None)
+    # Triggers and functions have blocks of their own.
+    own = _BLOCKS if words[:1] in (["CREATE"], ["DO"]) else frozenset()
+    return next((word for word in words if word in _CONTROL - own), None)
 
 
 def _run_dbapi(connection: Any, run: _Run) -> _Ran | None:
