@@ -2,7 +2,9 @@
 
 import json
 import os
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 
@@ -16,6 +18,7 @@ from keyturn.rollback import (
     config_value,
     custom,
     deleted_path,
+    sql,
 )
 from keyturn.rollback.resources import in_order
 
@@ -224,5 +227,18 @@ def test_a_setting_of_a_file_that_is_not_there_yet_is_refused(place):
     with (
         pytest.raises(CannotCapture, match=r"settings\.json yet"),
         config_value(place / "settings.json", "a"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("number", ["9007199254740992", "0.12345678901234567890123", "1e999"])
+def test_a_number_that_no_report_can_hold_is_refused_before_it_is_changed(place, number):
+    (place / "a.json").write_text(f'{{"n": [{number}]}}')
+    with pytest.raises(CannotCapture, match="[Nn]o report can hold"), config_value(place / "a.json", "n"):
+        pass
+    with (
+        closing(sqlite3.connect(":memory:")) as connection,
+        pytest.raises(CannotCapture, match="no report can hold"),
+        sql("shop", connection, "DELETE", inverse=[{"sql": "INSERT", "params": [2**60]}]),
     ):
         pass

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,13 @@ def _room_for(steps: Sequence[Mapping[str, Any]], largest: int, what: str) -> It
         CannotCapture: nothing was changed yet.
     """
     # Some bytes more for each: the names, and what the action left, which is added afterwards.
-    size = sum(len(exact.dumps(exact.plain(step)).encode()) + _SURPLUS for step in steps)
+    try:
+        kept_steps = [exact.plain(step, what) for step in steps]
+    except (TypeError, ValueError) as error:
+        raise CannotCapture(f"No report can hold it: {error}") from error
+    for step in kept_steps:
+        _refuse_inexact(step, what)
+    size = sum(len(exact.dumps(step).encode()) + _SURPLUS for step in kept_steps)
     action = running_action()
     kept = 0 if action is None or action.rollback is None else len(exact.dumps(exact.plain(action.rollback)))
     reserved = _reserved.get()
@@ -204,6 +211,17 @@ def _room_for(steps: Sequence[Mapping[str, Any]], largest: int, what: str) -> It
         yield
     finally:
         _reserved.reset(token)
+
+
+def _refuse_inexact(value: Any, what: str) -> None:
+    """Refuse numbers that no report can hold: larger than 2^53-1, or with more digits than a double has."""
+    if isinstance(value, dict | list):
+        for below in value.values() if isinstance(value, dict) else value:
+            _refuse_inexact(below, what)
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        held = abs(value) < 2**53 if isinstance(value, int) else value == Decimal(repr(float(value)))
+        if not held:
+            raise CannotCapture(f"{what} holds the number {value}, which no report can hold exactly")
 
 
 def _real(path: str | os.PathLike[str]) -> str:
