@@ -234,7 +234,7 @@ def test_a_setting_of_a_file_that_is_not_there_yet_is_refused(place):
 @pytest.mark.parametrize("number", ["9007199254740992", "0.12345678901234567890123", "1e999"])
 def test_a_number_that_no_report_can_hold_is_refused_before_it_is_changed(place, number):
     (place / "a.json").write_text(f'{{"n": [{number}]}}')
-    with pytest.raises(CannotCapture, match="[Nn]o report can hold"), config_value(place / "a.json", "n"):
+    with pytest.raises(CannotCapture, match=r"[Nn]o report can hold"), config_value(place / "a.json", "n"):
         pass
     with (
         closing(sqlite3.connect(":memory:")) as connection,
