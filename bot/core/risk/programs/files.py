@@ -262,7 +262,7 @@ for _name in names(
         "echo printf true false : mktemp pwd date whoami id hostname uname uptime sleep seq yes expr "
         "exit return break continue shift read wait jobs fg bg set unset export declare typeset local "
         "readonly let ulimit umask type hash getopts clear tput stty tty nproc free lscpu lsblk lsusb "
-        "lspci ps pgrep top htop w who last groups arch history logger man help info ss netstat "
+        "lspci ps pgrep top htop w who last groups arch history logger help info ss netstat "
         "ifconfig lsmod dmesg printenv locale getent times caller shopt complete bind enable"
     ):  # fmt: skip
     HANDLERS[_name] = nothing

@@ -156,6 +156,32 @@ def _add(call: Call, words: list[Word]) -> None:
     call.touch(read(words).operands, Access.READ)
 
 
+def _print(call: Call, words: list[Word]) -> None:
+    """`git log`, `diff`, `show` and their kin only read, unless they are told where to write."""
+    options = read(words, names("o output output-directory n S G U since until author format pretty"))
+    into = options.all("output", "output-directory", "o")
+    call.touch(into, Access.WRITE)
+
+
+def _grep(call: Call, words: list[Word]) -> None:
+    for word in words:
+        if found := re.match(r"(?:-O|--open-files-in-pager=)(.+)", word.text, re.DOTALL):
+            call.opaque("git grep hands what it finds to a program")
+            call.shell(found[1])
+
+
+def _bundle(call: Call, words: list[Word]) -> None:
+    if words and words[0].text == "create":
+        call.touch(read(words[1:]).operands[:1], Access.WRITE)
+
+
+def _apply(call: Call, words: list[Word]) -> None:
+    options = read(words, names("directory p C exclude include whitespace"))
+    call.touch(options.operands, Access.READ)
+    if not options.has("check", "stat", "numstat", "summary"):
+        call.touch(options.all("directory") or [Word(".")], Access.WRITE, recursive=True)
+
+
 def _bisect(call: Call, words: list[Word]) -> None:
     if words and words[0].text == "run":
         call.inner(words[1:])
@@ -207,7 +233,8 @@ def _loses(
 
 
 _VERBS = {
-    "add": _add,
+    "add": _add, "grep": _grep, "bundle": _bundle, "apply": _apply,
+    **dict.fromkeys(names("log diff show format-patch archive range-diff whatchanged"), _print),
     "push": _push, "reset": _reset, "clean": _clean, "checkout": _checkout, "restore": _restore,
     "switch": _switch,
     "stash": _stash, "branch": _branch, "filter-branch": _rewrite, "filter-repo": _rewrite, "reflog": _reflog,

@@ -32,8 +32,11 @@ def manager(call: Call) -> None:
     pip = "i r t c f e" if call.name in ("pip", "pipx", "uv") else ""
     options = call.options(
         "registry prefix C directory filter w workspace index-url extra-index-url requirement target "
-        f"constraint git path branch tag rev find-links editable access otp {pip}"
+        f"constraint git path branch tag rev find-links editable access otp exec toolexec script-shell {pip}"
     )
+    for program in options.all("exec", "toolexec", "script-shell"):
+        call.opaque(f"{call.name} runs what it builds or starts through another program")
+        call.shell(program.text)
     words = options.texts
     verb = next((w for w in words if w not in _SKIPPED), "")
     rest = words[words.index(verb) + 1 :] if verb else []

@@ -26,6 +26,26 @@ def search(call: Call) -> None:
     call.touch(_operands(call), Access.READ)
 
 
+def page(call: Call) -> None:
+    """`less`, `more`, `man`: they only show, unless they are told to start with a command or through one."""
+    options = call.options("P pager")
+    for program in options.all("pager", *(["P"] if call.name == "man" else [])):
+        call.shell(program.text)
+    if any(re.match(r"\+.*!", word.text) for word in call.args):
+        call.opaque(f"{call.name} starts with a command of the shell")
+    if call.name != "man":
+        call.touch([w for w in options.operands if not w.text.startswith("+")], Access.READ)
+
+
+def divide(call: Call) -> None:
+    """`split` and `csplit`: pieces are written beside, or handed to a program."""
+    options = call.options("a b C l n t filter suffix-length bytes lines number f prefix")
+    for program in options.all("filter"):
+        call.shell(program.text)
+    call.touch(options.operands[:1], Access.READ)
+    call.touch([*options.operands[1:2], *options.all("f", "prefix")], Access.WRITE)
+
+
 def grep(call: Call) -> None:
     """grep and its kin: the first operand is a pattern."""
     options = call.options(
@@ -172,6 +192,8 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(names("grep egrep fgrep zgrep rg ag ack"), grep),
     **dict.fromkeys(["jq", "yq", "xq"], filter_json),
     **dict.fromkeys(["awk", "gawk", "mawk", "nawk"], awk),
+    **dict.fromkeys(["less", "more", "most", "man"], page),
+    **dict.fromkeys(["split", "csplit"], divide),
     "sort": sort,
     "xxd": xxd,
     "uniq": xxd,

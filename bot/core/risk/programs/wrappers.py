@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from bot.core.risk.facts import Signal
+from bot.core.risk.facts import Access, Signal
 from bot.core.risk.options import Options, read
 from bot.core.risk.programs import cloud, packages
 from bot.core.risk.programs.interpreters import SHELLS, read_input
@@ -21,6 +21,10 @@ class Wrapper:
     privilege: bool = False
     shell: str = ""
     """Flags whose value is shell text."""
+    written: str = ""
+    """Flags whose value is a file that the wrapper writes."""
+    joined: bool = False
+    """Its operands are put together and handed to a shell."""
 
 
 _WRAPPERS = {
@@ -48,8 +52,8 @@ _WRAPPERS = {
     "numactl": Wrapper("m N C i p"),
     "timeout": Wrapper("k s kill-after signal", 1),
     "stdbuf": Wrapper("i o e"),
-    "time": Wrapper("f o format output"),
-    "gtime": Wrapper("f o"),
+    "time": Wrapper("f format", written="o output"),
+    "gtime": Wrapper("f format", written="o output"),
     "command": Wrapper(),
     "builtin": Wrapper(),
     "exec": Wrapper("a"),
@@ -57,12 +61,12 @@ _WRAPPERS = {
     "!": Wrapper(),
     "{": Wrapper(),
     "catchsegv": Wrapper(),
-    "strace": Wrapper("e o p s u P E a O S I"),
-    "ltrace": Wrapper("e o p s u n l"),
+    "strace": Wrapper("e p s u P E a O S I", written="o output"),
+    "ltrace": Wrapper("e p s u n l", written="o output"),
     "valgrind": Wrapper(),
-    "perf": Wrapper("e o p", 1),
+    "perf": Wrapper("e p", 1, written="o output"),
     "caffeinate": Wrapper("t w"),
-    "watch": Wrapper("n interval d"),
+    "watch": Wrapper("n interval", joined=True),
     "unbuffer": Wrapper(),
     "rlwrap": Wrapper("H f"),
     "script": Wrapper("", 0, shell="c command"),
@@ -102,8 +106,8 @@ _WRAPPERS = {
     "winpty": Wrapper(),
     "start": Wrapper(),
     "wsl": Wrapper("d u e"),
-    "entr": Wrapper(),
-    "nodemon": Wrapper("w e x"),
+    "entr": Wrapper(joined=True),
+    "nodemon": Wrapper("w watch e ext i ignore", shell="x exec"),
     "cross-env": Wrapper(),
     "dumb-init": Wrapper(),
     "tini": Wrapper(),
@@ -146,7 +150,8 @@ def wrap(call: Call) -> None:
     spec = _WRAPPERS[call.name]
     if spec.privilege:
         call.signal(Signal.PRIVILEGE, f"{call.name} runs as another user")
-    options = call.options(f"{spec.valued} {spec.shell}", stop=True)
+    options = call.options(f"{spec.valued} {spec.shell} {spec.written}", stop=True)
+    call.touch(options.all(*spec.written.split()), Access.WRITE)
     texts = options.all(*spec.shell.split()) if spec.shell else []
     rest = options.operands
     if call.name == "su":
@@ -158,7 +163,10 @@ def wrap(call: Call) -> None:
     if call.name == "sudo":
         for directory in options.all("chdir", "D"):
             call.simple.cwd, call.simple.cwd_known = directory.text, directory.known
-    _run(call, spec, options, rest)
+    if spec.joined and len(rest) == 1:
+        call.shell(rest[0].text)
+    else:
+        _run(call, spec, options, rest)
     if len(rest) <= spec.operands and not texts and (spec.privilege or call.name == "unshare"):
         read_input(call)  # it starts a shell
 
@@ -177,7 +185,7 @@ def _run(call: Call, spec: Wrapper, options: Options, rest: list[Word]) -> None:
             call.inner(inner[1:])
         return
     call.inner(inner)
-    known = set(spec.valued.split()) | set(spec.shell.split())
+    known = set(f"{spec.valued} {spec.shell} {spec.written}".split())
     if len(inner) > 1 and options.flags - known - _PLAIN_FLAGS:
         call.inner(inner[1:])
 
