@@ -5,6 +5,7 @@ step counts as an action of its own kind. A step stays within what was approved 
 told from the two actions alone; whatever cannot be told lies outside.
 """
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ def words(step: JsonObject, *, say: Any) -> str:
             verb = "Put back" if step.get("existed") else "Remove"
             return f"{verb} the file {say(step.get('path'))}"
         case "command_undo":
-            return f"Run {say(' '.join(str(word) for word in step.get('argv', ())))}"
+            return f"Run {say(shlex.join(str(word) for word in step.get('argv', ())))}"
         case "database_restore":
             count = len(step.get("statements", ()))
             return f"Run {count} SQL statement{'' if count == 1 else 's'} on {say(step.get('database'))}"

@@ -455,3 +455,8 @@ def test_a_superseded_rollback_ends():
 def test_who_asked_and_who_confirmed_are_on_record():
     play = Play(ran()).preview().confirm(CLEO)
     assert [given.review.reviewer.id for given in play.rollback.confirmations] == [CLEO]
+
+
+def test_the_words_of_a_command_cannot_be_told_for_another_commands():
+    step = {"type": "command_undo", "argv": ["rm", "-r", "a b"]}
+    assert undo.words(step, say=str) == "Run rm -r 'a b'"

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 
 import pytest
 
@@ -108,3 +109,14 @@ def test_a_tree_that_was_put_back_in_part_when_the_process_died_is_put_back_whol
     assert {path.name: path.read_bytes() for path in tree.iterdir()} == {
         f"{number:02}": bytes([number]) for number in range(60)
     }
+
+
+def test_what_is_told_of_several_steps_reads_as_sentences(tmp_path, journal):
+    resources = Resources()
+    resources.handler("mail", lambda data: f"told {data}")
+    resources.database("shop", lambda: sqlite3.connect(":memory:"))
+    two = [{"type": "custom", "handler": "mail", "data": who} for who in ("ops", "dana!")]
+    assert applied(resources, journal, two)["summary"] == "told dana! told ops."
+    row = {"sql": "SELECT ?, ?", "params": [Decimal("2.50"), "x"]}
+    shown = resources.preview({"type": "database_restore", "database": "shop", "statements": [row]})
+    assert shown.diff == '1. SELECT ?, ?  [2.50,"x"]'

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from keyturn import exact
 from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed
 
 Connect = Callable[[], Any]
@@ -238,6 +239,6 @@ def _listed(statements: Sequence[Step], ran: _Ran | None) -> str:
         count = None if ran is None else ran.counts[place - 1]
         rows = "" if count is None else f"  -- {_counted(count, 'row')}"
         params = statement.get("params") or []
-        values = f"  {params!r}" if params else ""
+        values = f"  {exact.dumps(exact.plain(params))}" if params else ""
         lines.append(f"{place}. {statement['sql']}{values}{rows}")
     return "\n".join(lines)

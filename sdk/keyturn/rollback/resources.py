@@ -121,7 +121,11 @@ MOST_SENTENCES = 20
 
 def shortened_list(sentences: Sequence[str], *, count: int | None = None) -> str:
     """The sentences one after the other; of many, `count` in all, the first, and how many more."""
-    shown = " ".join(sentences[:MOST_SENTENCES])
+    shown = " ".join(_sentence(text) for text in sentences[:MOST_SENTENCES])
     left_out = (len(sentences) if count is None else count) - len(sentences[:MOST_SENTENCES])
     text = shown if left_out <= 0 else f"{shown} … and {left_out} more steps."
     return text if len(text) <= 2900 else f"{text[:2900]}…"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", ".)", "…")) else f"{text}."
