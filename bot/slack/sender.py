@@ -279,30 +279,32 @@ class SlackSender:
         loners = (
             name for entry in entitled_sets(request) if entry.group is None for name in entry.users or ()
         )
-        above = request.plan[request.level + 1 : request.level + 2]
+        pending = request.status is Status.PENDING
+        above = request.plan[request.level + 1 : request.level + 2] if pending else ()
         few = [entry.users for level in above for entry in level.entitles if len(entry.users or ()) <= FEW]
         coming = (name for users in few for name in users or ())
         named = list(dict.fromkeys([*([behind] if behind else []), *loners, *coming]))[:_NAMED]
         known, unknown = {}, set()
-        with lookup_budget(), suppress(CannotVerify):
+        next_people: tuple[str, ...] = ()
+        with lookup_budget(), suppress(CannotVerify, NotFound, Unavailable):
             for name in named:
                 person = await self._directory.named(name)
                 if person is None:
                     unknown.add(name)
                 else:
                     known[name] = person.name
-        return Names(known, frozenset(unknown), await self._people_of(above))
+            next_people = await self._people_of(above)
+        return Names(known, frozenset(unknown), next_people)
 
     async def _people_of(self, levels: Sequence[Level]) -> tuple[str, ...]:
-        """Names of those whom a level asks in person; none when they are many, or not known in time."""
-        if self._coming is None or not levels:
-            return ()
-        with lookup_budget(), suppress(CannotVerify, NotFound, Unavailable):
-            asked = await self._coming(levels[0])
-            if len(asked) <= FEW:
-                people = [await self._directory.named(name) for name in asked]
-                return tuple(person.name for person in people if person is not None)
-        return ()
+        """Names of those whom a level asks in person, when they are few.
+
+        Raises:
+            CannotVerify, NotFound, Unavailable: it cannot be known now.
+        """
+        asked = () if self._coming is None or not levels else await self._coming(levels[0])
+        people = [await self._directory.named(name) for name in asked] if len(asked) <= FEW else []
+        return tuple(person.name for person in people if person is not None)
 
     async def _channel(self, target: str) -> str:
         """The channel to post in: a person's is their DM, whose id is needed to update it later."""
