@@ -213,7 +213,7 @@ def _connect(
             link_to=links.of,
             coming=simulator.asked_by,
         ),
-        Finder(store, asking),
+        Finder(store, asking, reviews.checked_fillable),
         AuditSender(client, audit, Reporting(store.reads, clock)),
         AnchorSender(client),
         CheckpointWebhook(_webhook_secret(settings), clock, allow=settings.keyturn_webhook_allow),

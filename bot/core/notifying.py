@@ -20,6 +20,9 @@ NOTIFY = "notify."
 FIND = "ladder.find"
 """The kind of an outbox row for a target behind which nobody could be looked up in time."""
 
+CHECK = "ladder.check"
+"""The kind of an outbox row for a request whose approvers could not be counted in time."""
+
 SCHEDULE = "schedule:"
 """What a source begins with whose members are those on call."""
 

@@ -37,6 +37,7 @@ from bot.core.models import (
     Digest,
     Event,
     JsonObject,
+    Outgoing,
     RequestId,
     Reviewer,
     RiskLevel,
@@ -46,6 +47,7 @@ from bot.core.models import (
     Verdict,
     Via,
 )
+from bot.core.notifying import CHECK
 from bot.core.params import check_params
 from bot.core.pausing import HELD
 from bot.core.reviewing import Given
@@ -55,7 +57,7 @@ from bot.services.directory import Directory
 from bot.services.escalations import look_again
 from bot.services.grants import Grants
 from bot.store import Store
-from bot.store.commands import RecordEvents, SaveTransition
+from bot.store.commands import EnqueueOutbox, RecordEvents, SaveTransition
 
 _LOOKED_AT = 20
 """People who are looked at one by one, to see whether enough of them could decide."""
@@ -164,20 +166,26 @@ class Reviews:
     async def check_fillable(self, request_id: RequestId) -> None:
         """Look up who may approve; open the next level, or end the request, when they are too few.
 
-        What cannot be looked up at the moment changes nothing.
+        What cannot be looked up at the moment changes nothing, and is looked up again later.
         """
+        if not await self.checked_fillable(request_id):
+            again = Outgoing(CHECK, {}, f"check:{request_id}", f"check:{request_id}", request_id)
+            await self._store.write(EnqueueOutbox((again,), self._clock.now()))
+
+    async def checked_fillable(self, request_id: RequestId) -> bool:
+        """The same, once: whether it could be found out."""
         while True:
             request = await self._store.reads.request(request_id)
             if request is None or request.status is not Status.PENDING:
-                return
+                return True
             try:
                 met = await self._could_be_met(request)
                 now = self._clock.now()
                 summons = climbing.NOBODY if met else await self._asking.next_level(request, now)
             except CannotVerify:
-                return
+                return False
             if met:
-                return
+                return True
             admin = self._asking.admin_channel
             step = climbing.nobody_may_approve(request, summons=summons, now=now, admin=admin)
             if await self._store.write(SaveTransition(step)):

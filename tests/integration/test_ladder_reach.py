@@ -108,6 +108,21 @@ async def test_whoever_cannot_be_looked_up_while_slack_is_away_is_asked_once_it_
         assert await desk.audited(request, "escalation_unreachable") == []
 
 
+async def test_whether_enough_may_approve_is_found_out_once_slack_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = "{quorum: 1, groups: [security]}"
+    async with desk_with(tmp_path, monkeypatch, "", approvers=group) as desk:
+        desk.sandbox.workspace.set_usergroup("S0614TZR7", [])
+        await desk.sandbox.add_fault("server_error", method="usergroups.users.list", seconds=3600)
+        request = await desk.ask()
+        await desk.until_audited(request, "notification_sent")
+        assert (await desk.now(request)).status is Status.PENDING, "what is not known ends nothing"
+        desk.sandbox.faults.clear()
+        await later(desk, minutes=1)
+        assert (await ended(desk, request)).cause is Cause.NO_APPROVER
+
+
 async def told_to_admins(desk: Desk, words: str) -> None:
     """The admin channel has a message that holds these words."""
 
