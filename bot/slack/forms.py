@@ -110,8 +110,13 @@ def notice(title: str, sentence: str) -> Block:
         "type": "modal",
         "title": plain(title, 24),
         "close": plain("Close", 24),
-        "blocks": [{"type": "section", "text": mrkdwn(sentence)}],
+        "blocks": [{"type": "section", "text": mrkdwn(_fitting(sentence))}],
     }
+
+
+def _fitting(sentence: str) -> str:
+    """A sentence that a text object takes: a view that says too much says nothing at all."""
+    return sentence if len(sentence) <= LONGEST_INPUT else f"{sentence[: LONGEST_INPUT - 1]}…"
 
 
 def reason_of(values: Values, block_id: str = ids.REASON) -> str | None:

@@ -10,7 +10,7 @@ from bot.core.describe import action_line
 from bot.core.grants import Grant
 from bot.core.models import Action
 from bot.slack import ids
-from bot.slack.text import Block, date, escape, leaf, line, literal, mrkdwn, plain, rich, shortened
+from bot.slack.text import Block, date, escape, leaf, line, mrkdwn, plain, rich, shortened
 
 NO_GRANTS = "You have given no standing approval that still holds."
 
@@ -51,30 +51,31 @@ def grant_row(grant: Grant, *, giver: bool = False) -> Block:
     Args:
         giver: Say who gave it, where grants of several people stand together.
     """
-    by = f" by {literal(grant.giver.name[:80])}" if giver else ""
-    words = (
-        f"{literal(shortened(grant_words(grant), 1500))}\n"
-        f"*Used {grant.used} of {grant.uses}*  ·  until {date(grant.expires_at)}{by}"
-    )
-    return {"type": "section", "text": mrkdwn(words), "accessory": revoke_button(grant)}
+    by = [plain(f"given by {grant.giver.name}", 200)] if giver else []
+    return _row(grant, f"*Used {grant.used} of {grant.uses}*", *by)
 
 
 def grant_note(grant: Grant) -> dict[str, Any]:
     """Arguments of the message that tells a thread of a new grant."""
     head = f"{shortened(grant.giver.name, 80)} approves similar ones in advance"
-    limits = (
-        f"{literal(shortened(grant_words(grant), 1500))}\n"
-        f"*At most {grant.uses} times*  ·  until {date(grant.expires_at)}"
-    )
-    row = {"type": "section", "text": mrkdwn(limits), "accessory": revoke_button(grant)}
     return {
         "text": escape(shortened(f"{head}: {grant_words(grant)}", 2000)),
-        "blocks": [rich(line(leaf(head, bold=True))), row],
+        "blocks": [rich(line(leaf(head, bold=True))), _row(grant, f"*At most {grant.uses} times*")],
         "mrkdwn": False,
         "parse": "none",
         "link_names": False,
         "unfurl_links": False,
         "unfurl_media": False,
+    }
+
+
+def _row(grant: Grant, count: str, *more: Block) -> Block:
+    # plain_text: nothing in it is parsed, and its length is what it is cut to.
+    return {
+        "type": "section",
+        "text": plain(grant_words(grant), 2000),
+        "fields": [mrkdwn(count), mrkdwn(f"until {date(grant.expires_at)}"), *more],
+        "accessory": revoke_button(grant),
     }
 
 

@@ -9,16 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.describe import action_line, visible
-from bot.core.models import Alternative, ApprovalRequest, RiskLevel, Urgency
+from bot.core.grants import Grant
+from bot.core.models import Alternative, ApprovalRequest, Reviewer, RiskLevel, SlackId, Urgency
 from bot.sandbox.limits import MODAL, message_problems, message_text_length, view_problems
 from bot.slack.card import card
 from bot.slack.details import details
-from bot.slack.forms import approve_form, modify_form, reject_form
+from bot.slack.forms import approve_form, ask_form, modify_form, notice, reject_form
+from bot.slack.grant_form import grant_form
+from bot.slack.grant_words import grant_note, grant_row
 from bot.slack.home import HomeFacts, home_view
 from bot.slack.notes import outcome, thread_message
 from bot.slack.queue import Waiting
 from bot.slack.text import escape, literal
-from tests.cards import make_request
+from tests.cards import NOON, make_request
 
 HOSTILE = [
     "<!channel> <!here> <!everyone>",
@@ -142,9 +145,30 @@ def test_forms_details_home_and_notes_are_as_safe_as_the_card(said: str, more: s
             request.submission, params_schema={"properties": {"version": {"description": said}}}
         ),
     )
-    for view in (approve_form(request), reject_form(request), modify_form(request), details(request, 0)):
+    forms = (approve_form, reject_form, modify_form, ask_form, grant_form, details)
+    for view in [form(request) for form in forms]:
         assert view_problems(view, MODAL) == []
         assert_harmless(view["blocks"])
+    grant = Grant(
+        id="grant_1",
+        request_id=request.id,
+        agent=request.agent,
+        type=request.action.type,
+        rule="default",
+        policy="p",
+        policy_version="sha256:0",
+        params=request.action.params,
+        directory=said,
+        session_id=more,
+        highest=level,
+        giver=Reviewer(SlackId("U0REL0001"), said),
+        uses=20,
+        created_at=NOON,
+        expires_at=NOON,
+    )
+    for row in (grant_row(grant, giver=True), *grant_note(grant)["blocks"]):
+        assert message_problems([row]) == []
+        assert_harmless([row])
     full = home_view(HomeFacts(Waiting((request,) * 20), automatic=[request] * 10))
     assert view_problems(full, "home") == []
     assert_harmless(home_view(HomeFacts(Waiting((replace(request, channel=None),))))["blocks"])
@@ -176,3 +200,7 @@ def test_sixty_kilobytes_of_hostile_params_are_cut_and_shown_whole_in_details() 
         text["elements"][0]["text"] for page in pages for text in of_type(page, "rich_text_preformatted")
     )
     assert visible(value)[:50_000] in shown
+
+
+def test_a_notice_of_any_length_can_be_shown() -> None:
+    assert view_problems(notice("Too much", literal("*_&<" * 3000)), MODAL) == []
