@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator
 
 import sqlglot
 from sqlglot import exp
@@ -38,8 +39,10 @@ def trees(text: str, dialect: str) -> list[exp.Expr | None] | None:
     return found
 
 
-def likeliest(text: str, dialect: str | None = None, *, least: int) -> list[str]:
+def likeliest(text: str, dialect: str | None = None, *, least: int) -> Iterator[str]:
     """The dialects to try, as many as there is time for: the first, those with a cue, the rest."""
+    first = dialect or DIALECTS[0]
+    yield first  # it mostly does, so nothing else is looked for before
     most = max(least, _READ // max(len(text), 1))
     told = [name for name, cue in _CUES.items() if re.search(cue, text, re.IGNORECASE)]
-    return list(dict.fromkeys([dialect or DIALECTS[0], *told, *DIALECTS]))[:most]
+    yield from [name for name in dict.fromkeys((*told, *DIALECTS)) if name != first][: most - 1]
