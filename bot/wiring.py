@@ -114,6 +114,8 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("alembic", "httpx", "apscheduler", "uvicorn.error", "aiosqlite", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Passes log what goes wrong in them; all that is left for it to report is that a stop cut one short.
+    logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):  # before uvicorn, which re-raises them
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

@@ -74,4 +74,12 @@ def quiet_logger(part: str, level: int = logging.WARNING) -> logging.Logger:
     """A logger for Slack's libraries, which log whole bodies below this level."""
     logger = logging.getLogger(f"{__name__}.{part}")
     logger.setLevel(level)
+    logger.addFilter(_without_trace)
     return logger
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    """A Slack that cannot be reached is tried every few seconds: one line each, not a page."""
+    if record.exc_info and isinstance(record.exc_info[1], TROUBLE):
+        record.exc_info = None
+    return True
