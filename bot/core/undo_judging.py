@@ -45,7 +45,8 @@ def required(requests: Sequence[ApprovalRequest], items: Sequence[Item], judge: 
 def _own(request: ApprovalRequest, item: Item, judge: Judge) -> Requirement:
     action = request.current_requirement
     needed: Requirement | None = None
-    for found in _judged_steps(request, judge):
+    judgements = _judged_steps(request, judge)
+    for found in judgements:
         wanted = found.ruling.requirement if found.ruling.effect_is_review else None
         if wanted is None and item.beyond is not None:
             wanted = found.ruling.standing
@@ -53,7 +54,7 @@ def _own(request: ApprovalRequest, item: Item, judge: Judge) -> Requirement:
             needed = wanted if needed is None else stricter(needed, wanted)
     if needed is None:
         # Nobody would be asked for such an action: one confirmation, by people the policy trusts.
-        standing = next((j.ruling.standing for j in _judged_steps(request, judge) if j.ruling.standing), None)
+        standing = next((found.ruling.standing for found in judgements if found.ruling.standing), None)
         needed = action if action is not None else None if standing is None else replace(standing, quorum=1)
     if needed is None:
         raise NotRollbackable("The policy names nobody who could confirm the undo.")
