@@ -141,7 +141,12 @@ def read_documents(directory: Path) -> tuple[dict[str, Document], list[Problem]]
         return {}, [Problem(where, 1, 1, "", "is not a directory", "point KEYTURN_POLICIES at the policies")]
     documents: dict[str, Document] = {}
     problems: list[Problem] = []
-    for path in sorted(p for p in directory.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file()):
+    for path in sorted(found for found in directory.iterdir() if _is_policy(found)):
+        if path.stem.lower() == "workspace" and path.name != WORKSPACE:
+            problems.append(
+                Problem(path.name, 1, 1, "", "is no policy, and no workspace", f"rename it to {WORKSPACE}")
+            )
+            continue
         try:
             documents[path.name] = parse(path.name, path.read_bytes())
         except PolicyError as error:
@@ -157,6 +162,11 @@ def read_documents(directory: Path) -> tuple[dict[str, Document], list[Problem]]
             )
         )
     return documents, problems
+
+
+def _is_policy(path: Path) -> bool:
+    """Also in capitals: what looks like a policy must not be left out without a word."""
+    return path.suffix.lower() in (".yaml", ".yml") and path.is_file()
 
 
 def parse(name: str, content: bytes, *, top: tuple[type, ...] = (dict,)) -> Document:

@@ -222,6 +222,17 @@ def test_only_files_directly_in_the_directory_are_policies(tmp_path: Path) -> No
     assert [policy.name for policy in load(tmp_path).policies] == ["test"]
 
 
+def test_no_file_that_looks_like_a_policy_is_left_out_without_a_word(tmp_path: Path) -> None:
+    _write(tmp_path, default=HEAD)
+    (tmp_path / "Billing.YML").write_text(
+        "name: b\napplies_to: {agents: [b]}\napprovers: {groups: [oncall]}\n"
+    )
+    assert [policy.name for policy in load(tmp_path).policies] == ["b", "test"]
+    (tmp_path / "Workspace.yml").write_text(WORKSPACE)
+    with pytest.raises(PolicyError, match=r"Workspace\.yml.*rename it to workspace\.yaml"):
+        load(tmp_path)
+
+
 def test_a_directory_without_a_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="holds no policy"):
         load(_write(tmp_path))

@@ -135,7 +135,7 @@ def _people(people: People | None, name: str, *, seat: bool = True) -> ApproverS
 def _policy(file: str, model: PolicyFile, workspace: Workspace, shared: WorkspaceFile) -> Policy:
     applies = model.applies_to
     groups = workspace.groups
-    name = model.name or file.removesuffix(".yaml").removesuffix(".yml")
+    name = model.name or file.rsplit(".", 1)[0]
     return Policy(
         name=name,
         file=file,
