@@ -5,6 +5,7 @@ reads numbers as floats. A `PlainRoute` keeps its place in `/openapi.json`: what
 declared by a function that is never called, and its handler gets the bare request.
 """
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -21,6 +22,9 @@ from bot.core.errors import InvalidJson, TooLarge, UnsupportedMediaType
 
 LARGEST_BODY = 256 * 1024
 """Bytes."""
+
+LONGEST_BODY = 30.0
+"""Seconds until a body must have come; one that trickles in would hold its call for ever."""
 
 
 class Handler(Protocol):
@@ -91,17 +95,22 @@ async def body_of(request: Request) -> bytes:
 
     Raises:
         TooLarge: more than 256 KiB, announced or sent.
+        InvalidJson: it did not come to its end in time.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 9 or int(announced) > LARGEST_BODY):
         raise TooLarge()
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_BODY:
-            raise TooLarge()
-        parts.append(part)
+    try:
+        async with asyncio.timeout(LONGEST_BODY):
+            async for part in request.stream():
+                size += len(part)
+                if size > LARGEST_BODY:
+                    raise TooLarge()
+                parts.append(part)
+    except TimeoutError:
+        raise InvalidJson(f"The body did not come to its end within {LONGEST_BODY:g} s.") from None
     return b"".join(parts)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from bot.core.errors import Unavailable
 from bot.core.models import Conditions
+from bot.http import plain
 from bot.http.errors import STATUS
 from bot.services.pauses import Pauses
 from tests.factories import ANA
@@ -150,6 +151,22 @@ async def test_a_body_that_trickles_in_is_cut_off_at_the_limit(world: World) -> 
             await asyncio.sleep(0)
 
     check(await world.client.post("/v1/requests", content=trickle(), headers=JSON), "too_large")
+
+
+async def test_a_body_that_never_ends_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "LONGEST_BODY", 0.05)
+    host, port = world.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    token = world.client.headers["authorization"]
+    head = f"POST /v1/requests HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+    async with asyncio.timeout(30):
+        answer = await reader.readuntil(b"\r\n\r\n") + await reader.readuntil(b"}")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"invalid_json"' in answer
 
 
 @pytest.mark.parametrize(
