@@ -114,7 +114,9 @@ SessionId = Annotated[
     ),
 ]
 RequestIdField = Annotated[str, Field(pattern=r"^req_[A-Za-z0-9_-]{1,64}$")]
-DigestField = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+DigestField = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
+"""A digest as its sender has it. One that is none at all is not the approved one: the claim says so."""
+
 Spoken = Annotated[
     str,
     Field(min_length=1, max_length=3000, json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}),

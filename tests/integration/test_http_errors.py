@@ -239,8 +239,8 @@ async def test_every_refusal_of_a_claim_has_its_code(world: World) -> None:
     check(await world.client.post(f"/v1/requests/{pending['id']}/claim", json=claim), "not_approved")
     path = f"/v1/requests/{(await ask(world, {**ALLOWED, 'preview': '+1'}))['id']}"
     allowed = (await world.client.get(path)).json()
-    wrong = {"digest": "sha256:" + "0" * 64}
-    check(await world.client.post(f"{path}/claim", json=wrong), "digest_mismatch")
+    for wrong in ("sha256:" + "0" * 64, "sha256:wrong", ""):
+        check(await world.client.post(f"{path}/claim", json={"digest": wrong}), "digest_mismatch")
     claim = {"digest": allowed["digest"]}
     check(await world.client.post(f"{path}/claim", json=claim), "preview_changed")
     claim["preview_digest"] = allowed["preview_digest"]
