@@ -5,6 +5,7 @@ and business hours are read by each person's own clock. Trouble in finding out n
 ladder up for long: what is not known is recorded as such, and the level opens without it.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -14,6 +15,7 @@ from bot.core.errors import CannotVerify
 from bot.core.hours import opens_at
 from bot.core.models import ApprovalRequest, Hours, SlackId, Target
 from bot.core.notifying import SCHEDULE, Members, looked_up
+from bot.core.policy.targets import SLACK_USER
 from bot.services.directory import Directory
 from bot.services.policies import Policies
 
@@ -59,14 +61,17 @@ class Asking:
         Raises:
             CannotVerify: Slack did not say in time.
         """
-        groups = self._policies.current.workspace.groups
+        workspace = self._policies.current.workspace
         found: dict[str, tuple[SlackId, ...]] = {}
         for name in names:
-            entry = groups.get(name)
+            entry = workspace.groups.get(name)
             if name.startswith(SCHEDULE):
-                found[name] = tuple(sorted(await self._directory.members(name)))
+                known = name.removeprefix(SCHEDULE) in workspace.schedules
+                found[name] = tuple(sorted(await self._directory.members(name))) if known else ()
             elif entry is None:
-                found[name] = await self.ids([name])
+                # A group may be gone since; its name is nobody's id, and might be some channel's name.
+                person = "@" in name or re.fullmatch(SLACK_USER, name) is not None
+                found[name] = await self.ids([name]) if person else ()
             elif entry.users is None:
                 found[name] = tuple(sorted(await self._directory.members(entry.source)))
             else:

@@ -7,8 +7,9 @@ import pytest
 
 from bot.core.models import Cause, Status
 from bot.sandbox import running_sandbox
+from tests.integration import slack_desk
 from tests.integration.slack_desk import SAM, SUKI, Desk, ShiftedClock, crowded_workspace, running_bot
-from tests.integration.test_ladder import desk_with, ended, later
+from tests.integration.test_ladder import NIGHTS, desk_with, ended, later
 
 ASK_SRE = """
 escalation_rules:
@@ -121,6 +122,32 @@ async def test_whether_enough_may_approve_is_found_out_once_slack_is_back(
         desk.sandbox.faults.clear()
         await later(desk, minutes=1)
         assert (await ended(desk, request)).cause is Cause.NO_APPROVER
+
+
+async def test_a_group_and_a_schedule_that_are_gone_since_are_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = """
+escalation_rules:
+  - {name: gone, trigger: {after: 1h}, escalate_to: nights, notify: [{slack_dm: nights}, {oncall: nights}]}
+  - {name: sre, trigger: {after: 9h}, escalate_to: sre, wait: 1h, notify: [{slack_dm: sre}]}
+"""
+    with_nights = slack_desk.WORKSPACE + NIGHTS
+    monkeypatch.setattr(slack_desk, "WORKSPACE", with_nights)
+    async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
+        request = await desk.ask()
+        await desk.card(request)
+        without_rules = slack_desk.POLICY.partition("escalation_rules:")[0]
+        (tmp_path / "policies" / "default.yaml").write_text(without_rules)
+        workspace = with_nights.removesuffix(NIGHTS) % ", ".join(slack_desk.CROWD)
+        (tmp_path / "policies" / "workspace.yaml").write_text(workspace)
+        found = desk.bot.policies.read().policies
+        assert found is not None
+        desk.bot.policies.adopt(found)
+        await later(desk, hours=1)
+        await desk.sandbox.until(lambda: desk.find(request, SUKI))
+        failures = [(f["to"], f["code"]) for f in await desk.audited(request, "notification_failed")]
+        assert failures == [("nights", "unknown_recipient"), ("nights", "nobody_on_call")]
 
 
 async def told_to_admins(desk: Desk, words: str) -> None:
