@@ -119,3 +119,22 @@ def test_what_would_come_back_as_something_else_is_refused_before_it_is_changed(
     with pytest.raises(CannotCapture, match=why), config_value(file, key):
         file.write_text("changed")
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "after"),
+    [
+        ("a.yaml", "", "limit: 1\n"),
+        ("a.yaml", "# only a comment\n", "limit: 1\n"),
+        ("a.toml", "", "limit = 1\n"),
+        ("a.json", "{}", '{"limit": 1}'),
+    ],
+)
+def test_a_setting_comes_back_to_a_file_that_was_emptied_when_it_is_forced(tmp_path, name, text, after):
+    file = tmp_path.resolve() / name
+    file.write_text(text)
+    step = {"type": "config_restore", "store": str(file), "key": "limit", "had_value": True, "old_value": 1}
+    resources = Resources()
+    assert resources.preview({**step, "expected": 2}).conflict is not None
+    resources.kind(step).apply({**step, "expected": 2}, force=True)
+    assert file.read_text().endswith(after)

@@ -116,7 +116,9 @@ class YamlFormat(Format):
 
 def _below(node: Any, part: str) -> tuple[Any, int] | None:
     """A value of a mapping or a list, and where the text before it ends."""
-    pairs = node.value if isinstance(node.value, list) else []
+    if node is None or not isinstance(node.value, list):  # an empty file, or a scalar
+        return None
+    pairs = node.value
     if pairs and isinstance(pairs[0], tuple):
         return next(((value, key.end_mark.index) for key, value in pairs if key.value == part), None)
     if part.isdecimal() and int(part) < len(pairs):
