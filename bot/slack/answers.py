@@ -37,6 +37,7 @@ NO_NEXT_LEVEL = "There is nobody further to ask: this request is on the last lev
 NO_GRANT = "The policy does not allow approving similar ones in advance. Nothing was done."
 ONLY_THIS = "Approved, but similar ones will be asked again."
 STILL_RECORDING = "This is still being recorded. The card will show what came of it."
+STILL_LOOKING_UP = "One moment: the answer follows."
 STILL_LOOKING = "Checking who may decide this…"
 
 

@@ -8,7 +8,8 @@ click gets an answer, those on buttons that are no longer known too.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from slack_bolt.context.ack.async_ack import AsyncAck
@@ -100,48 +101,63 @@ class Listeners:
 
         return listener
 
-    async def command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
-        """A slash command, answered privately."""
+    async def command(self, ack: AsyncAck, command: Mapping[str, Any], respond: AsyncRespond) -> None:
+        """A slash command, answered privately; what takes too long is answered as soon as it is known."""
+        async with asyncio.TaskGroup() as tasks:
+            call = tasks.create_task(self._asked(command))
+            await asyncio.wait([call], timeout=ACK_AFTER)
+            if call.done():
+                await ack(response_type="ephemeral", **call.result())
+                return
+            await ack(response_type="ephemeral", text=answers.STILL_LOOKING_UP)
+            answer = await call
+        with _lost():
+            await respond(response_type="ephemeral", replace_original=False, **answer)
+
+    async def _asked(self, command: Mapping[str, Any]) -> dict[str, Any]:
         user, team = SlackId(str(command.get("user_id"))), str(command.get("team_id"))
         name, text = str(command.get("command")), str(command.get("text") or "")
         try:
             with lookup_budget():
-                answer = await self._commands.answer(name, text, user_id=user, team_id=team)
+                return await self._commands.answer(name, text, user_id=user, team_id=team)
         except (ReviewRefused, Unavailable) as trouble:
-            answer = {"text": answers.refusal(trouble, user)}
+            return {"text": answers.refusal(trouble, user)}
         except Exception:
-            answer = {"text": self._broken("command")}
-        await ack(response_type="ephemeral", **answer)
+            return {"text": self._broken("command")}
 
     def private(self, work: Asked) -> Callable[..., Awaitable[None]]:
         """A listener for buttons of lists: the answer takes the private list's place, or redraws Home."""
 
         async def listener(ack: AsyncAck, body: Body, respond: AsyncRespond) -> None:
             by = parse(body)
-            done, title = True, "Not done"
-            try:
-                with lookup_budget():
-                    answer = await work(by)
-            except (ReviewRefused, Unavailable) as trouble:
-                answer = {"text": answers.refusal(trouble, by.user_id)}
-                done, title = False, answers.TITLES.get(trouble.code, title)
-            except Exception:
-                answer = {"text": self._broken("button")}
-                done = False
-            await ack()
-            try:
-                if by.surface is Surface.HOME and done:
+            async with asyncio.TaskGroup() as tasks:
+                call = tasks.create_task(self._turned(by, work))
+                await asyncio.wait([call], timeout=ACK_AFTER)
+                await ack()
+                answer, refused = await call
+            with _lost():
+                if by.surface is Surface.HOME and refused is None:
                     await self._publish(by.user_id, by.team_id)
                 elif by.surface in (Surface.HOME, Surface.MODAL):
-                    view = notice(title, str(answer["text"]))
+                    view = notice(refused or "Done", str(answer["text"]))
                     await self._client.views_open(trigger_id=by.trigger_id, view=view)
                 else:
-                    own = by.surface is Surface.PRIVATE
+                    own = by.surface is Surface.PRIVATE and refused is None
                     await respond(response_type="ephemeral", replace_original=own, **answer)
-            except (*TROUBLE, CannotVerify, Unavailable, OSError) as trouble:
-                log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
         return listener
+
+    async def _turned(self, by: Interaction, work: Asked) -> tuple[dict[str, Any], str | None]:
+        """The answer, and the heading of a refusal if it is one."""
+        try:
+            with lookup_budget():
+                return await work(by), None
+        except (ReviewRefused, Unavailable) as trouble:
+            return {"text": answers.refusal(trouble, by.user_id)}, answers.TITLES.get(
+                trouble.code, "Not done"
+            )
+        except Exception:
+            return {"text": self._broken("button")}, "Something went wrong"
 
     async def home(self, ack: AsyncAck, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
         """Somebody opened the App Home: publish theirs."""
@@ -192,20 +208,16 @@ class Listeners:
 
     async def _tell_directly(self, by: Interaction, answer: Answer, respond: AsyncRespond) -> None:
         """Where there is no channel, and while the store is what is broken."""
-        try:
+        with _lost():
             if by.channel is None:
                 await self._client.views_open(trigger_id=by.trigger_id, view=answer.view())
             else:
                 await respond(text=answer.text or "", response_type="ephemeral", replace_original=False)
-        except (*TROUBLE, OSError) as trouble:
-            log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
     async def _update(self, by: Interaction, answer: Answer) -> None:
         """Say in the waiting view what came of the form."""
-        try:
+        with _lost():
             await self._client.views_update(view_id=by.view_id, view=answer.view())
-        except TROUBLE as trouble:
-            log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
     def _broken(self, what: str) -> str:
         """Log what nobody foresaw; the words for the person carry only its reference."""
@@ -220,6 +232,15 @@ def _closing(answer: Answer) -> dict[str, Any]:
     if answer.text is not None:
         return {"response_action": "update", "view": answer.view()}
     return {}
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    """What was done stands even when Slack does not show the answer."""
+    try:
+        yield
+    except (*TROUBLE, CannotVerify, Unavailable, OSError) as trouble:
+        log.warning("answer not shown: %s", type(trouble).__name__, extra={"event": "answer_lost"})
 
 
 ANYTHING = re.compile(".*", re.DOTALL)

@@ -131,3 +131,37 @@ async def test_an_answer_that_cannot_be_stored_at_once_does_not_keep_slack_waiti
 
 async def refused(_click: Click) -> ApprovalRequest:
     raise Unavailable
+
+
+async def test_a_slow_command_is_answered_when_it_can_be(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = await desk.ask()
+    release, pending_at = asyncio.Event(), desk.bot.store.reads.pending_at
+
+    async def slow(*wanted: Any, **how: Any) -> list[ApprovalRequest]:
+        await release.wait()
+        return await pending_at(*wanted, **how)
+
+    monkeypatch.setattr(desk.bot.store.reads, "pending_at", slow)
+    monkeypatch.setattr(listeners, "ACK_AFTER", 0.05)
+    assert (await desk.sandbox.people.command(RAFAEL, "C0APPROVE", "/keyturn", "queue"))["ok"]
+    assert "One moment" in (await desk.private(RAFAEL)).text
+    release.set()
+    assert request.id in str((await desk.private(RAFAEL, "1 request waiting")).blocks)
+
+
+async def test_a_list_that_cannot_be_read_says_so_and_keeps_what_was_there(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = next(iter(desk.sandbox.workspace.usergroups["S0OPS0001"].users))
+    desk.sandbox.workspace.channel("C0APPROVE").members.add(operator)
+    await desk.sandbox.people.command(operator, "C0APPROVE", "/keyturn", "agents")
+    listed = await desk.private(operator)
+
+    async def refuse(_command: Any) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(desk.bot.store, "write", refuse)
+    clicked = await desk.sandbox.people.click(operator, listed.channel, listed.ts, "agent.pause")
+    assert clicked["ok"]
+    await desk.private(operator, "nothing was decided")
+    assert "Everything" in str((await desk.private(operator)).blocks)
