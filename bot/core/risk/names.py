@@ -31,6 +31,16 @@ _METADATA_ADDRESSES = tuple(
 )  # fmt: skip
 
 
+_LOOKS_LIKE = str.maketrans("аеорсухіјѕԁɡһкмтвнԛԝνοικρτυѵ", "aeopcyxijsdghkmtbhqwvoikptuv")
+"""Cyrillic, Greek and phonetic letters, and the plain ones they are taken for."""
+
+
+def plain_letters(text: str) -> str:
+    """Text as a person reads it: no invisible characters, look-alike letters as the plain ones."""
+    visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", visible).lower().translate(_LOOKS_LIKE)
+
+
 @lru_cache(4096)
 def is_production(name: str) -> bool:
     """Whether a token of `name` says production and is not negated (`non-prod`, `pre_prod`)."""

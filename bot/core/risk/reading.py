@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from bot.core.risk import paths, shell
 from bot.core.risk.facts import Access, Facts, Line, Signal, Touched
-from bot.core.risk.names import address_of, host_of, is_metadata
+from bot.core.risk.names import address_of, host_of, is_metadata, plain_letters
 from bot.core.risk.options import Options, read
 from bot.core.risk.tables import names
 from bot.core.risk.variables import Meaning, meaning, names_a_place
@@ -210,6 +210,8 @@ class Reading:
             return  # it only tells about itself
         if not words[0].known or words[0].glob or words[0].substituted:
             self._unreadable(f"the program's name is only known when it runs: {words[0].text[:80]}")
+        if not name.isascii() and program_name(plain_letters(name)) in self.handlers:
+            self._unreadable(f"the program's name only looks like {plain_letters(name)[:40]}")
         self._program_place(words[0], command)
         if self.is_dangerous(name, " ".join(word.text for word in words[1:])):
             self.facts.signal(Signal.DANGEROUS, f"{name} changes or removes things on the machine")
