@@ -55,6 +55,13 @@ def anywhere() -> dict[str, str]:
         "npm token": "//registry.npmjs.org/:_authToken=npm_" + _of(_WORD, 36),
         "pypi token": "pypi-AgEIcHlwaS5vcmc" + _of(_WORD, 80),
         "json web token": _jwt(),
+        "stripe test key": "sk_test_" + _of(_WORD, 24),
+        "grafana token": "glsa_" + _of(_WORD, 32) + "_" + _of(_HEX, 8),
+        "atlassian token": "ATATT3xFfGF0" + _of(_WORD, 170),
+        "shopify token": "shpat_" + _of(_HEX, 32),
+        "docker token": "dckr_pat_" + _of(_WORD, 27),
+        "linear key": "lin_api_" + _of(_WORD, 40),
+        "new relic key": "NRAK-" + _of(_UPPER, 27),
         "keyturn token": "kt_" + _of(_WORD, 43),
         "webhook secret": "whsec_" + _of(_WORD, 32),
         "rsa key": _pem("RSA "),
@@ -68,6 +75,11 @@ def inside() -> dict[str, tuple[str, str]]:
     word = _of(_WORD, 20)
     return {
         "password in an address": (f"postgres://app:{word}@db.internal:5432/shop", word),
+        "odd password in an address": (f"postgres://app:p%40!,*$x{word}@db.internal:5432/shop", word),
+        "api key header": (f"curl -H 'X-Api-Key: {word}' https://api.example.com", word),
+        "flag": (f"deploy --api-key {word} --force", word),
+        "user of curl": (f"curl -s -u admin:{word} https://api.example.com", word),
+        "flag of mysql": (f"mysql -u root -p{word} shop", word),
         "bearer header": (f"curl -H 'Authorization: Bearer {word}' https://api.example.com", word),
         "basic header": (f"curl -H 'Authorization: Basic {word}' https://api.example.com", word),
         "environment": (f"PGPASSWORD={word} psql -h db shop", word),
@@ -81,6 +93,17 @@ def under_keys() -> dict[str, str]:
     """Values that are secret for the name they stand under."""
     names = (
         *("password", "db_password", "clientSecret", "api_key", "apiKey", "API-KEY", "auth_token"),
-        *("privateKey", "X-Api-Key", "passphrase", "credentials", "cookie", "Authorization"),
+        *(
+            "PGPASSWORD",
+            "DB_PASS",
+            "passcode",
+            "authtoken",
+            "privateKey",
+            "X-Api-Key",
+            "passphrase",
+            "credentials",
+            "cookie",
+            "Authorization",
+        ),
     )
     return {name: _of(_WORD, 18) for name in names}

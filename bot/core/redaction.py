@@ -49,8 +49,12 @@ _SOUNDS = frozenset(
         "encryptionkey",
         "clientsecret",
         "cookie",
+        "passcode",
     ]
 )
+_ENDS = ("password", "passwd", "passphrase", "secret", "token", "apikey")
+"""Ends of words that run others together, such as `PGPASSWORD`."""
+
 _PAIRS = frozenset({"api key", "access key", "private key", "signing key", "encryption key", "auth key"})
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -92,11 +96,31 @@ _OURS = (
     (r"\bdop_v1_[a-f0-9]{64}", "DigitalOcean token"),
     (r"\bxapp-[0-9]-[A-Za-z0-9-]{10,}", "Slack token"),
     (r"\bwhsec_[A-Za-z0-9+/]{24,}={0,2}", "webhook secret"),
+    (r"\b[sr]k_test_[A-Za-z0-9]{20,}", "Stripe key"),
+    (r"\bglsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}", "Grafana token"),
+    (r"\bATATT3[A-Za-z0-9_=-]{40,}", "Atlassian token"),
+    (r"\bshp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}", "Shopify token"),
+    (r"\bdckr_(?:pat|oat)_[A-Za-z0-9_-]{27,}", "Docker token"),
+    (r"\blin_api_[A-Za-z0-9]{40}", "Linear key"),
+    (r"\bNRAK-[A-Z0-9]{27}", "New Relic key"),
+    (r"\bdiscord(?:app)?\.com/api/webhooks/[0-9]{17,20}/([A-Za-z0-9_-]{60,})", "Discord webhook"),
     (r"\bkt_[A-Za-z0-9_-]{43}", "Keyturn token"),
+    # Flags of commands. What begins like a path, a flag or a variable is left to be seen.
+    (
+        r"(?i)\s--?(?:password|passwd|passphrase|secret|token|(?:api|access|private|auth)[_-]?(?:key|token))\s+"
+        r"[\"']?([A-Za-z0-9+=_!@#%^*][A-Za-z0-9+/=_.~!@#%^*-]{5,})",
+        "secret",
+    ),
+    (
+        r"\b(?:curl|wget|https?)\s[^\n|;&]*?(?:-u|--user)[ =]?[\"']?[A-Za-z0-9._@+-]+:"
+        r"([^\s\"'$()`;|&<>{}‹]{4,})",
+        "password",
+    ),
+    (r"\bmysql[a-z]*\s[^\n|;&]*?\s-p([^\s\"'$()`;|&<>{}‹]{4,})", "password"),
     (r"(?i)\bbearer\s+([A-Za-z0-9._~+/-]{16,}={0,2})", "bearer token"),
     (r"(?i)\bbasic\s+([A-Za-z0-9+/]{16,}={0,2})", "password"),
     (
-        r"(?i)(?:password|passwd|passphrase|pwd|secret|token|api_?key|access_?key)[a-z0-9_]*"
+        r"(?i)(?:password|passwd|passphrase|pwd|secret|token|(?:api|access|private)[_-]?key)[a-z0-9_]*"
         r"\\?[\"']?\s*[=:]\s*\\?[\"']?([A-Za-z0-9+/=_.~!@#%^*-]{6,})",
         "secret",
     ),
@@ -109,7 +133,10 @@ _INSTEAD = {
         r"\bGR1348941[A-Za-z0-9_-]{20,}",
     ),
     "TelegramBotTokenDetector": (r"\b\d{8,10}:[0-9A-Za-z_-]{35}\b",),
-    "BasicAuthDetector": (r"://[^:/?#\[\]@!$&'()*+,;=\s{}]*:([^:/?#\[\]@!$&'()*+,;=\s{}]+)@",),
+    # More of a password than the library's allows, but nothing with which a shell would run something.
+    "BasicAuthDetector": (
+        r"://[^:/?#\[\]@\s{}$()`;|&<>'\"]*:((?:[^/?#\[\]@\s{}$()`;|&<>'\"]|\$[A-Za-z0-9_])+)@",
+    ),
 }
 
 
@@ -265,7 +292,12 @@ def _sounds_secret(name: str) -> bool:
         return False
     words = [word.casefold() for word in _WORDS.findall(name)]
     pairs = {f"{one} {two}" for one, two in pairwise(words)}
-    return bool(_SOUNDS & set(words) or _PAIRS & pairs)
+    return bool(
+        _SOUNDS & set(words)
+        or _PAIRS & pairs
+        or words[-1:] == ["pass"]
+        or any(word.endswith(_ENDS) for word in words)
+    )
 
 
 def _one_token(value: str) -> bool:
@@ -306,5 +338,5 @@ def _any() -> Any:
 @cache
 def _any_key() -> Any:
     return re2.compile(
-        r'(?i)"[^"]*(?:passw|passphrase|pwd|secret|token|credential|authorization|bearer|cookie|key)[^"]*":'
+        r'(?i)"[^"]*(?:pass|pwd|secret|token|credential|authorization|bearer|cookie|key)[^"]*":'
     )

