@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -176,10 +176,25 @@ class Outbox:
             self._woken.set()
 
     async def _record(self, item: OutboxItem, delivery: Delivery) -> None:
-        """Settle it in spite of passing storage trouble: until then its whole lane waits."""
+        """Settle it. What cannot be recorded as it is, is put off with the name of the fault.
+
+        One row that breaks may not end the process, which would begin with that row again.
+        """
+        try:
+            await self._in_spite_of_trouble(item, lambda: self._settle(item, delivery))
+        except Exception as fault:
+            log.exception("%s cannot be settled", item.kind, extra={"event": "settle_broke"})
+            now = self._clock.now()
+            again = RetryOutbox(
+                item.id, now, now + _backoff(item.attempts), type(fault).__name__, unclear=True
+            )
+            await self._in_spite_of_trouble(item, lambda: self._store.write(again))
+
+    async def _in_spite_of_trouble(self, item: OutboxItem, write: Callable[[], Awaitable[None]]) -> None:
+        """Write, again and again while storage has trouble: until then the row's whole lane waits."""
         for pause in _SETTLE_AGAIN:
             try:
-                return await self._settle(item, delivery)
+                return await write()
             except Unavailable as trouble:
                 log.warning(
                     "%s not settled: %s", item.kind, trouble.message, extra={"event": "outbox_failed"}
