@@ -13,7 +13,7 @@ from bot.core.describe import action_line
 from bot.core.models import ApprovalRequest, ExecutionState, Outgoing
 from bot.services.outbox import Delivery, Sent
 from bot.slack import wording
-from bot.slack.text import Block, bullets, escape, leaf, line, rich, shortened
+from bot.slack.text import bullets, escape, leaf, line, rich, shortened
 from bot.store import Store
 from bot.store.outbox import OutboxItem
 from bot.store.timeline import KIND, CardTold
@@ -71,11 +71,13 @@ def told(news: Sequence[News]) -> dict[str, Any]:
     head = f"{len(news)} thing{'' if len(news) == 1 else 's'} happened in this session"
     if len(alone) == len(news):
         head = f"Decided without a person: {len(news)}"
-    shown = [_line(event, request) for event, request in news[:SHOWN]]
+    said = [_words(event, redaction.own().request(request)) for event, request in news[:SHOWN]]
+    shown = [line(leaf(f"{what}: ", bold=True), leaf(action)) for what, action in said]
     if len(news) > SHOWN:
         shown.append(line(leaf(f"… {len(news) - SHOWN} more; /audit shows all of them", italic=True)))
+    aloud = "; ".join([head, *(f"{what}: {action}" for what, action in said)])
     return {
-        "text": escape(head),
+        "text": escape(shortened(aloud, 2000)),
         "blocks": [rich(line(leaf(head, bold=True)), bullets(shown))],
         "mrkdwn": False,
         "parse": "none",
@@ -85,16 +87,13 @@ def told(news: Sequence[News]) -> dict[str, Any]:
     }
 
 
-def _line(event: str, request: ApprovalRequest) -> Block:
-    request = redaction.own().request(request)
-    said = _DONE.get(event)
-    by = ""
+def _words(event: str, request: ApprovalRequest) -> tuple[str, str]:
+    """What became of it and by whom; and the action."""
+    said, by = _DONE.get(event), ""
     if said is None:
-        said = wording.STATUS[request.status]
-        decision = request.decision
+        said, decision = wording.STATUS[request.status], request.decision
         if request.automatic:
             by = f" by rule {shortened(request.policy.rule, 80)}"
         elif decision is not None and decision.by:
             by = f" by {shortened(wording.listed([person.name for person in decision.by]), 200)}"
-    action = shortened(action_line(wording.shown_action(request)), 200)
-    return line(leaf(f"{said}{by}: ", bold=True), leaf(action))
+    return f"{said}{by}", shortened(action_line(wording.shown_action(request)), 200)

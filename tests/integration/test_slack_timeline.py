@@ -48,11 +48,11 @@ async def test_automatic_decisions_are_told_in_batches_once_there_is_a_thread(de
     await note(desk, "elsewhere.txt", "s2")
     card = await desk.card(await desk.ask(session_id="s1"))
     first = await told(desk, card, "/srv/notes/2.txt")
-    assert first.text == "Decided without a person: 3"
+    assert first.text.startswith("Decided without a person: 3; ✅ Approved by rule notes: Write file")
     assert "by rule notes" in str(first.blocks)
     await note(desk, "later.txt")
     later = await told(desk, card, "/srv/notes/later.txt")
-    assert later.text == "Decided without a person: 1"
+    assert later.text.startswith("Decided without a person: 1; ")
     assert len(thread(desk, card)) == 2
     assert "elsewhere" not in str([m.blocks for m in desk.sandbox.messages("C0APPROVE")])
 

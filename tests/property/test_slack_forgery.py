@@ -21,6 +21,7 @@ from bot.slack.home import HomeFacts, home_view
 from bot.slack.notes import outcome, thread_message
 from bot.slack.queue import Waiting
 from bot.slack.text import escape, literal
+from bot.slack.timeline import told
 from tests.cards import NOON, make_request
 
 HOSTILE = [
@@ -172,7 +173,8 @@ def test_forms_details_home_and_notes_are_as_safe_as_the_card(said: str, more: s
     full = home_view(HomeFacts(Waiting((request,) * 20), automatic=[request] * 10))
     assert view_problems(full, "home") == []
     assert_harmless(home_view(HomeFacts(Waiting((replace(request, channel=None),))))["blocks"])
-    for message in (outcome(request), thread_message(said, more)):
+    timeline = told([("action_failed", request)] * 30)
+    for message in (outcome(request), thread_message(said, more), grant_note(grant), timeline):
         assert message_problems(message["blocks"]) == []
         assert_harmless(message["blocks"])
         assert not set(message["text"]) & set("<>\n")
