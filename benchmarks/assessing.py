@@ -53,6 +53,9 @@ _SLOW = (
     "{a,b}" * 700,
     "cat <<E\n" * 400,
     "env " * 1_000 + "rm x",
+    "${x:=`" * 600,
+    ">(" * 1_500,
+    "psql -c 'x y z'; " * 240,
 )
 _SLOW_SQL = (
     "SELECT " + "(" * 1_200 + "1" + ")" * 1_200,
@@ -60,6 +63,11 @@ _SLOW_SQL = (
     "/*" * 1_500,
     "SELECT 1 UNION " * 250 + "SELECT 1",
     "SELECT * FROM t WHERE " + "a = 1 AND " * 380 + "b = 2",
+    "SELECT * FROM t WHERE " + "a = 1 AND " * 380 + "(b = 2",
+    "WITH a AS (" * 360,
+    "CASE WHEN " * 400,
+    "/*!" * 1_300,
+    "INSERT INTO t VALUES " + "('it\\'s'), " * 300 + "('x')",
 )
 
 
