@@ -38,7 +38,16 @@ from bot.core.models import (
     Via,
     Watch,
 )
-from bot.core.notifying import Members, asked, card, knocks, misses, note, unreachable_alert
+from bot.core.notifying import (
+    Members,
+    asked,
+    card,
+    knocks,
+    misses,
+    note,
+    recipient,
+    unreachable_alert,
+)
 
 DECIDED_EVENTS = {
     Status.APPROVED: "action_approved",
@@ -304,7 +313,7 @@ def _acted_at_once(
         )
         events.extend(misses(request, targets, members))
         for knock in work:
-            outgoing.setdefault(f"{knock.kind} {knock.order}", knock)
+            outgoing.setdefault(f"{knock.kind} {recipient(knock.payload)}", knock)
     return events, list(outgoing.values())
 
 

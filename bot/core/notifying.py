@@ -5,6 +5,7 @@ Every other kind becomes work for the sender that knows it (`notify.KIND`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bot.core.audited import noted
@@ -44,7 +45,7 @@ def knocks(request: ApprovalRequest, targets: Sequence[Target], members: Members
     work: dict[str, Outgoing] = {}
     for target in targets:
         for outgoing in _knock(request, target, members):
-            work.setdefault(f"{outgoing.kind} {outgoing.order}", outgoing)
+            work.setdefault(f"{outgoing.kind} {recipient(outgoing.payload)}", outgoing)
     return tuple(work.values())
 
 
@@ -140,7 +141,8 @@ def _knock(request: ApprovalRequest, target: Target, members: Members) -> Iterat
                     yield _work(FIND, request, target)
                 yield from (card(request, person, "dm", request.level) for person in members.get(name, ()))
         case "slack_usergroup":
-            yield _work("slack.mention", request, target)
+            # Said in the first card's channel, which takes one message a second.
+            yield replace(_work("slack.mention", request, target), order=f"channel:{request.channel}")
         case kind:
             yield _work(NOTIFY + kind, request, target)
 

@@ -110,7 +110,8 @@ class Scheduler:
         """The wall clock is no longer where it was: every tick is set anew, and what is due handled."""
         if not self._scheduler.running:
             return  # it is being stopped, and its jobs are gone
-        log.warning("the clock moved by %s", drift, extra={"event": "clock_stepped"})
+        moved = drift.total_seconds()
+        log.warning("the clock moved by %+.0f s", moved, extra={"event": "clock_stepped"})
         if drift < timedelta(0):
             await self._set_back(-drift)
         for name, every in self._every.items():

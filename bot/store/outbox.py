@@ -17,7 +17,9 @@ from bot.store.dialect import Row
 from bot.store.mail import enqueue
 from bot.store.transaction import Tx
 
-POSTING = frozenset({"slack.post", "slack.thread", "slack.note", "slack.nudge", "slack.alert"})
+POSTING = frozenset(
+    {"slack.post", "slack.thread", "slack.note", "slack.mention", "slack.nudge", "slack.alert"}
+)
 """Kinds that Slack lets through once a second in each channel (docs.slack.dev, rate limits)."""
 
 

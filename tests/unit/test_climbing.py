@@ -291,6 +291,16 @@ def test_an_immediate_rule_widens_level_0_and_raises_nothing() -> None:
     assert [work.payload["channel"] for work in step.outbox] == ["C0APPROVE", "C0SECALRT"]
 
 
+def test_immediate_rules_that_call_different_groups_call_both_and_the_same_one_once() -> None:
+    first, second = Target("slack_usergroup", "S0614TZR7"), Target("slack_usergroup", "S0OPS0001")
+    rules = (
+        make_rule("one", after=None, notify=(first,)),
+        make_rule("two", after=None, notify=(first, second)),
+    )
+    called = [w.payload["address"] for w in submitted(immediate=rules).outbox if w.kind == "slack.mention"]
+    assert called == ["S0614TZR7", "S0OPS0001"]
+
+
 def test_an_immediate_rule_may_only_ping() -> None:
     rule = make_rule("risky", after=None, may_approve=False, notify=(Target("slack", "C0SECALRT"),))
     assert submitted(immediate=(rule,)).request.plan[0].entitles == ()

@@ -6,6 +6,7 @@ from bot.core import climbing
 from bot.core.climbing import Summons
 from bot.core.models import ApprovalRequest, Outgoing, SlackId, Target, Transition
 from bot.core.notifying import Members, looked_up
+from bot.store.outbox import POSTING
 from tests.factories import NOON, make_judged, make_request, make_rule
 
 FIVE = timedelta(minutes=5)
@@ -57,6 +58,17 @@ def test_a_dead_receiver_holds_up_no_other_request() -> None:
     work = knocks(opened({}, Target("webhook", "https://hooks.example.com/1")))[0]
     assert work.request_id is not None
     assert work.request_id in work.order
+
+
+def test_a_user_group_is_called_at_the_pace_of_the_first_cards_channel() -> None:
+    [work] = knocks(opened({}, Target("slack_usergroup", "S0614TZR7")))
+    assert work.order == "channel:C0APPROVE"
+    assert work.kind in POSTING
+
+
+def test_two_user_groups_of_one_level_are_both_called() -> None:
+    groups = (Target("slack_usergroup", "S0614TZR7"), Target("slack_usergroup", "S0OPS0001"))
+    assert len(knocks(opened({}, *groups))) == 2
 
 
 def test_somebody_who_is_asked_in_two_ways_gets_one_card() -> None:
