@@ -70,7 +70,7 @@ class Requests:
         agent = await self._face.gate.admit(call, ANYONE)
         request = await self._approvals.get(agent, call.path_params["id"])
         after = last_event(call.headers.get("last-event-id"))
-        changes = self._approvals.events(agent, request.id, after=after)
+        changes = self._approvals.following.events(request, after=after)
         return EventStream(self._face, call, agent, changes)
 
     async def list_requests(self, call: Request) -> Response:
@@ -138,7 +138,7 @@ class Requests:
     async def _decided(self, call: Request, agent: Agent, id: RequestId, seconds: int) -> ApprovalRequest:
         """The request once it is decided, or as it stands after `seconds`."""
         try:
-            return await self._face.hold(call, agent, self._approvals.wait(id, seconds=seconds))
+            return await self._face.hold(call, agent, self._approvals.following.wait(id, seconds=seconds))
         except Stopping:
             return await self._approvals.get(agent, id)
 

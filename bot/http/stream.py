@@ -15,7 +15,7 @@ from bot.core.models import Agent
 from bot.http.calls import HungUp, Stopping
 from bot.http.face import Face
 from bot.http.guard import HEADERS_ONLY
-from bot.services.approvals import Change
+from bot.services.following import Change
 
 HEARTBEAT_FRAME = b": still here\n\n"
 """A comment: clients ignore it, proxies see traffic."""

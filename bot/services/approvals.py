@@ -1,13 +1,11 @@
-"""The agent's side of an approval: submit, wait, claim, report.
+"""The agent's side of an approval: submit, claim, report; waiting is in `following`.
 
 Each call reads the request, asks the rule in `core`, and commits the transition it returns;
 when somebody else moved first, it reads and asks again. An answer is returned only once what
 it says is on disk.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -54,20 +52,17 @@ from bot.core.times import rfc3339
 from bot.services import judging
 from bot.services.asking import Asking
 from bot.services.escalations import look_again
+from bot.services.following import Following
 from bot.services.grants import Grants
 from bot.services.judging import Covering
 from bot.services.policies import Policies
 from bot.services.receipts import Receipts
 from bot.services.waiting import Waiters
 from bot.store import Store
-from bot.store.audit_reads import AuditEvent
 from bot.store.commands import ClaimRequest, CreateRequest, Idempotency, RecordEvents, SaveTransition
 from bot.store.reads import Kept
 
 T = TypeVar("T")
-
-_AT_ONCE = 1000
-"""Events that the store returns at once."""
 
 NoteDeadline = Callable[[datetime | None], None]
 """Told each deadline once it is stored (`Scheduler.note`)."""
@@ -91,18 +86,6 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change as a listener hears it: the audit's seq and event, and the request as it stands.
-
-    The present state, which a new listener gets first, carries the seq of the newest change in it.
-    """
-
-    seq: int
-    name: str
-    request: ApprovalRequest
-
-
 class Approvals:
     """Requests, as agents see them."""
 
@@ -120,7 +103,7 @@ class Approvals:
     ) -> None:
         self._store = store
         self._policies = policies
-        self._waiters = waiters
+        self.following = Following(store, waiters)
         self._receipts = receipts
         self._clock = clock
         self._new_id = new_id
@@ -242,67 +225,6 @@ class Approvals:
             cursor=cursor,
         )
         return Page(tuple(items), next_cursor)
-
-    async def wait(self, request_id: RequestId, *, seconds: float) -> ApprovalRequest:
-        """The request as soon as it is decided, or as it stands after `seconds`."""
-        with self._waiters.waiting(request_id) as changed:
-            # Ten thousand may wait here: nothing of the request is kept while they do.
-            if (decided := await self._decided(request_id)) is not None:
-                return decided
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while True:
-                        await changed.wait()
-                        changed.clear()
-                        if (decided := await self._decided(request_id)) is not None:
-                            return decided
-        return await self._present(request_id)
-
-    async def _decided(self, request_id: RequestId) -> ApprovalRequest | None:
-        request = await self._present(request_id)
-        self._waiters.saw(request_id, request.version)
-        return None if request.status is Status.PENDING else request
-
-    async def events(self, agent: Agent, request_id: str, *, after: int | None) -> AsyncIterator[Change]:
-        """Every change, until execution is final; from `after` on, or first the present state.
-
-        Raises:
-            NotFound: there is none, or it is another agent's.
-        """
-        request = await self.get(agent, request_id)
-        with self._waiters.waiting(request.id) as changed:
-            # What was read before its events are: else a change between the two would be taken as heard.
-            self._waiters.saw(request.id, request.version)
-            if after is None:
-                after = await self._store.reads.last_seq(request.id)
-                request = await self._present(request.id)
-                yield Change(after, "state", request)
-            while True:
-                changed.clear()
-                # Over before its news were read: else what ended it in between would never be told.
-                ended = over(request)
-                events = await self._news(request, after)
-                request = await self._present(request.id)
-                for event in events:
-                    after = event.seq
-                    yield Change(event.seq, event.event, request)
-                if ended and not events:
-                    return
-                if not events and not over(request):
-                    await changed.wait()
-
-    async def _news(self, request: ApprovalRequest, after: int) -> list[AuditEvent]:
-        """The request's events, and what was paused or resumed of its agent or type, in order."""
-        reads = self._store.reads
-        own = await reads.events(request.id, after)
-        through = own[-1].seq if len(own) == _AT_ONCE else None
-        others = [
-            event
-            for event in await reads.pauses_since(after)
-            if pausing.concerns(event.body["what"], request.agent, request.action.type)
-            and (through is None or event.seq < through)
-        ]
-        return sorted([*own, *others], key=lambda event: event.seq)
 
     async def cancel(self, agent: Agent, request_id: str, reason: str | None) -> ApprovalRequest:
         """Withdraw a pending request; an operator may withdraw any.
@@ -486,13 +408,6 @@ class Approvals:
             else:
                 request = await self._present(request.id)
         return request
-
-
-def over(request: ApprovalRequest) -> bool:
-    """Whether nothing more can happen: not runnable, or run to its end."""
-    if request.status is Status.PENDING:
-        return False
-    return not request.status.runnable or request.execution.final
 
 
 def _check_escalation(submission: Submission, ruling: Ruling) -> None:

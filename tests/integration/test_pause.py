@@ -163,9 +163,9 @@ async def test_agents_are_told_over_their_streams(world: World, pauses: Pauses) 
 async def test_a_stream_tells_of_the_end_that_comes_while_it_looks_for_news(
     world: World, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = (await world.client.post("/v1/requests", json=ASK)).json()
-    agent = await world.store.reads.agent("builder")
-    assert agent is not None
+    made = (await world.client.post("/v1/requests", json=ASK)).json()
+    request = await world.store.reads.request(made["id"])
+    assert request is not None
     look = world.store.reads.pauses_since
 
     async def look_then_end(after: int) -> list[AuditEvent]:
@@ -175,7 +175,7 @@ async def test_a_stream_tells_of_the_end_that_comes_while_it_looks_for_news(
         return found
 
     monkeypatch.setattr(world.store.reads, "pauses_since", look_then_end)
-    told = [change.name async for change in world.approvals.events(agent, request["id"], after=None)]
+    told = [change.name async for change in world.approvals.following.events(request, after=None)]
     assert told == ["state", "agent_paused", "action_cancelled"]
 
 

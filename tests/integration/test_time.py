@@ -88,7 +88,7 @@ async def test_what_fell_due_while_nobody_looked_happens_once_at_the_next_start(
 
 async def happened_once(slack: Sandbox, directory: Path, clock: ShiftedClock, request_id: RequestId) -> None:
     async with running_bot(slack, directory, clock=clock) as desk:
-        ended = await desk.bot.approvals.wait(request_id, seconds=50)
+        ended = await desk.bot.approvals.following.wait(request_id, seconds=50)
         assert (ended.status, ended.cause) == (Status.TIMED_OUT, Cause.TIMEOUT)
         events = [event.event for event in await desk.bot.store.reads.events(request_id)]
         assert events.count("escalation_triggered") == 1
