@@ -7,6 +7,7 @@ back as an `Answer`, so that the same words fit a form, a private message and a 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -14,6 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core import grants, redaction
 from bot.core.deliveries import told
 from bot.core.errors import (
+    CannotVerify,
     EditRefused,
     InvalidFields,
     OtherWorkspace,
@@ -21,7 +23,7 @@ from bot.core.errors import (
     Unavailable,
     UnknownRequest,
 )
-from bot.core.models import Action, ApprovalRequest, JsonObject, Status, Verdict
+from bot.core.models import Action, ApprovalRequest, JsonObject, SlackId, Status, Verdict
 from bot.services.directory import Directory
 from bot.services.reviews import Click, Reviews
 from bot.slack import answers, ids
@@ -43,8 +45,10 @@ from bot.slack.forms import (
 from bot.slack.grant_form import extent_of, grant_form
 from bot.slack.interaction import Interaction
 from bot.slack.text import Block, literal
+from bot.slack.wording import Names
 from bot.store import Store
 
+_NAMED = 10
 QUICK = 0.7
 """Seconds that a form waits for the check of its reader before it opens without."""
 
@@ -207,7 +211,19 @@ class Clicks:
 
     async def _details(self, request: ApprovalRequest, page: int = 0) -> Block:
         events = await self._store.reads.events(request.id)
-        return details(request, page, story=told((event.at, event.event, event.body) for event in events))
+        story = told((event.at, event.event, event.body) for event in events)
+        return details(request, page, story=story, names=await self._names(request))
+
+    async def _names(self, request: ApprovalRequest) -> Names:
+        """Of those who asked the agent something; an id is shown as it is when Slack does not say."""
+        asked = {message.sender for message in request.messages if message.sender != request.agent}
+        known: dict[str, str] = {}
+        with suppress(CannotVerify):
+            for id in sorted(asked)[:_NAMED]:
+                person = await self._directory.person(SlackId(id))
+                if person is not None:
+                    known[id] = person.name
+        return Names(known)
 
     async def _shown(self, by: Interaction) -> ApprovalRequest | None:
         """The request, if what the person saw is what would be decided; the service words the rest."""

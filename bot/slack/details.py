@@ -15,6 +15,7 @@ from bot.slack import ids, wording
 from bot.slack.card import confirmation
 from bot.slack.exact import pretty, texts
 from bot.slack.text import Block, context, leaf, line, plain, preformatted, rich, shortened, utc
+from bot.slack.wording import Names
 
 PIECE = 2900
 """Characters of one frame; Slack's text objects end at 3,000."""
@@ -23,6 +24,7 @@ _PAGE = 9000
 """Characters of one page."""
 
 _FRAMES = 20
+_NOBODY = Names()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,17 @@ class _Piece:
     """Its number, on the last piece of an alternative that may still be taken."""
 
 
-def details(request: ApprovalRequest, page: int = 0, *, story: Sequence[Told] = ()) -> Block:
+def details(
+    request: ApprovalRequest, page: int = 0, *, story: Sequence[Told] = (), names: Names = _NOBODY
+) -> Block:
     """One page of the details; a page beyond the last is the last.
 
     Args:
         story: How the waiting went: hops and deliveries, by the audit.
+        names: What Slack said of the people who asked the agent something.
     """
     request = redaction.own().request(request)
-    pages = _pages(request, story)
+    pages = _pages(request, story, names)
     number = min(max(page, 0), len(pages) - 1)
     blocks = [
         rich(line(leaf(shortened(wording.headline(request), 200), bold=True))),
@@ -109,8 +114,8 @@ def _page_button(request: ApprovalRequest, label: str, page: int) -> Block:
     return {"type": "actions", "block_id": f"{ids.PAGE_BLOCK}{page}", "elements": [button]}
 
 
-def _pages(request: ApprovalRequest, story: Sequence[Told]) -> list[list[_Piece]]:
-    sections = [*_sections(request)]
+def _pages(request: ApprovalRequest, story: Sequence[Told], names: Names) -> list[list[_Piece]]:
+    sections = [*_sections(request, names)]
     if story:
         sections.insert(-1, _Piece("Who was asked, and what arrived", _story(story)))
     pieces = [piece for section in sections for piece in _split(section)]
@@ -138,7 +143,7 @@ def _split(section: _Piece) -> Iterator[_Piece]:
         part, start = part + 1, end
 
 
-def _sections(request: ApprovalRequest) -> Iterator[_Piece]:
+def _sections(request: ApprovalRequest, names: Names) -> Iterator[_Piece]:
     """Titles of ours and texts that are not made visible yet."""
     action, said = wording.shown_action(request), request.submission
     yield _Piece(f"{wording.exactly(request)}, as JSON", pretty(action.params))
@@ -163,7 +168,7 @@ def _sections(request: ApprovalRequest) -> Iterator[_Piece]:
     if request.reviews:
         yield _Piece("Reviews", _reviews(request))
     if request.messages:
-        said_lines = (f"{utc(m.at)} {shortened(m.sender, 80)}: {m.text}" for m in request.messages)
+        said_lines = (f"{utc(m.at)} {shortened(names.of(m.sender), 80)}: {m.text}" for m in request.messages)
         yield _Piece("Messages", "\n".join(said_lines))
     yield _Piece("Identity", _identity(request))
 

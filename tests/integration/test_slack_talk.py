@@ -37,6 +37,10 @@ async def test_a_question_reaches_the_agent_and_its_answer_the_thread(desk: Desk
     await desk.bot.approvals.message(desk.agent, request.id, text="The logs are full", in_reply_to=None)
     await told(desk, card, "The logs are full")
     assert len(thread(desk, card)) == 2
+    await desk.click(RAFAEL, request, "request.details")
+    words = view_words(await desk.modal(RAFAEL, "request.details"))
+    assert "Rafael Ito: Why <!channel> now?" in words
+    assert f"{desk.agent.name}: The logs are full" in words
 
 
 async def test_only_who_may_decide_may_ask(desk: Desk) -> None:
