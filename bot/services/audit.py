@@ -13,7 +13,7 @@ from typing import Any
 from bot.core.chain import START, Link, Place, Problem, link
 from bot.core.checkpoint import NoteKey
 from bot.core.clock import Clock
-from bot.core.errors import InvalidRequest
+from bot.core.errors import InvalidRequest, Unavailable
 from bot.core.models import Actor, Event, Via
 from bot.core.times import read_rfc3339, rfc3339
 from bot.core.verifying import Verification, Verifier, body_of, miscopied, unlike_notes
@@ -62,7 +62,10 @@ class Audit:
 
     async def verify(self, *, full: bool = True) -> Verification:
         """Whether the audit is whole, by the chain and by every checkpoint that is known."""
-        notes = await asyncio.to_thread(self._kept.notes)
+        try:
+            notes = await asyncio.to_thread(self._kept.notes)
+        except OSError as trouble:
+            raise Unavailable(f"The checkpoints cannot be read: {trouble.strerror}.") from trouble
         return await verify(self._store.reads, notes=notes, key=self._key, full=full)
 
     async def export(

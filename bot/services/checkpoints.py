@@ -52,8 +52,9 @@ class NoteFile:
     def notes(self) -> list[str]:
         """Every whole note in the file, oldest first; none when there is no file.
 
+        A line that holds none stands for itself: whoever verifies says that it does not count.
+
         Raises:
-            BadNote: a line is not one of ours.
             OSError: the file cannot be read.
         """
         if not self._path.exists():
@@ -62,7 +63,7 @@ class NoteFile:
         if torn:
             # The power may go in the middle of a line; the note is still in the database.
             log.warning("%s ends in half a line", self._path, extra={"event": "checkpoint_torn"})
-        return [self._note(number, line) for number, line in enumerate(lines, start=1) if line]
+        return [_note(line) or line.decode(errors="replace") for line in lines if line]
 
     def append(self, signed: Sequence[Checkpoint], key: NoteKey) -> None:
         """Add notes, on disk when it returns.
@@ -82,11 +83,19 @@ class NoteFile:
             file.flush()
             os.fsync(descriptor)
 
-    def _note(self, number: int, line: bytes) -> str:
-        try:
-            return str(json.loads(line)["note"])
-        except (ValueError, KeyError, TypeError):
-            raise BadNote(f"{self._path}: line {number} holds no checkpoint.") from None
+
+def _note(line: bytes) -> str | None:
+    try:
+        return str(json.loads(line)["note"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _said(note: str) -> Checkpoint | None:
+    try:
+        return checkpoint.read(note)
+    except BadNote:
+        return None
 
 
 def kept_notes(path: Path) -> list[str]:
@@ -96,7 +105,12 @@ def kept_notes(path: Path) -> list[str]:
         BadNote: it holds none.
         OSError: it cannot be read.
     """
-    return checkpoint.find(path.read_text(encoding="utf-8", errors="replace")) or NoteFile(path).notes()
+    if copied := checkpoint.find(path.read_text(encoding="utf-8", errors="replace")):
+        return copied
+    kept = NoteFile(path).notes()
+    if not any(map(_said, kept)):
+        raise BadNote(f"{path} holds no checkpoint.")
+    return kept
 
 
 def note_file(database: Path) -> NoteFile:
@@ -205,8 +219,11 @@ class Checkpoints:
     async def keep(self) -> None:
         """Append what the second place lacks."""
         known = await asyncio.to_thread(self._kept.notes)
-        last = checkpoint.read(known[-1]).place.seq if known else 0
-        lacking = [checkpoint.read(note) for note in await self._store.reads.checkpoints(last)]
+        end = (await self._store.reads.chain_head()).seq
+        places = (said.place.seq for said in map(_said, known) if said is not None)
+        last = max((seq for seq in places if seq <= end), default=0)
+        stored = map(_said, await self._store.reads.checkpoints(last))
+        lacking = [said for said in stored if said is not None]
         if lacking:
             await asyncio.to_thread(self._kept.append, lacking, self.public)
 
