@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.core.errors import TooLarge
 from bot.http import documents as doc
-from bot.http import shapes
+from bot.http import shapes, shapes_rollback
 from bot.http.audit import AuditRoutes
 from bot.http.auth import Gate
 from bot.http.calls import OpenCalls
@@ -244,7 +244,7 @@ def _session_routes(face: Face) -> list[PlainRoute]:
 
 def _rollback_routes(face: Face) -> list[PlainRoute]:
     do = Rollbacks(face)
-    one, rollback = "/v1/rollbacks/{id}", shapes.RollbackShape
+    one, rollback = "/v1/rollbacks/{id}", shapes_rollback.RollbackShape
     queue = ("unauthorized", "missing_scope", "unavailable", "invalid_request")
     return [
         _route(
@@ -253,7 +253,7 @@ def _rollback_routes(face: Face) -> list[PlainRoute]:
             do.rollback_queue,
             "rollbacks",
             doc.takes_queue,
-            doc.answers(shapes.RollbackQueue, 200, *queue),
+            doc.answers(shapes_rollback.RollbackQueue, 200, *queue),
         ),
         _route(
             "GET",
@@ -269,7 +269,7 @@ def _rollback_routes(face: Face) -> list[PlainRoute]:
             do.claim_rollback,
             "rollbacks",
             doc.takes_rollback_claim,
-            doc.answers(shapes.RollbackWorkShape, 200, *_WRITE, *_ROLLBACK_CLAIM),
+            doc.answers(shapes_rollback.RollbackWorkShape, 200, *_WRITE, *_ROLLBACK_CLAIM),
         ),
         _route(
             "POST",
@@ -413,9 +413,9 @@ _SHAPES: list[type[BaseModel]] = [
     shapes.TimelineShape,
     shapes.AuditList,
     shapes.VerificationShape,
-    shapes.RollbackShape,
-    shapes.RollbackQueue,
-    shapes.RollbackWorkShape,
+    shapes_rollback.RollbackShape,
+    shapes_rollback.RollbackQueue,
+    shapes_rollback.RollbackWorkShape,
     shapes.SafeguardsShape,
     shapes.AliveShape,
     shapes.ReadyShape,
