@@ -34,6 +34,12 @@ _EXECUTABLE_COMMENT = re.compile(r"/\*M?!\d*\s*(.*?)\*/", re.DOTALL)
 _AMBIGUOUS = re.compile(r"\\['\"`]|#|\$\w*\$|--(?=\S)|[^\w\s\])]\s*\[")
 """What ends a string or starts a comment in one dialect and does not in another."""
 
+_SAVEPOINT = re.compile(
+    r"(^|;)\s*(?:SAVEPOINT|RELEASE(?:\s+SAVEPOINT)?|ROLLBACK\s+TO(?:\s+SAVEPOINT)?)\s+\w+\s*(?=;|$)",
+    re.IGNORECASE,
+)
+"""Statements that change nothing, and that the parser takes for expressions."""
+
 _OUTFILE = re.compile(r"\bINTO\s+(?:OUT|DUMP)FILE\b", re.IGNORECASE)
 
 _ENDS = re.compile(r";|\*/")
@@ -48,6 +54,7 @@ def assess_text(text: str, dialect: str | None = None) -> Statements:
     """Read a batch. `dialect` is tried first."""
     if len(text) > LONGEST:
         return UNREADABLE
+    text = _SAVEPOINT.sub(r"\1 SELECT 1 ", text)
     end = text.rfind("*/") + 2  # behind it the expression would look for an end again and again
     plain = _EXECUTABLE_COMMENT.sub(r" ; \1 ; ", text[:end]) + text[end:]
     if not plain.strip(" \t\r\n;"):
@@ -184,6 +191,8 @@ def _never(node: exp.Expr) -> bool:
     node = node.unnest()
     if isinstance(node, exp.Boolean):
         return not node.this
+    if isinstance(node, exp.Not):
+        return _always(node.this)
     return _constant(node, wanted=False)
 
 
@@ -219,19 +228,25 @@ def _constant(node: exp.Expr, *, wanted: bool) -> bool:
 
 
 def _compare(node: exp.Expr, left: exp.Literal, right: exp.Literal) -> bool:
-    a, b = left.this, right.this
+    try:
+        x, y = float(left.this), float(right.this)
+    except ValueError:
+        if isinstance(node, exp.EQ | exp.NEQ):
+            return (left.this == right.this) is isinstance(node, exp.EQ)
+        return True
     match node:
         case exp.EQ():
-            return bool(a == b)
+            return x == y
         case exp.NEQ():
-            return bool(a != b)
-        case exp.GT() | exp.GTE() | exp.LT() | exp.LTE():
-            try:
-                x, y = float(a), float(b)
-            except ValueError:
-                return True
-            less, greater = isinstance(node, exp.LT | exp.LTE), isinstance(node, exp.GT | exp.GTE)
-            return (less and x < y) or (greater and x > y) or (isinstance(node, exp.GTE | exp.LTE) and x == y)
+            return x != y
+        case exp.GT():
+            return x > y
+        case exp.GTE():
+            return x >= y
+        case exp.LT():
+            return x < y
+        case exp.LTE():
+            return x <= y
     return True
 
 
