@@ -152,6 +152,8 @@ class SlackSender:
         """Make ready for the first click. The card stands: trouble here must not post it again."""
         try:
             await self._directory.prefetch(request)
+            if self._link_to is not None:  # learnt now, links can be made while Slack is away
+                await self._link_to(request)
             if self._posted is not None:
                 await self._posted(request.id)
         except Exception:

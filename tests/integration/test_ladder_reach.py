@@ -109,6 +109,20 @@ async def test_whoever_cannot_be_looked_up_while_slack_is_away_is_asked_once_it_
         assert await desk.audited(request, "escalation_unreachable") == []
 
 
+async def test_a_mail_goes_out_and_leads_to_the_card_while_slack_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = ASK_SRE.replace("{slack_dm: sre}", "{slack_dm: suki@example.com}, {email: dana@example.com}")
+    async with desk_with(tmp_path, monkeypatch, rules, default_timeout="1h") as desk:
+        request = await desk.ask()
+        card = await desk.card(request)
+        await desk.until_audited(request, "notification_sent")
+        await desk.sandbox.add_fault("server_error", seconds=3600)
+        await later(desk, hours=1, minutes=1)
+        [mail] = await desk.sandbox.until(lambda: desk.sandbox.state()["mail"])
+        assert f"/archives/C0APPROVE/p{card.ts.replace('.', '')}" in mail["text"]
+
+
 async def test_whether_enough_may_approve_is_found_out_once_slack_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ async def test_a_card_arrives_once_whatever_happens_on_the_way(desk: Desk, fault
     await desk.click(RAFAEL, request)
     await desk.painted(request, "Approved")
     assert len(desk.cards(request)) == 1
-    assert len(await desk.audited(request, "notification_sent")) == 1
+    assert len(await desk.until_audited(request, "notification_sent")) == 1
     failures = await desk.audited(request, "notification_failed")
     assert [failure["attempts"] for failure in failures] == list(range(1, len(failures) + 1)) != []
     assert all(failure["again_in_seconds"] for failure in failures), "every try is on record; none gave up"
