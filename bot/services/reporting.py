@@ -4,14 +4,16 @@ import asyncio
 import base64
 import html
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 
+from bot.core.chain import Link
 from bot.core.clock import Clock
 from bot.services import charts
 from bot.services.charts import CHARTS, DARK, LIGHT, Chart
-from bot.services.summaries import Spread, Summary, span, summarise
-from bot.store.audit_reads import AuditEvent, AuditReads
+from bot.services.summaries import Spread, Summary, span
+from bot.store.audit_reads import AuditReads, event_of
 from bot.store.auditing import AuditFilter
 
 MOST_EVENTS = 500_000
@@ -29,37 +31,42 @@ class Reporting:
 
     async def page(self, wanted: AuditFilter) -> str:
         """One HTML page that needs nothing from elsewhere."""
-        events, title = await self._gathered(wanted)
-        return await asyncio.to_thread(lambda: page(summarise(events), title, self._clock.now()))
+        summary, title = await self._summed(wanted)
+        return await asyncio.to_thread(lambda: page(summary, title, self._clock.now()))
 
     async def picture(self, wanted: AuditFilter) -> tuple[bytes, str]:
         """A PNG, and the key figures in words."""
-        events, title = await self._gathered(wanted)
+        summary, title = await self._summed(wanted)
 
         def drawn() -> tuple[bytes, str]:
-            summary = summarise(events)
             facts = key_figures(summary)
             words = "; ".join(f"{label}: {value}" for label, value in facts)
             return charts.png(summary, title, facts), f"{title}. {words}"
 
         return await asyncio.to_thread(drawn)
 
-    async def _gathered(self, wanted: AuditFilter) -> tuple[Sequence[AuditEvent], str]:
-        found = [event async for event in self._newest(wanted)]
+    async def _summed(self, wanted: AuditFilter) -> tuple[Summary, str]:
+        """Figures and title. Events are read newest first and let go at once, since there may be many."""
+        summary, before, left = Summary(), None, MOST_EVENTS
+        while left and (
+            rows := await self._reads.audit_links(wanted, before_seq=before, limit=min(_AT_ONCE, left))
+        ):
+            before, left = rows[-1].seq, left - len(rows)
+            await asyncio.to_thread(_add, summary, rows)
+        return summary, self._title(wanted, cut=left == 0)
+
+    def _title(self, wanted: AuditFilter, *, cut: bool) -> str:
         until = wanted.until or self._clock.now()
         since = f"{wanted.since:%Y-%m-%d %H:%M} to " if wanted.since is not None else "Until "
-        cut = f", the newest {MOST_EVENTS:,} events" if len(found) == MOST_EVENTS else ""
-        return found[::-1], f"Keyturn: {since}{until:%Y-%m-%d %H:%M} UTC{cut}"
+        others = asdict(replace(wanted, since=None, until=None))
+        only = "".join(f", {name} {value}" for name, value in others.items() if value is not None)
+        newest = f", the newest {MOST_EVENTS:,} events" if cut else ""
+        return f"Keyturn: {since}{until:%Y-%m-%d %H:%M} UTC{only}{newest}"
 
-    async def _newest(self, wanted: AuditFilter) -> AsyncIterator[AuditEvent]:
-        before: int | None = None
-        left = MOST_EVENTS
-        while left and (
-            some := await self._reads.audit_page(wanted, before_seq=before, limit=min(_AT_ONCE, left))
-        ):
-            before, left = some[-1].seq, left - len(some)
-            for event in some:
-                yield event
+
+def _add(summary: Summary, rows: Sequence[Link]) -> None:
+    for row in rows:
+        summary.add(event_of(row))
 
 
 def key_figures(summary: Summary) -> list[tuple[str, str]]:

@@ -121,6 +121,15 @@ class Summary:
         """Actions that were undone."""
         return self.events["action_rolled_back"]
 
+    def add(self, event: AuditEvent) -> None:
+        """Count one more event. It does not matter in which order they come."""
+        self.events[event.event] += 1
+        if event.actor.type is ActorType.HUMAN and event.actor.name != event.actor.id:
+            self.names.setdefault(event.actor.id, event.actor.name)
+        if event.request_id is not None:
+            story = self.stories.setdefault(event.request_id, Story(event.agent or "unknown"))
+            _tell(self, story, event)
+
     def name(self, id: str) -> str:
         """A person by name."""
         return self.names.get(id, id)
@@ -144,15 +153,10 @@ def span(length: timedelta) -> str:
 
 
 def summarise(events: Iterable[AuditEvent]) -> Summary:
-    """Figures over events in the order of the chain."""
+    """Figures over events."""
     summary = Summary()
     for event in events:
-        summary.events[event.event] += 1
-        if event.actor.type is ActorType.HUMAN and event.actor.name != event.actor.id:
-            summary.names[event.actor.id] = event.actor.name
-        if event.request_id is not None:
-            story = summary.stories.setdefault(event.request_id, Story(event.agent or "unknown"))
-            _tell(summary, story, event)
+        summary.add(event)
     return summary
 
 
@@ -170,7 +174,7 @@ def _tell(summary: Summary, story: Story, event: AuditEvent) -> None:
             story.level = max(story.level, level)
             summary.escalations[level] += 1
         case "action_acknowledged":
-            story.acknowledged_at = story.acknowledged_at or at
+            story.acknowledged_at = at if story.acknowledged_at is None else min(at, story.acknowledged_at)
         case "action_executed":
             story.ran = "succeeded"
         case "action_failed":

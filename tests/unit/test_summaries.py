@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.services import charts
+from bot.services import charts, reporting
 from bot.services.charts import CHARTS, DARK, LIGHT
 from bot.services.reporting import Reporting
 from bot.services.summaries import Summary, span, spread, summarise
@@ -106,3 +106,16 @@ async def test_the_page_says_its_figures_in_words_too(store: Store) -> None:
 )
 def test_lengths_are_said_shortly(seconds: float, words: str) -> None:
     assert span(timedelta(seconds=seconds)) == words
+
+
+async def test_the_order_of_events_does_not_matter(store: Store) -> None:
+    events = await store.reads.audit_page(limit=100)
+    assert summarise(events) == summarise(reversed(events))
+
+
+async def test_a_report_says_what_it_is_limited_to(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = await Reporting(store.reads, HandClock()).page(AuditFilter(agent="$other$"))
+    assert "agent $other$</h1>" in page
+    monkeypatch.setattr(reporting, "MOST_EVENTS", 7)
+    page = await Reporting(store.reads, HandClock()).page(AuditFilter())
+    assert "the newest 7 events</h1>" in page
