@@ -26,7 +26,7 @@ NOT_FILES = frozenset({"/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", 
 _SECRET_DIRS = frozenset({".ssh", ".aws", ".kube", ".gnupg", ".azure", ".password-store"})
 _SECRET_NAMES = re.compile(
     r"""(?:
-        \.env(?:\.(?!(?:example|sample|template)$).*)?
+        \.env(?:\.(?!(?:.*\.)?(?:example|sample|template)$).*)?
         | .*\.(?:pem|p12|pfx|kdbx|keystore|jks|ppk)
         | id_(?:rsa|dsa|ecdsa|ed25519)(?:_.*)?
         | \.netrc | \.pgpass | \.git-credentials | \.pypirc | \.vault-token | \.htpasswd

@@ -133,8 +133,10 @@ def _config(call: Call, words: list[Word]) -> None:
     operands = [w for w in options.texts if w not in ("set", "get", "list", "unset", "add")]
     if len(operands) >= 2 and not options.has("get", "l", "list"):
         _setting(call, f"{operands[0]}={operands[1]}")
-        if options.has("global", "system"):
-            call.touch([Word("/etc/gitconfig" if options.has("system") else "~/.gitconfig")], Access.WRITE)
+        if options.has("system"):
+            call.touch([Word("/etc/gitconfig")], Access.WRITE)
+        elif options.has("global") and _RUNS.fullmatch(operands[0]):
+            call.touch([Word("~/.gitconfig")], Access.WRITE)  # names and colours run nothing later
     call.touch(options.all("f", "file"), Access.WRITE)
 
 
