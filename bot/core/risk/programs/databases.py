@@ -44,7 +44,7 @@ def client(call: Call) -> None:
     options = read(words, f"{inline} {files} {valued}".split())
     for text in options.all(*inline.split()):
         _statement(call, text, dialect)
-    given = options.all(*files.split())
+    given = [word for word in options.all(*files.split()) if word.text not in ("-", "/dev/stdin")]
     if given:
         call.touch(given, Access.READ)
         _unseen(call)
@@ -211,7 +211,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(
         names(
             "alembic prisma sequelize sequelize-cli knex flyway liquibase typeorm drizzle-kit diesel sqlx "
-            "goose dbmate influx kafka-topics kafka-topics.sh rabbitmqctl rabbitmqadmin etcdctl mongorestore "
+            "goose dbmate flask influx kafka-topics kafka-topics.sh rabbitmqctl rabbitmqadmin etcdctl mongorestore "
             "nats"
         ),
         migrate,
