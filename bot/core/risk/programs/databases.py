@@ -211,8 +211,8 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(
         names(
             "alembic prisma sequelize sequelize-cli knex flyway liquibase typeorm drizzle-kit diesel sqlx "
-            "goose dbmate flask influx kafka-topics kafka-topics.sh rabbitmqctl rabbitmqadmin etcdctl mongorestore "
-            "nats"
+            "goose dbmate flask influx kafka-topics kafka-topics.sh rabbitmqctl rabbitmqadmin etcdctl "
+            "mongorestore nats"
         ),
         migrate,
     ),
