@@ -151,6 +151,12 @@ def test_an_alternatives_params_are_held_to_the_type_too() -> None:
     )
 
 
+@pytest.mark.parametrize("who", ["<@U0123ABCD>", "<dana@example.com>", "@dana", "dana", "u0123abcd", "a@b@c"])
+def test_nobody_is_meant_by_a_mention(who: str) -> None:
+    assert "/on_behalf_of" in faults(on_behalf_of=who)
+    assert parse(on_behalf_of="dana@example.com").on_behalf_of == "dana@example.com"
+
+
 def test_params_must_satisfy_their_own_schema() -> None:
     schema = {"properties": {"amount": {"maximum": Decimal("2499.99")}}}
     assert "/params/amount" in faults(params_schema=schema)
