@@ -186,8 +186,9 @@ class Clicks:
         if params is None or number is None:
             return Answer(answers.NOT_OURS)
         shown = redaction.own().value(params)
-        if opens_form(Action(request.action.type, shown), await self._reviews.risk_of(request, params)):
-            return await self._open(by, Verdict.MODIFY, alternative_form(request, number))
+        risk = await self._reviews.risk_of(request, params)
+        if opens_form(Action(request.action.type, shown), risk):
+            return await self._open(by, Verdict.MODIFY, alternative_form(request, number, risk))
         answer = await self._review(by, Verdict.MODIFY, params=params)
         if answer.errors:
             return replace(answer, text=" ".join(map(literal, answer.errors.values())), errors={})

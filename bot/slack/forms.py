@@ -14,7 +14,7 @@ from typing import Any
 from bot.core import jsontext, redaction
 from bot.core.describe import Ceremony, action_line, ceremony, target, visible
 from bot.core.errors import InexactNumber, InvalidFields, InvalidJson
-from bot.core.models import Action, ApprovalRequest, Conditions, JsonObject
+from bot.core.models import Action, ApprovalRequest, Conditions, JsonObject, RiskLevel
 from bot.slack import ids
 from bot.slack.exact import pretty
 from bot.slack.text import (
@@ -86,8 +86,13 @@ def modify_form(request: ApprovalRequest) -> Block:
     return modal(ids.MODIFY, request, "Modify", blocks, submit="Submit changes")
 
 
-def alternative_form(request: ApprovalRequest, number: int) -> Block:
-    """View `request.modify` for an alternative of the agent's that one click is not enough for."""
+def alternative_form(request: ApprovalRequest, number: int, risk: RiskLevel) -> Block:
+    """View `request.modify` for an alternative of the agent's that one click is not enough for.
+
+    Args:
+        risk: Of the alternative.
+    """
+    typed = ceremony(risk) is Ceremony.TYPED
     action = Action(request.action.type, request.submission.alternatives[number].params)
     line_of_it = shortened(action_line(action, longest=2000), 2900)
     blocks = [
@@ -97,8 +102,8 @@ def alternative_form(request: ApprovalRequest, number: int) -> Block:
             "block_id": f"{ids.ALTERNATIVE_BLOCK}{number}",
             **rich(line(leaf(line_of_it, bold=True)), labelled("Target", leaf(target(action)))),
         },
-        text_input(ids.REASON, "Reason", hint="Audited, and told to the agent."),
-        target_input(request),
+        text_input(ids.REASON, "Reason", optional=not typed, hint="Audited, and told to the agent."),
+        *([target_input(request)] if typed else []),
         *_condition_inputs(),
     ]
     return modal(ids.MODIFY, request, "Propose instead", blocks, submit="Propose")

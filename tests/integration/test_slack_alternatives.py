@@ -112,3 +112,17 @@ async def test_details_of_a_decided_request_offer_nothing(desk: Desk) -> None:
     view = await desk.modal(RAFAEL, "request.details")
     assert "Alternative 1" in view_words(view)
     assert "request.alternative" not in str(view.view)
+
+
+async def test_a_high_risk_alternative_too_long_for_a_dialog_is_shown_whole_in_a_form(desk: Desk) -> None:
+    long = {"command": "rm", "args": ["-r", f"/srv/{'x' * 400}"]}
+    request = await desk.ask(
+        "command_execute",
+        {"command": "rm", "args": ["-r", "/srv/x"]},
+        alternatives=(Alternative("There", long),),
+    )
+    assert (await take(desk, RAFAEL, await details(desk, RAFAEL, request)))["ok"]
+    form = await desk.modal(RAFAEL, "request.modify")
+    assert "x" * 400 in view_words(form)
+    assert (await desk.sandbox.people.submit(RAFAEL, form.id))["ok"]
+    assert (await desk.now(request)).status is Status.MODIFIED
