@@ -124,7 +124,9 @@ async def _slack(settings: Settings) -> str:
             me = await client.auth_test()
             if settings.slack_app_token is not None:
                 await client.apps_connections_open(app_token=settings.slack_app_token.get_secret_value())
-            await _channel(client, policies.load(settings.keyturn_policies).workspace.admin_channel)
+            workspace = policies.load(settings.keyturn_policies).workspace
+            for channel in {workspace.admin_channel, workspace.audit_channel}:
+                await _channel(client, channel)
         except SlackApiError as refused:
             code, which = error_code(refused), str(refused.response.api_url).rpartition("/")[2]
             fix = _FIXES_OF_SOCKET if which == "apps.connections.open" else _FIXES.get(code, "")
@@ -158,6 +160,6 @@ _FIXES = {
     "invalid_auth": "Copy the Bot User OAuth Token (xoxb-…) into SLACK_BOT_TOKEN again.",
     "token_revoked": "Install the app again and copy its new token.",
     "account_inactive": "The app was removed from the workspace; install it again.",
-    "channel_not_found": "The admin channel of workspace.yaml does not exist, or the bot is not in it.",
+    "channel_not_found": "The bot does not see admin_channel or audit_channel of workspace.yaml; invite it.",
     "missing_scope": "Update the app from `keyturn manifest` and install it again.",
 }
