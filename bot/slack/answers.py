@@ -7,7 +7,7 @@ is literal.
 from typing import Final
 
 from bot.core.errors import AlreadySettled, KeyturnError, StaleReview
-from bot.core.models import ApprovalRequest, SlackId
+from bot.core.models import ApprovalRequest, SlackId, Status
 from bot.slack import wording
 from bot.slack.text import date, literal
 
@@ -63,7 +63,8 @@ def _too_late(request: ApprovalRequest, user: SlackId) -> str:
         return "This request is no longer open. Your click changed nothing."
     when = date(decision.decided_at)
     if not decision.by:
-        return f"Too late: this request was {word}, {when}. Your click changed nothing."
+        ended = word if request.status is Status.TIMED_OUT else f"was {word}"
+        return f"Too late: this request {ended}, {when}. Your click changed nothing."
     others = [f"*{literal(reviewer.name)}*" for reviewer in decision.by if reviewer.id != user]
     names = wording.listed(["you", *others] if len(others) < len(decision.by) else others)
     return f"Too late: already {word} by {names}, {when}. Your click changed nothing."

@@ -55,4 +55,4 @@ def test_whoever_decided_already_reads_that_it_was_them() -> None:
 
 
 def test_what_nobody_decided_is_said_so() -> None:
-    assert "was timed out" in refusal(settled((), Status.TIMED_OUT), SAM)
+    assert "this request timed out, " in refusal(settled((), Status.TIMED_OUT), SAM)
