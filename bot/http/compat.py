@@ -66,7 +66,12 @@ class SafeguardsBody(Body):
 
     id: Annotated[
         str,
-        Field(min_length=1, max_length=128, pattern=r"^[\x20-\x7e]+$", description="The client's own id."),
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=r"^[^\x00-\x1f\x7f]+$",
+            description="The client's own id.",
+        ),
     ]
     title: Text = ""
     description: Text = ""

@@ -164,6 +164,8 @@ async def test_a_safeguards_decision_is_read_by_the_clients_id(world: World) -> 
     [
         ({"id": "x" * 129}, 422),
         ({"id": ""}, 422),
+        ({"id": "a\nb"}, 422),
+        ({"id": "ünï/1?"}, 202),
         ({"expires_at": 1000.5}, 422),
         ({"expires_at": "soon"}, 422),
         ({"metadata": {"action_type": "transaction", "amount": []}}, 422),
