@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.policy import PolicyError
 from bot.services.policies import Policies, load, parse
-from tests.policies import HEAD, WORKSPACE, faults
+from tests.policies import HEAD, WORKSPACE, faults, policy_set
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,17 @@ from tests.policies import HEAD, WORKSPACE, faults
         ("block: [{name: b, where: {amount: {in: []}}}]", "block.0.where", "not empty"),
         ("block: [{name: b, where: {}}]", "block.0.where", "takes params"),
         ("allowPatterns: []", "allowPatterns", "did you mean allow?"),
+        ("block: [{name: b, action_type: fileWrite}]", "block.0.action_type", "write file_write"),
+        ("block: [{name: b, action_type: [x, 'File *']}]", "block.0.action_type", "write file_*"),
+        ("applies_to: {action_types: [Deployment]}", "applies_to.action_types", "write deployment"),
+        ("applies_to: {agents: ['My agent']}", "applies_to.agents", "write my-agent"),
+        ("block: [{name: b, agent: CI}]", "block.0.agent", "write ci"),
+        ("block: [{name: b, path_pattern: '/a%20b/**'}]", "block.0.path_pattern", "write /a b/**"),
+        ("block: [{name: b, path_pattern: '$X/**'}]", "block.0.path_pattern", "variables"),
+        ("block: [{name: b, where: {x: {gt: 10, lt: 5}}}]", "block.0.where", "no value meets all"),
+        ("block: [{name: b, where: {x: {gte: 5, lt: 5}}}]", "block.0.where", "no value meets all"),
+        ("block: [{name: b, where: {x: {eq: a, in: [b]}}}]", "block.0.where", "no value meets all"),
+        ("block: [{name: b, where: {x: {eq: 3, gt: 5}}}]", "block.0.where", "no value meets all"),
         ("block: [{name: b, actionType: x}]", "block.0.actionType", "did you mean action_type?"),
         ("block: [{name: b, path: /x}]", "block.0.path", "did you mean path_pattern?"),
         ("block: [{name: Block it, action_type: x}]", "block.0.name", "hyphens: block-it"),
@@ -114,6 +125,18 @@ from tests.policies import HEAD, WORKSPACE, faults
 def test_a_fault_names_its_key_and_what_to_write(body: str, location: str, said: str) -> None:
     found = faults(HEAD + body)
     assert any(fault.startswith(f"{location}: ") and said in fault for fault in found), found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "action_type: ['file_*', 'a.b:c-d']", "action_type: '[a-c]*'", "agent: ['!ci-*', 'a.b_c']",
+        "path_pattern: '/a$/b'", "path_pattern: '/100%/b'", "path_pattern: '/a b/**'",
+        "where: {x: {gte: 5, lte: 5}}", "where: {x: {eq: '5', gt: 4}}", "where: {x: {in: [a, b], ne: a}}",
+    ],
+)  # fmt: skip
+def test_what_can_match_is_accepted(rule: str) -> None:
+    assert policy_set(HEAD + f"block: [{{name: b, {rule}}}]").policies[0].block.all
 
 
 def test_the_same_holds_for_the_workspace() -> None:

@@ -17,7 +17,7 @@ from bot.core.models import RiskLevel
 from bot.core.policy.globs import BadPattern, compile_path
 from bot.core.policy.patterns import command_regex
 from bot.core.policy.targets import EMAIL, SLACK_CHANNEL, SLACK_USER, notify_target
-from bot.core.policy.where import OPERATORS
+from bot.core.policy.where import OPERATORS, contradict
 from bot.core.risk.facts import Access
 from bot.core.risk.money import amount_of
 from bot.core.risk.weights import POINTS
@@ -42,6 +42,29 @@ def _texts(value: object) -> tuple[str, ...]:
         if not item.strip():
             raise ValueError("is an empty pattern and would match nothing; remove it or write one")
     return tuple(items)
+
+
+def _types(value: object) -> tuple[str, ...]:
+    globs = _texts(value)
+    for glob in globs:
+        if not re.fullmatch(r"[a-z0-9_.:\-*?\[\]!^]+", glob):
+            snake = re.sub(r"(?<=[a-z])(?=[A-Z])|\s+", "_", glob).lower()
+            plain = re.sub(r"[^a-z0-9_.:*?-]", "_", snake)
+            raise ValueError(
+                f"{glob!r} is no action's type, which has small letters, digits and _ . : -; write {plain}"
+            )
+    return globs
+
+
+def _agents(value: object) -> tuple[str, ...]:
+    globs = _texts(value)
+    for glob in globs:
+        if not re.fullmatch(r"!?[a-z0-9_.\-*?\[\]!^]+", glob):
+            plain = re.sub(r"[^a-z0-9_.*?-]", "-", glob.lower())
+            raise ValueError(
+                f"{glob!r} is no agent's name, which has small letters, digits and _ . -; write {plain}"
+            )
+    return globs
 
 
 def _paths(value: object) -> tuple[str, ...]:
@@ -108,6 +131,8 @@ def _comparisons(key: object, comparisons: object) -> None:
         raise ValueError(
             f"{key}: a param that does not exist cannot be compared; remove the other comparisons"
         )
+    if contradict(comparisons):
+        raise ValueError(f"{key}: no value meets all of these, so it matches nothing; correct one of them")
 
 
 def _comparison(key: str, operator: object, operand: object) -> None:
@@ -151,6 +176,8 @@ _LIST_SCHEMA = WithJsonSchema(
     }
 )
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts), _LIST_SCHEMA]
+TypeGlobs = Annotated[tuple[str, ...], BeforeValidator(_types), _LIST_SCHEMA]
+AgentGlobs = Annotated[tuple[str, ...], BeforeValidator(_agents), _LIST_SCHEMA]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), _LIST_SCHEMA]
 Accesses = Annotated[
     tuple[Access, ...],
@@ -197,12 +224,12 @@ class Rule(Strict):
     """What all rules have: a name and conditions, all of which must hold."""
 
     name: Name
-    action_type: Texts | None = None
+    action_type: TypeGlobs | None = None
     path_pattern: Paths | None = None
     access: Accesses | None = None
     command_pattern: Regex | None = None
     environment: Texts | None = None
-    agent: Texts | None = None
+    agent: AgentGlobs | None = None
     min_risk: Level | None = None
     max_risk: Level | None = None
     where: Where | None = None
@@ -238,7 +265,7 @@ class Trigger(Strict):
 
     after: Duration | None = None
     risk_at_least: Level | None = None
-    action_types: Texts | None = None
+    action_types: TypeGlobs | None = None
     where: Where | None = None
     repeated_rejections: RepeatedRejections | None = None
 
@@ -268,8 +295,8 @@ class EscalationRule(Strict):
 class AppliesTo(Strict):
     """Which agents and action types a policy is for; both must match."""
 
-    agents: Texts | None = None
-    action_types: Texts | None = None
+    agents: AgentGlobs | None = None
+    action_types: TypeGlobs | None = None
 
 
 class MoneyFile(Strict):

@@ -8,6 +8,7 @@ taken as a whole (`rm -rf /`). Time grows with path times pattern, never exponen
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import bracex
 from wcmatch import fnmatch
@@ -114,6 +115,10 @@ def _check(text: str) -> None:
         raise BadPattern(f"a segment has more than {LONGEST_SEGMENT} characters, which no file name has")
     if text.startswith(("$HOME/", "${HOME}/")):
         raise BadPattern("home is written ~ here; write ~/" + text.split("/", 1)[1])
+    if "%" in text and unquote(text) != text:
+        raise BadPattern(f"percent forms are resolved in paths, so it matches nothing; write {unquote(text)}")
+    if re.search(r"\$[\w{(@*#?!-]|`", text):
+        raise BadPattern("variables in paths cannot be read, so it matches nothing; write the path itself")
     if any(len(re.findall(r"\*+", part)) > MOST_STARS for part in parts):
         raise BadPattern(f"a segment has more than {MOST_STARS} wildcards; write several patterns")
 

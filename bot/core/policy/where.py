@@ -44,6 +44,21 @@ def compile_where(key: str, comparisons: Mapping[str, Any]) -> Callable[[Subject
     return test
 
 
+def contradict(comparisons: Mapping[str, Any]) -> bool:
+    """Whether no value can meet all of them, as far as equal values and bounds tell."""
+    operands = comparisons.get("in", [comparisons["eq"]] if "eq" in comparisons else None)
+    tests = [_TESTS[name](operand) for name, operand in comparisons.items() if name != "exists"]
+    if operands is not None:
+        return all(any(test(value) is Match.NO for test in tests) for value in operands)
+    lows = [(amount_of(comparisons[name]), name == "gt") for name in ("gt", "gte") if name in comparisons]
+    highs = [(amount_of(comparisons[name]), name == "lt") for name in ("lt", "lte") if name in comparisons]
+    return any(
+        low is not None and high is not None and (low > high or (low == high and (above or below)))
+        for low, above in lows
+        for high, below in highs
+    )
+
+
 def look(key: str) -> Callable[[Mapping[str, Any]], Any]:
     """What finds a param by its name, dotted path or JSON Pointer."""
     if key.startswith("/"):
