@@ -11,7 +11,8 @@ from bot.core.risk.words import Word
 
 DANGEROUS = frozenset(
     names(
-        "rm rmdir unlink shred srm wipe dd chmod chown chgrp chattr setfacl truncate del erase rd remove-item"
+        "rm rmdir unlink shred srm wipe dd chmod chown chgrp chattr setfacl truncate "
+        "del erase rd ri remove-item"
     )
 )
 FILE_TOOLS = frozenset(
@@ -229,6 +230,7 @@ HANDLERS: dict[str, Handler] = {
     "erase": remove_windows,
     "rd": remove_windows,
     "remove-item": remove_windows,
+    "ri": remove_windows,
     "shred": shred,
     "wipe": shred,
     "cp": copy,

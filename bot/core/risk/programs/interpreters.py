@@ -5,7 +5,7 @@ import re
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.options import read
 from bot.core.risk.programs import packages
-from bot.core.risk.programs.unknown import name_of_script
+from bot.core.risk.programs.unknown import name_of_script, unknown_program
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
@@ -186,9 +186,17 @@ def windows_shell(call: Call) -> None:
     """`cmd /c text`."""
     texts = [word.text for word in call.args]
     for at, text in enumerate(texts):
-        if text.lower() in ("/c", "/k", "/s"):
+        if text.lower() in ("/c", "/k"):
             call.shell(" ".join(texts[at + 1 :]))
             return
+
+
+def script_host(call: Call) -> None:
+    """`mshta`, `regsvr32`, `rundll32` (names are read without their number): system programs of Windows that also run scripts from a URL."""
+    text = " ".join(word.text for word in call.args)
+    if call.name == "mshta" or re.search(r"(?i)https?:|javascript:|vbscript:", text):
+        call.opaque(f"{call.name} runs a program that cannot be read here")
+    unknown_program(call)
 
 
 def invoke_expression(call: Call) -> None:
@@ -220,6 +228,7 @@ HANDLERS: dict[str, Handler] = {
     "powershell": powershell,
     "pwsh": powershell,
     "cmd": windows_shell,
+    **dict.fromkeys(names("mshta regsvr rundll wscript cscript"), script_host),
     "iex": invoke_expression,
     "invoke-expression": invoke_expression,
 }

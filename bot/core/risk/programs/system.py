@@ -179,7 +179,8 @@ def kernel_settings(call: Call) -> None:
 def windows_admin(call: Call) -> None:
     """`format`, `diskpart`, `vssadmin delete`, `reg delete`, `bcdedit`."""
     text = " ".join(word.text.lower() for word in call.args)
-    if call.name in ("format", "diskpart", "stop-computer", "restart-computer") or "delete" in text:
+    stops = names("format diskpart stop-computer restart-computer clear-disk format-volume initialize-disk")
+    if call.name in stops or "delete" in text or (call.name == "cipher" and "/w" in text):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} loses data or stops the machine")
 
 
@@ -224,6 +225,10 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(names("service rc-service supervisorctl pm2 svc sv launchctl nginx apachectl"), service),
     "sysctl": kernel_settings,
     **dict.fromkeys(
-        names("format diskpart vssadmin reg bcdedit stop-computer restart-computer"), windows_admin
+        names(
+            "format diskpart vssadmin reg bcdedit stop-computer restart-computer clear-disk format-volume "
+            "initialize-disk wbadmin wmic cipher schtasks sc net"
+        ),
+        windows_admin,
     ),
 }
