@@ -1,8 +1,8 @@
 """Agents' credentials: made once, shown once, kept as a hash.
 
 A token has 256 random bits, so a plain SHA-256 of it is as good as a slow hash and costs
-nothing on the hot path. A revoked token is refused by the write itself, however old the
-cached look-up is.
+nothing on the hot path. Requests and claims of a revoked token are refused by the write itself,
+however old the cached look-up is.
 """
 
 import asyncio
