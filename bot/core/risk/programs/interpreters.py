@@ -192,7 +192,7 @@ def windows_shell(call: Call) -> None:
 
 
 def script_host(call: Call) -> None:
-    """`mshta`, `regsvr32`, `rundll32` (names are read without their number): system programs of Windows that also run scripts from a URL."""
+    """`mshta`, `regsvr32`, `rundll32`: system programs of Windows that also run scripts from a URL."""
     text = " ".join(word.text for word in call.args)
     if call.name == "mshta" or re.search(r"(?i)https?:|javascript:|vbscript:", text):
         call.opaque(f"{call.name} runs a program that cannot be read here")
@@ -228,6 +228,7 @@ HANDLERS: dict[str, Handler] = {
     "powershell": powershell,
     "pwsh": powershell,
     "cmd": windows_shell,
+    # Names are looked up without the number at their end.
     **dict.fromkeys(names("mshta regsvr rundll wscript cscript"), script_host),
     "iex": invoke_expression,
     "invoke-expression": invoke_expression,
