@@ -1,5 +1,6 @@
 """What waits for one person: the pending requests they may decide, most urgent first."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from bot.core import authority
@@ -10,6 +11,11 @@ from bot.store import Store
 
 LOOKED_AT = 1000
 """Pending requests looked at, the riskiest first and of one risk those that end first."""
+
+ENOUGH = 50
+"""Of one person's own, after which no more are looked for."""
+
+_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +44,14 @@ class Queue:
         person = await self._directory.person(user_id)
         if person is None or team_id != home:
             return Waiting(())
-        pending = await self._pending()
-        mine = [request for request in pending if await self._is_for(person, home, request)]
-        return Waiting(tuple(sorted(mine, key=_order)), whole=len(pending) < LOOKED_AT)
+        mine, looked_at = list[ApprovalRequest](), 0
+        async for request in self._pending():
+            if looked_at == LOOKED_AT or len(mine) == ENOUGH:
+                return Waiting(tuple(sorted(mine, key=_order)), whole=False)
+            looked_at += 1
+            if await self._is_for(person, home, request):
+                mine.append(request)
+        return Waiting(tuple(sorted(mine, key=_order)))
 
     async def _is_for(self, person: Person, home: str, request: ApprovalRequest) -> bool:
         if _answered(request, person.id):
@@ -53,12 +64,13 @@ class Queue:
             return False
         return True
 
-    async def _pending(self) -> list[ApprovalRequest]:
-        found: list[ApprovalRequest] = []
+    async def _pending(self) -> AsyncIterator[ApprovalRequest]:
         for risk in sorted(RiskLevel, key=lambda level: -level.rank):
-            if (room := LOOKED_AT - len(found)) > 0:
-                found += await self._store.reads.pending_at(risk, limit=room)
-        return found
+            page = await self._store.reads.pending_at(risk, limit=_PAGE)
+            while page:
+                for request in page:
+                    yield request
+                page = await self._store.reads.pending_at(risk, limit=_PAGE, after=page[-1])
 
 
 def _answered(request: ApprovalRequest, user_id: SlackId) -> bool:

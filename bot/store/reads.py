@@ -27,7 +27,7 @@ from bot.core.pausing import Pause
 from bot.core.rollback import Rollback
 from bot.store import budgets, rows
 from bot.store.audit_reads import AuditReads
-from bot.store.codec import micros, moment, optional_moment
+from bot.store.codec import micros, moment, optional_micros, optional_moment
 from bot.store.dialect import Row
 from bot.store.oncall import COVER, COVERS, offer_of
 from bot.store.pauses import COVERING, PAUSES, covering_params, pause_of
@@ -130,10 +130,17 @@ class Reads(AuditReads):
         more = len(found) > limit
         return items, _cursor(found[limit - 1]) if more else None
 
-    async def pending_at(self, risk: RiskLevel, *, limit: int) -> list[ApprovalRequest]:
-        """Pending requests that were submitted at this risk, those whose level ends first at the front."""
-        found = await self._all(_PENDING_AT, {"risk_level": risk.value, "limit": limit})
-        return [rows.request_of(row) for row in found]
+    async def pending_at(
+        self, risk: RiskLevel, *, limit: int, after: ApprovalRequest | None = None
+    ) -> list[ApprovalRequest]:
+        """Pending requests that were submitted at this risk, those whose level ends first at the front.
+
+        Args:
+            after: The last one of the page before.
+        """
+        place = (0, "") if after is None else (optional_micros(after.next_deadline_at), after.id)
+        params = {"risk_level": risk.value, "limit": limit, "after": place[0], "after_id": place[1]}
+        return [rows.request_of(row) for row in await self._all(_PENDING_AT, params)]
 
     async def several(self, ids: Collection[RequestId]) -> list[ApprovalRequest]:
         """Those of `ids` that exist, in no order."""
@@ -343,6 +350,7 @@ REQUEST = """
 """
 _PENDING_AT = f"""{REQUEST}
     WHERE r.status = 'pending' AND r.risk_level = :risk_level
+        AND (r.next_deadline_at, r.id) > (:after, :after_id)
     ORDER BY r.next_deadline_at, r.id LIMIT :limit
 """
 _KEY = """

@@ -9,6 +9,7 @@ import pytest
 from bot.core.grants import Extent, Grant
 from bot.core.models import Cause, Reviewer, SlackId, Status
 from bot.sandbox.model import Modal
+from bot.slack import queue
 from bot.slack.commands import HELP
 from bot.slack.manifest import manifest
 from tests.integration import slack_desk
@@ -173,3 +174,17 @@ async def test_unknown_words_get_a_suggestion(desk: Desk, typed: str, meant: str
 async def test_rollback_is_understood_in_any_case_and_suggests(desk: Desk) -> None:
     await desk.sandbox.people.command(RAFAEL, "C0APPROVE", "/keyturn", "ROLLBACK sesion x")
     assert "Did you mean `/rollback session`?" in (await desk.private(RAFAEL)).text
+
+
+async def test_the_oldest_critical_request_stays_first_behind_a_backlog(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "ENOUGH", 3)
+    monkeypatch.setattr(queue, "_PAGE", 1)
+    await desk.ask("file_delete", {"path": "/var/*", "recursive": True})
+    for number in range(4):
+        await desk.ask(params={"key": f"k{number}", "old_value": "a", "new_value": "b"})
+    words = view_words(await home(desk, RAFAEL, "3 requests waiting for you"))
+    assert words.index("/var/*") < words.index("k0") < words.index("k1")
+    assert "k2" not in words
+    assert "more may follow" in words

@@ -337,11 +337,15 @@ async def test_the_most_urgent_of_a_risk_come_first_however_old_they_are(store):
 
     found = await store.reads.pending_at(RiskLevel.MEDIUM, limit=3)
     assert [request.id for request in found] == [submitted(number).request.id for number in (0, 2, 3)]
+    further = await store.reads.pending_at(RiskLevel.MEDIUM, limit=3, after=found[-1])
+    assert [request.id for request in further] == [submitted(number).request.id for number in (4, 5)]
     assert await store.reads.pending_at(RiskLevel.CRITICAL, limit=3) == []
 
 
 async def test_the_most_urgent_are_found_by_an_index(store):
-    plan = await store.reads._all(f"EXPLAIN QUERY PLAN {_PENDING_AT}", {"risk_level": "high", "limit": 9})
+    plan = await store.reads._all(
+        f"EXPLAIN QUERY PLAN {_PENDING_AT}", {"risk_level": "high", "limit": 9, "after": 0, "after_id": ""}
+    )
     details = [row["detail"] for row in plan]
     assert any("ix_request_urgent" in detail for detail in details)
     assert not any("TEMP B-TREE" in detail and "ORDER" in detail for detail in details[:1])
