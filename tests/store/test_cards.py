@@ -12,6 +12,7 @@ from bot.store.commands import (
     LeaseOutbox,
     SaveTransition,
 )
+from bot.store.timeline import KIND, CardTold
 from tests.factories import NOON
 from tests.store.histories import approved, decided_at_once, said, submitted
 
@@ -149,3 +150,43 @@ async def test_what_becomes_of_an_unknown_card_changes_nothing(store):
     await store.write(CardPainted(99, 1))
     await store.write(CardFailed(99, "gone"))
     assert await store.reads.card(99) is None
+
+
+async def posted(store, number, **submission):
+    """A request whose card stands in its channel; the two."""
+    step = submitted(number, **submission)
+    await store.write(CreateRequest(step))
+    [card] = await store.reads.cards(step.request.id)
+    await store.write(CardPosted(card.id, "C1", f"{number}.1", 1, NOON))
+    return step.request, card
+
+
+async def test_the_first_card_of_a_session_heads_its_thread_until_it_is_gone(store):
+    first, head = await posted(store, 1, session_id="s")
+    second, own = await posted(store, 2, session_id="s")
+    alone, single = await posted(store, 3)
+    other, elsewhere = await posted(store, 4, session_id="t")
+    heads = [await store.reads.thread(r.id) for r in (first, second, alone, other)]
+    assert [card.id for card in heads] == [head.id, head.id, single.id, elsewhere.id]
+
+    await store.write(CardFailed(head.id, "message_not_found"))
+    assert (await store.reads.thread(second.id)).id == own.id
+    _third, next_head = await posted(store, 5, session_id="s")
+    assert (await store.reads.thread(second.id)).id == next_head.id
+
+
+async def test_a_thread_is_told_once_what_happened_in_its_session_and_channel(store):
+    await store.write(CreateRequest(before := decided_at_once(1, session_id="s")))
+    await store.write(CreateRequest(decided_at_once(2, session_id="other")))
+    waiting, head = await posted(store, 3, session_id="s")
+    await store.write(SaveTransition(approved(waiting)))
+
+    news = await store.reads.untold(head.id, limit=10)
+    assert [(one.event, one.request_id) for one in news] == [
+        ("action_approved", before.request.id),
+        ("action_approved", waiting.id),
+    ]
+    await store.write(CardTold(head.id, news[0].seq))
+    assert await store.reads.untold(head.id, limit=10) == news[1:]
+    work = await store.write(LeaseOutbox(NOON + timedelta(minutes=5), 50, LEASE, (KIND,)))
+    assert [item.payload for item in work] == [{"card_id": head.id}]
