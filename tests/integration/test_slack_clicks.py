@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot.core.models import Cause, ExecutionState, Status
+from bot.slack import listeners
+from bot.slack.directory import lookup_budget
 from tests.integration.slack_desk import (
     ALEX,
     CROWD,
@@ -67,6 +69,13 @@ async def test_a_rejection_asks_why_and_tells(desk: Desk) -> None:
     assert buttons(await desk.painted(request, "Rejected")) == []
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look-ups may take long: on a busy machine the crowd's own would else be "try again" for some."""
+    monkeypatch.setattr(listeners, "lookup_budget", lambda: lookup_budget(60))
+
+
+@pytest.mark.usefixtures("patient")
 async def test_sixteen_people_click_at_the_same_moment_and_one_decides(desk: Desk) -> None:
     request = await desk.ask("crowd:act", {"what": "it"})
     await desk.card(request)
@@ -79,7 +88,7 @@ async def test_sixteen_people_click_at_the_same_moment_and_one_decides(desk: Des
     await desk.sandbox.until(lambda: len(desk.privates()) == 15)
     told = desk.privates()
     assert {message.ephemeral_to for message in told} == set(CROWD) - {winner.id}
-    assert all(winner.name in message.text for message in told)
+    assert [message.text for message in told if winner.name not in message.text] == []
     assert len(await desk.audited(request, "review_refused")) == 15
     assert len(await desk.audited(request, "action_approved")) == 1
 
