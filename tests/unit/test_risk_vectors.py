@@ -77,3 +77,11 @@ def test_the_corpus_is_large_and_every_part_of_it_has_a_source() -> None:
     assert len(set(CORPUS["harmless"])) >= 100
     groups = [group for kind in _read("risk_corpus.yaml").values() for group in kind]
     assert all(group["source"].startswith("https://") and group["commands"] for group in groups)
+
+
+@pytest.mark.parametrize("args", [["x"] * 6_000, ["x" * 70_000]])
+def test_more_arguments_than_are_read_are_no_reason_to_trust_the_rest(args: list[str]) -> None:
+    risk = assess(Action("command_execute", {"command": "ls", "args": args}))
+    assert "opaque_command" in {factor.name for factor in risk.factors}
+    risk = assess(Action("command_execute", {"command": "rm", "args": ["-rf", "/", *args]}))
+    assert risk.level is RiskLevel.CRITICAL

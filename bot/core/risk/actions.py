@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from bot.core.models import Action
-from bot.core.risk import money, paths, sql
+from bot.core.risk import money, paths, shell, sql
 from bot.core.risk.facts import Access, Facts, Signal, Touched
 from bot.core.risk.names import host_of, is_internal
 from bot.core.risk.programs import FILE_TOOLS, HANDLERS, is_dangerous
@@ -69,6 +69,10 @@ def _command(facts: Facts) -> None:
         facts.signal(Signal.OPAQUE, "the arguments are not a list of texts")
         facts.unreadable_paths = True
         args = [arg for arg in args if isinstance(arg, str)] if isinstance(args, list) else []
+    if len(args) > shell.MOST_WORDS or sum(len(str(arg)) for arg in args) > shell.LONGEST:
+        facts.signal(Signal.OPAQUE, "there are more arguments than are read")
+        facts.unreadable_paths = True
+        args = args[: shell.MOST_COMMANDS]  # enough to see the worst of what is not hidden
     _argv(reading, command, [str(arg) for arg in args])
 
 
