@@ -545,6 +545,13 @@ grants = _table(
     CheckConstraint("used >= 0 AND used <= uses", "uses"),
     CheckConstraint("expires_at > created_at", "expires"),
     Index(
+        "ix_grants_live",
+        "expires_at",
+        "id",
+        sqlite_where=text("revoked_at IS NULL"),
+        postgresql_where=text("revoked_at IS NULL"),
+    ),
+    Index(
         "ix_grants_scope",
         "agent",
         "action_type",

@@ -407,6 +407,7 @@ INDEXES = (
     " WHERE status = 'rejected' AND cause = 'human'",
     "CREATE INDEX ix_request_rejected_digest ON request (digest, decided_at)"
     " WHERE status = 'rejected' AND cause = 'human'",
+    "CREATE INDEX ix_grants_live ON grants (expires_at, id) WHERE revoked_at IS NULL",
     "CREATE INDEX ix_grants_scope ON grants (agent, action_type, rule, expires_at) WHERE revoked_at IS NULL",
     "CREATE INDEX ix_spend_agent ON spend (budget, agent, at)",
     "CREATE INDEX ix_spend_budget ON spend (budget, at)",
