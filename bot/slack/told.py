@@ -68,7 +68,7 @@ def alarm(request: ApprovalRequest, said: JsonObject) -> dict[str, Any]:
     if said["why"] == "undeliverable":
         fault = f"{shortened(str(said['to']), 120)}: {str(said['code']).replace('_', ' ')}"
         rest = "Whoever else is asked still is. Look at the policy that names it, or at what it names."
-        return _message(f"⚠️ A notification cannot arrive at {fault}.", [line(leaf(rest)), line(leaf(about))])
+        return _message(f"⚠ A notification cannot arrive at {fault}.", [line(leaf(rest)), line(leaf(about))])
     found = [_action(request), line(leaf(_UNREACHABLE[str(said["why"])])), line(leaf(about))]
     return _message("🚨 Nobody can be reached for a request that waits for a person.", found)
 

@@ -218,4 +218,5 @@ def _production(facts: Facts, weights: Weights) -> Iterator[Part]:
         return
     name = next((name for name in facts.environments if is_production(name)), None)
     if name is not None:
-        yield "production", weights.points["production"], f"it works in {name[:60]}, which is production by its name"
+        detail = f"it works in {name[:60]}, which is production by its name"
+        yield "production", weights.points["production"], detail
