@@ -7,7 +7,7 @@ declared by a function that is never called, and its handler gets the bare reque
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from fastapi import Depends
@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from bot.core import jsontext
@@ -76,14 +77,20 @@ class PlainRoute(APIRoute):
             tags=[tag],
             include_in_schema=not hidden,
         )
-        self._handler, self._method = handler, method
+        self._handler, self.method = handler, method
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call; every frame between the server and a held call is memory."""
-        if scope["method"] != self._method:
+        if scope["method"] != self.method:
             raise HTTPException(405)
         response = await self._handler(Request(scope, receive, send))
         await response(scope, receive, send)
+
+
+def exact_routes(routes: Iterable[BaseRoute]) -> dict[tuple[str | None, str | None], PlainRoute]:
+    """The plain routes whose path holds no parameter, by method and path."""
+    plain = [route for route in routes if isinstance(route, PlainRoute) and "{" not in route.path]
+    return {(route.method, route.path): route for route in plain}
 
 
 async def _documented(request: Request) -> Response:
