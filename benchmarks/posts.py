@@ -4,6 +4,7 @@ A request here is one that needs a person: it is authenticated, validated, score
 policy, and stored with its audit rows, its card and its idempotency key before the 201 is sent.
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,8 +60,9 @@ def idle(directory: Path, template: Template, *, rounds: int, seconds: float) ->
 def padding(directory: Path, template: Template) -> int:
     """By how many bytes Keyturn stores more for a request than the floor with small rows."""
     lean, keyturn = Measured(), Measured()
-    for name, into in ((LEAN, lean), (KEYTURN, keyturn)):
-        _one(name, directory / f"size-{len(name)}", template, CONNECTIONS, WARM_UP, into, 0)
+    with tempfile.TemporaryDirectory(prefix="size-", dir=directory) as sizes:
+        for name, into in ((LEAN, lean), (KEYTURN, keyturn)):
+            _one(name, Path(sizes) / name, template, CONNECTIONS, WARM_UP, into, 0)
     return max(0, round((keyturn.stored_kib[0] - lean.stored_kib[0]) * 1024))
 
 
