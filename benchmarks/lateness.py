@@ -31,6 +31,9 @@ RATE = 100
 _LEAD = timedelta(seconds=30)
 """From the storing to the first deadline: the server starts in less."""
 
+_AT_ONCE = 500
+"""Changes that are given to the store together; it refuses more than wait in its queue."""
+
 
 def lateness(directory: Path, template: Template, *, seconds: int) -> Section:
     """Deadlines at a steady rate for `seconds`, and how late each was handled."""
@@ -60,7 +63,8 @@ async def seed(directory: Path, count: int) -> dict[str, datetime]:
         assert agent is not None, "the template has the agent"
         now = clock.now()
         made = [_created(policies, agent, now, _LEAD + timedelta(seconds=n / RATE)) for n in range(count)]
-        await asyncio.gather(*(store.write(command) for command in made))
+        for start in range(0, count, _AT_ONCE):
+            await asyncio.gather(*(store.write(command) for command in made[start : start + _AT_ONCE]))
     requests = [command.transition.request for command in made]
     return {request.id: request.plan[-1].ends_at for request in requests}
 
