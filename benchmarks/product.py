@@ -149,12 +149,12 @@ class Keyturn(Child):
             return count
 
     def settled(self) -> tuple[int, int]:
-        """Answers with 201 and stored requests, once no call is under way any more."""
-        before = -1
-        while (stored := self.stored()) != before:
-            before = stored
-            time.sleep(0.2)
-        return self.counted(201), stored
+        """Answers with 201 and stored requests, once neither grows: a busy disk may hold both for a while."""
+        before = None
+        while (now := (self.counted(201), self.stored())) != before:
+            before = now
+            time.sleep(1)
+        return now
 
 
 def _answers(url: str, *, deadline: float) -> bool:
