@@ -71,6 +71,9 @@ _SLOW_SQL = (
 )
 
 
+_SLOW_MS = 20.0
+
+
 def assessing(*, rounds: int, fuzzed: int) -> Section:
     """Measure typical actions, the corpus, and loading."""
     commands = [Action("command_execute", {"command": text}) for text in COMMANDS]
@@ -78,7 +81,7 @@ def assessing(*, rounds: int, fuzzed: int) -> Section:
     command_us = [_median_us(commands) for _ in range(rounds)]
     statement_us = [_median_us(statements) for _ in range(rounds)]
     worst_ms, worst = max(
-        ((_once_ms(action), action) for action in corpus(fuzzed)), key=lambda found: found[0]
+        ((_again_ms(action), action) for action in corpus(fuzzed)), key=lambda found: found[0]
     )
     load_s = [_load_s() for _ in range(rounds)]
     slowest = max(statistics.median(command_us), statistics.median(statement_us))
@@ -86,7 +89,8 @@ def assessing(*, rounds: int, fuzzed: int) -> Section:
     return Section(
         title="Risk",
         about=f"Reading an action and rating it: {len(commands)} commands and {len(statements)} statements,"
-        f" then {fuzzed} fuzzed ones of up to {_LONGEST} characters (seed {_SEED}); loading {RULES} rules.",
+        f" then {fuzzed} fuzzed ones of up to {_LONGEST} characters (seed {_SEED}), best of four for those"
+        f" that take {_SLOW_MS:.0f} ms; loading {RULES} rules.",
         head=("what", "time"),
         rows=[
             ["a command, median", f"{statistics.median(command_us):.0f} us"],
@@ -145,6 +149,12 @@ def _once_ms(action: Action) -> float:
     start = time.perf_counter()
     assess(action)
     return (time.perf_counter() - start) * 1_000
+
+
+def _again_ms(action: Action) -> float:
+    """The time of one action; a slow one is asked three times more, for the machine may have paused."""
+    took = _once_ms(action)
+    return took if took < _SLOW_MS else min(took, *(_once_ms(action) for _ in range(3)))
 
 
 def _load_s() -> float:
