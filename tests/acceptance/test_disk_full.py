@@ -44,7 +44,7 @@ async def test_a_full_disk_is_a_503_until_there_is_room_again(tmp_path: Path) ->
             disk.fill()
             while (refused := await agent.post("/v1/requests", json=BIG)).status_code == 201:
                 pass  # the log of the database is used again from its start now and then
-            # Readiness is not looked at here: a small write of the server's own may still fit, and restores it.
+            # Not asked here is readiness: a small write of the server's own may still fit, and restores it.
             assert refused.status_code == 503
             assert refused.json()["code"] == "unavailable"
             assert int(refused.headers["Retry-After"]) >= 1
