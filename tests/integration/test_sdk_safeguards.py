@@ -30,7 +30,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), *packages]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            pytest.skip(f"{packages} cannot be installed here: {done.stderr[-300:]}")
+            pytest.fail(f"{packages} cannot be installed: {done.stderr[-300:]}")
     return target
 
 

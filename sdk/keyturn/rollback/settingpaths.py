@@ -3,6 +3,7 @@
 A key is a name at the top, names joined by dots, or a JSON Pointer.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from datetime import date, time
 from decimal import Decimal
@@ -22,20 +23,20 @@ class Missing:
 MISSING = Missing()
 
 
-class Format:
+class Format(ABC):
     """How one kind of file holds settings."""
 
+    @abstractmethod
     def value(self, text: str, key: str) -> Any:
         """The value of a setting, as JSON's own types, or MISSING.
 
         Raises:
             UndoFailed: it is one that an undo could not bring back as it is.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def changed(self, text: str, key: str, value: Any) -> str:
         """The text with the setting at `value`; MISSING takes it out."""
-        raise NotImplementedError
 
 
 def path_of(document: Any, key: str) -> tuple[str, ...]:
