@@ -29,6 +29,7 @@ from bot.core.lifecycle import (
     time_out,
 )
 from bot.core.models import (
+    Action,
     Actor,
     ApprovalRequest,
     Cause,
@@ -78,7 +79,7 @@ def approve(request: ApprovalRequest, given: Given, *, now: datetime) -> Transit
     """
     if (late := _overdue(request, given, now)) is not None:
         return late
-    _check_ceremony(request, request.current_risk, given)
+    _check_ceremony(request.current_action, request.current_risk, given)
     _check_window(given.conditions, now)
     reviewed = _with_review(request, _review(given, Verdict.APPROVE, given.digest, now), now)
     return _concluded(request, reviewed, given, now)
@@ -120,7 +121,7 @@ def modify(request: ApprovalRequest, given: Given, edited: Judged, *, now: datet
     _refuse_dangerous(edited)
     counts = may_approve_own_edit(request, edited)
     if counts:
-        _check_ceremony(request, edited.risk, given)
+        _check_ceremony(edited.action, edited.risk, given)
     _check_window(given.conditions, now)
     review = replace(_review(given, Verdict.MODIFY, digest, now), counts=counts)
     proposal = Proposal(
@@ -169,13 +170,14 @@ def check_fresh(request: ApprovalRequest, digest: Digest) -> None:
         raise StaleReview(request=request)
 
 
-def _check_ceremony(request: ApprovalRequest, risk: RiskAssessment, given: Given) -> None:
+def _check_ceremony(action: Action, risk: RiskAssessment, given: Given) -> None:
+    """A critical action needs a reason, and its own target typed: that of what would run."""
     if ceremony(risk.level) is not Ceremony.TYPED:
         return
     faults = {}
     if not (given.reason or "").strip():
         faults["reason"] = "A critical action needs a reason."
-    expected = target(request.current_action)
+    expected = target(action)
     if (given.target or "").strip() != expected:
         faults["target"] = f"Type exactly: {expected}"
     if faults:

@@ -4,7 +4,7 @@ Who may decide is looked up at the click and cached nowhere but in the directory
 is committed before anybody is told; a refusal is committed to the audit before it is raised.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.core import climbing, grants, lifecycle, reviewing
@@ -48,7 +48,7 @@ from bot.core.models import (
     Via,
 )
 from bot.core.notifying import CHECK
-from bot.core.params import check_params
+from bot.core.params import Fault, check_params
 from bot.core.pausing import HELD
 from bot.core.reviewing import Given
 from bot.services.approvals import Approvals, NoteDeadline
@@ -281,7 +281,7 @@ class Reviews:
         edited = Action(present.action.type, click.params)
         faults = check_params(edited.type, edited.params, present.submission.params_schema)
         if faults:
-            raise InvalidFields({f"param:{_top(pointer)}": text for pointer, text in faults})
+            raise InvalidFields(_by_field(faults))
         judged = await self._approvals.judge(edited, present.agent)
         return reviewing.modify(present, given, judged, now=now)
 
@@ -379,6 +379,9 @@ def _known(request: ApprovalRequest | None) -> ApprovalRequest:
     return request
 
 
-def _top(pointer: str) -> str:
-    """The top-level param that a fault lies in, as a JSON Pointer."""
-    return "/" + pointer.split("/")[1] if "/" in pointer else pointer
+def _by_field(faults: Sequence[Fault]) -> dict[str, str]:
+    """Faults by `param:<JSON Pointer>`, all of one place in one text; the params as a whole are `param:`."""
+    found: dict[str, list[str]] = {}
+    for pointer, text in faults:
+        found.setdefault(f"param:{pointer}", []).append(text)
+    return {name: "; ".join(texts) for name, texts in found.items()}

@@ -6,7 +6,7 @@ back as an `Answer`, so that the same words fit a form, a private message and a 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -30,12 +30,12 @@ from bot.slack import answers, ids
 from bot.slack.card import approval_opens_form, opens_form
 from bot.slack.client import TROUBLE
 from bot.slack.details import details, page_of
+from bot.slack.fields import edited_params
 from bot.slack.forms import (
     alternative_form,
     approve_form,
     ask_form,
     conditions_of,
-    edited_params,
     modify_form,
     notice,
     reason_of,
@@ -259,7 +259,7 @@ class Clicks:
             return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
         except EditRefused as refused:
             # In the form, so that the edit can be mended instead of typed again.
-            where = min((b for b in by.view_blocks if b.startswith("param:")), default=ids.REASON)
+            where = _first(by.view_blocks, "param:") or ids.REASON
             return Answer(errors={where: refused.message}, request_id=click.request_id)
         except (ReviewRefused, Unavailable) as refused:
             return _refused(refused, by)
@@ -365,11 +365,31 @@ def _refused(refused: ReviewRefused | Unavailable, by: Interaction) -> Answer:
 
 
 def _placed(faults: InvalidFields, by: Interaction) -> dict[str, str]:
-    """Faults by the block ids of the view; one without a block there stands at the first block."""
-    spare = ids.REASON if ids.REASON in by.view_blocks else min(by.view_blocks, default=ids.REASON)
+    """Faults by the block ids of the view; one without a block there stands at another, and says so."""
+    spare = ids.REASON if ids.REASON in by.view_blocks else _first(by.view_blocks, "") or ids.REASON
     placed: dict[str, str] = {}
     for name, sentence in faults.fields.items():
-        block_id = ids.param_block(name.removeprefix("param:")) if name.startswith("param:") else name
-        where = block_id if block_id in by.view_blocks else spare
+        where = name
+        if name.startswith("param:"):
+            where, sentence = _param_fault(name.removeprefix("param:"), sentence, by.view_blocks)
+        if where not in by.view_blocks:
+            where = spare
         placed[where] = f"{placed[where]} {sentence}" if where in placed else sentence
     return placed
+
+
+def _param_fault(pointer: str, sentence: str, blocks: Sequence[str]) -> tuple[str, str]:
+    """The block of a param's fault, or else of what is around it or in it; and the sentence to say there."""
+    if (own := ids.param_block(pointer)) in blocks:
+        return own, sentence
+    around = pointer
+    while around:
+        around = around.rpartition("/")[0]
+        if (block := ids.param_block(around)) in blocks:
+            return block, f"{pointer.removeprefix(around)}: {sentence}"
+    inside = _first(blocks, f"param:{pointer}/") or _first(blocks, "param:") or own
+    return inside, f"{pointer or 'All params together'}: {sentence}"
+
+
+def _first(blocks: Sequence[str], beginning: str) -> str | None:
+    return next((block for block in blocks if block.startswith(beginning)), None)

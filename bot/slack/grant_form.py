@@ -8,7 +8,8 @@ from bot.core.describe import Ceremony, ceremony
 from bot.core.errors import InvalidFields
 from bot.core.models import ApprovalRequest
 from bot.slack import ids
-from bot.slack.forms import Values, modal, reason_of, target_input, text_input, what
+from bot.slack.fields import Values
+from bot.slack.forms import modal, reason_of, target_input, text_input, what
 from bot.slack.grant_words import scope
 from bot.slack.text import Block, cut, leaf, line, plain, preformatted, rich
 
@@ -35,7 +36,7 @@ def grant_form(request: ApprovalRequest) -> Block:
         _lasting_input(request),
         _uses_input(),
         text_input(ids.REASON, "Reason", optional=not typed, hint="Audited, and told to the agent."),
-        *([target_input(request)] if typed else []),
+        *([target_input(request.current_action)] if typed else []),
     ]
     return modal(ids.GRANT, request, "Approve similar", blocks, submit="Approve")
 

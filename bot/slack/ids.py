@@ -104,9 +104,9 @@ def alternative_in(block_ids: Iterable[str]) -> int | None:
     return None
 
 
-def pointer(name: str) -> str:
-    """The JSON Pointer (RFC 6901) of a top-level param."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
+def pointer(*names: str) -> str:
+    """The JSON Pointer (RFC 6901) of a param, or of what stands below these names in one."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
 
 
 def param_block(pointer: str) -> str:

@@ -47,9 +47,9 @@ class Interaction:
     view_id: str | None
     view_hash: str | None
     values: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    view_blocks: frozenset[str]
-    """Block ids of the view, which are the places that a fault can be shown at."""
-    view_marks: frozenset[str]
+    view_blocks: tuple[str, ...]
+    """Block ids of the view's inputs in order, which are the places that a fault can be shown at."""
+    view_marks: tuple[str, ...]
     """Block ids of the view's other blocks."""
     surface: Surface
     """Where the click happened; it decides where the answer can go."""
@@ -76,7 +76,7 @@ def parse(body: Body) -> Interaction:
         view_id=_string(view.get("id")),
         view_hash=_string(view.get("hash")),
         values=values,
-        view_blocks=_inputs(view.get("blocks")) or frozenset(values),
+        view_blocks=_inputs(view.get("blocks")) or tuple(values),
         view_marks=_block_ids(view.get("blocks")),
         surface=_surface(view, container),
     )
@@ -103,15 +103,15 @@ def _values(blocks: Any) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     }
 
 
-def _inputs(blocks: Any) -> frozenset[str]:
+def _inputs(blocks: Any) -> tuple[str, ...]:
     return _block_ids(blocks, lambda kind: kind == "input")
 
 
 def _block_ids(
     blocks: Any, wanted: Callable[[object], bool] = lambda kind: kind != "input"
-) -> frozenset[str]:
+) -> tuple[str, ...]:
     given = [_object(block) for block in blocks] if isinstance(blocks, list) else []
-    return frozenset(str(block.get("block_id")) for block in given if wanted(block.get("type")))
+    return tuple(str(block.get("block_id")) for block in given if wanted(block.get("type")))
 
 
 def _first(actions: Any) -> Mapping[str, Any]:

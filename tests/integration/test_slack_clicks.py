@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,11 +247,12 @@ async def test_an_edit_keeps_types_and_decides_as_modified(desk: Desk) -> None:
         for block in form.view["blocks"]
         if block.get("block_id", "").startswith("param:")
     }
-    assert list(values) == ["param:/key", "param:/old_value", "param:/new_value", "param:/note"]
-    broken = {**values, "param:/new_value": text("{max: 5}")}
+    leaves = ["param:/new_value/max", "param:/new_value/on"]
+    assert list(values) == ["param:/key", "param:/old_value", *leaves, "param:/note"]
+    broken = {**values, "param:/new_value/max": text("{max: 5}")}
     refused = await desk.sandbox.people.submit(RAFAEL, form.id, broken)
-    assert refused["errors"].keys() == {"param:/new_value"}
-    changed = {**values, "param:/new_value": text('{"max": 5, "on": true}')}
+    assert refused["errors"].keys() == {"param:/new_value/max"}
+    changed = {**values, "param:/new_value/max": text("5")}
     assert (await desk.sandbox.people.submit(RAFAEL, form.id, changed))["ok"]
     now = await desk.now(request)
     assert now.status is Status.MODIFIED
@@ -442,8 +444,39 @@ async def test_a_fault_deep_in_a_param_stands_at_its_field(socket_desk: Desk) ->
     request = await desk.ask("tool:resize", {"size": {"max": 3}}, params_schema=schema)
     await desk.click(RAFAEL, request, "request.modify")
     form = await desk.modal(RAFAEL, "request.modify")
-    answer = await desk.sandbox.people.submit(RAFAEL, form.id, {"param:/size": text('{"max": 10}')})
-    assert answer["errors"].keys() == {"param:/size"}
+    answer = await desk.sandbox.people.submit(RAFAEL, form.id, {"param:/size/max": text("10")})
+    assert answer["errors"].keys() == {"param:/size/max"}
+
+
+async def test_a_fault_of_an_item_stands_at_its_list_and_says_which(socket_desk: Desk) -> None:
+    desk = socket_desk
+    schema = {"properties": {"hosts": {"items": {"maxLength": 3}}}}
+    request = await desk.ask("tool:scan", {"hosts": ["a", "b"]}, params_schema=schema)
+    await desk.click(RAFAEL, request, "request.modify")
+    form = await desk.modal(RAFAEL, "request.modify")
+    answer = await desk.sandbox.people.submit(RAFAEL, form.id, {"param:/hosts": text('["a", "long"]')})
+    assert answer["errors"].keys() == {"param:/hosts"}
+    assert answer["errors"]["param:/hosts"].startswith("/1: ")
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "words"),
+    [
+        ({"not": {"properties": {"b": {"const": 2}}}}, "param:/b", "All params together: "),
+        ({"properties": {"in": {"not": {"properties": {"c": {"const": 2}}}}}}, "param:/in/c", "/in: "),
+    ],
+)
+async def test_a_fault_of_several_params_stands_at_the_first_of_them(
+    socket_desk: Desk, schema: dict[str, Any], field: str, words: str
+) -> None:
+    desk = socket_desk
+    params = {"b": 1, "a": 1, "in": {"c": 1, "d": 1}}
+    request = await desk.ask("tool:scan", params, params_schema=schema)
+    await desk.click(RAFAEL, request, "request.modify")
+    form = await desk.modal(RAFAEL, "request.modify")
+    answer = await desk.sandbox.people.submit(RAFAEL, form.id, {field: text("2")})
+    assert answer["errors"].keys() == {field}
+    assert answer["errors"][field].startswith(words)
 
 
 async def test_a_group_that_turns_out_empty_moves_the_request_on_at_once(desk: Desk) -> None:

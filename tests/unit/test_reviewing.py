@@ -249,3 +249,15 @@ def test_a_critical_edit_needs_the_same_ceremony_as_a_critical_approval():
     edited = replace(edit(level="critical"))
     with pytest.raises(InvalidFields):
         reviewing.modify(request, make_given(request), edited, now=LATER)
+
+
+def test_a_critical_edit_wants_the_target_of_what_would_run():
+    request = make_request(judged=make_judged(level="critical"))
+    edited = make_judged(
+        make_action(query="DELETE FROM t WHERE id = 1", database="archive"), level="critical"
+    )
+    with pytest.raises(InvalidFields) as fault:
+        reviewing.modify(request, make_given(request, reason="ok", target="shop"), edited, now=LATER)
+    assert fault.value.fields == {"target": "Type exactly: archive"}
+    typed = make_given(request, reason="ok", target="archive")
+    assert reviewing.modify(request, typed, edited, now=LATER).request.status is Status.MODIFIED

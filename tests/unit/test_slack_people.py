@@ -19,4 +19,4 @@ def test_somebody_without_any_name_is_called_by_the_id() -> None:
 def test_faults_find_their_place_by_the_answers_where_the_blocks_are_left_out() -> None:
     typed = {"reason": {"value": {"value": ""}}, "target": {"value": {"value": "x"}}}
     view = {"callback_id": "request.approve", "state": {"values": typed}}
-    assert parse({"type": "view_submission", "view": view}).view_blocks == {"reason", "target"}
+    assert parse({"type": "view_submission", "view": view}).view_blocks == ("reason", "target")
