@@ -40,10 +40,12 @@ from bot.services.health import Health
 from bot.services.keys import callback_key, redactor, webhook_secret
 from bot.services.oncall import OnCall
 from bot.services.outbox import Outbox
+from bot.services.pause_signs import PauseSigns
 from bot.services.pauses import Pauses
 from bot.services.policies import Policies
 from bot.services.private_logs import RedactingFormatter
 from bot.services.receipts import Receipts
+from bot.services.refusals import Refusals
 from bot.services.reloading import Reloads
 from bot.services.reporting import Reporting
 from bot.services.reviews import Reviews
@@ -217,6 +219,7 @@ def _connect(
         ),
         Finder(store, asking, reviews.checked_fillable),
         AuditSender(client, audit, Reporting(store.reads, clock)),
+        PauseSigns(store, clock),
         AnchorSender(client),
         CheckpointWebhook(_webhook_secret(settings), clock, allow=settings.keyturn_webhook_allow),
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
@@ -225,7 +228,8 @@ def _connect(
     outbox = Outbox(store, clock, senders, scheduler.note, lambda: asking.admin_channel)
     operators = Role(directory, lambda: policies.current.workspace.operators, "operators")
     auditors = Role(directory, lambda: policies.current.workspace.auditors, "auditors")
-    queue, switch = Queue(store, directory), Switch(pauses, store, operators)
+    refusals = Refusals(store, directory, clock)
+    queue, switch = Queue(store, directory), Switch(pauses, store, operators, refusals)
     rota = Rota(on_call, simulator, directory, lambda: approvals.groups, clock)
     slack = SlackFace(
         access,
@@ -236,6 +240,7 @@ def _connect(
         directory=directory,
         outbox=outbox,
         queue=queue,
+        refusals=refusals,
         homes=Homes(queue, rota, switch, operators, lambda: _insiders(policies), store, directory, clock),
         switch=switch,
         grants=GrantDesk(grants, store, directory, operators, clock),

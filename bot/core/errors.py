@@ -25,6 +25,7 @@
     └── ReviewRefused                a click that is not counted; answered privately, audited
         ├── UnknownRequest, AlreadySettled, AlreadyReviewed, StaleReview, HeldByPause
         ├── NotAnApprover, OwnRequest, ActsForYou, NotAPerson, OtherWorkspace, CannotVerify
+        ├── NotOffered               the button leads nowhere here, or not any more
         ├── EditRefused              the edited action is blocked or too dangerous
         └── UndoRefused              the rollback cannot be confirmed: blocked, or no longer open
 
@@ -323,6 +324,12 @@ class CannotVerify(ReviewRefused):
     """Slack could not tell who may decide this at the moment. Nothing was done; please try again."""
 
     code = "cannot_verify"
+
+
+class NotOffered(ReviewRefused):
+    """This button offers nothing that may be done here; nothing was done."""
+
+    code = "not_offered"
 
 
 class EditRefused(ReviewRefused):

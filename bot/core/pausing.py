@@ -6,17 +6,22 @@ Deadlines go on. What was claimed before may still report its outcome.
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.core.errors import InvalidRequest
 from bot.core.lifecycle import Judged
-from bot.core.models import ACTION_TYPE, Actor, Cause, Effect, Event, Reviewer, Via
+from bot.core.models import ACTION_TYPE, Actor, Cause, Effect, Event, Outgoing, Reviewer, Via
 from bot.core.times import rfc3339
 
 ALL = "all"
 
 HELD = "No decision is taken until an operator resumes it; deadlines go on."
+
+SHOW = "pause.show"
+"""The kind of an outbox row that has the cards painted again which a pause holds, or held until now."""
+
 _AGENT = "agent:"
 _TYPE = "type:"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -45,6 +50,17 @@ def covering(agent: str, action_type: str) -> tuple[str, str, str]:
 def concerns(what: object, agent: str, action_type: str) -> bool:
     """Whether a pause of `what` is about this agent or this type."""
     return what in covering(agent, action_type)
+
+
+def holding(pauses: Sequence[Pause], agent: str, action_type: str) -> Pause | None:
+    """The widest of `pauses` that stops this agent's actions of this type."""
+    standing = {pause.what: pause for pause in pauses}
+    return next((standing[what] for what in covering(agent, action_type) if what in standing), None)
+
+
+def to_show(what: str) -> Outgoing:
+    """Work to do on every pending card when a pause of `what` begins, changes or ends."""
+    return Outgoing(SHOW, {"what": what}, order=f"pause:{what}", coalesce=f"pause:{what}")
 
 
 def read_what(text: str, *, agents: frozenset[str], types: frozenset[str]) -> str:
@@ -113,7 +129,7 @@ def paused(before: Pause | None, pause: Pause, *, cancel: bool, via: Via) -> Eve
         "reason": pause.reason,
         "pending": mode,
     }
-    return Event("agent_paused", _person(pause.by, via), via, body, agent=_agent(pause.what))
+    return Event("agent_paused", _person(pause.by, via), via, body, agent=agent_in(pause.what))
 
 
 def resumed(pause: Pause, *, by: Reviewer, via: Via) -> Event:
@@ -125,7 +141,7 @@ def resumed(pause: Pause, *, by: Reviewer, via: Via) -> Event:
         "reason": pause.reason,
         "paused_by": pause.by.id,
     }
-    return Event("agent_resumed", _person(by, via), via, body, agent=_agent(pause.what))
+    return Event("agent_resumed", _person(by, via), via, body, agent=agent_in(pause.what))
 
 
 def _state(pause: Pause | None) -> dict[str, str] | None:
@@ -134,7 +150,8 @@ def _state(pause: Pause | None) -> dict[str, str] | None:
     return {"reason": pause.reason, "by": pause.by.id, "at": rfc3339(pause.at)}
 
 
-def _agent(what: str) -> str | None:
+def agent_in(what: str) -> str | None:
+    """The agent that a pause of `what` is about; None for a type and for everything."""
     return what.removeprefix(_AGENT) if what.startswith(_AGENT) else None
 
 

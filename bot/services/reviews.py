@@ -30,12 +30,9 @@ from bot.core.errors import (
 from bot.core.grants import Extent, Grant
 from bot.core.models import (
     Action,
-    Actor,
-    ActorType,
     ApprovalRequest,
     Conditions,
     Digest,
-    Event,
     JsonObject,
     Outgoing,
     RequestId,
@@ -45,7 +42,6 @@ from bot.core.models import (
     Status,
     Transition,
     Verdict,
-    Via,
 )
 from bot.core.notifying import CHECK
 from bot.core.params import Fault, check_params
@@ -56,8 +52,9 @@ from bot.services.asking import Asking
 from bot.services.directory import Directory
 from bot.services.escalations import look_again
 from bot.services.grants import Grants
+from bot.services.refusals import Refusals, Tried
 from bot.store import Store
-from bot.store.commands import EnqueueOutbox, RecordEvents, SaveTransition
+from bot.store.commands import EnqueueOutbox, SaveTransition
 
 _LOOKED_AT = 20
 """People who are looked at one by one, to see whether enough of them could decide."""
@@ -78,6 +75,8 @@ class Click:
     conditions: Conditions | None = None
     params: JsonObject | None = None
     """The edited params of a `modify`."""
+    control: str | None = None
+    """The id of the button or the form."""
 
 
 class Reviews:
@@ -100,6 +99,7 @@ class Reviews:
         self._grants = grants
         self._clock = clock
         self._note_deadline = note_deadline
+        self._refusals = Refusals(store, directory, clock)
 
     async def review(self, click: Click) -> ApprovalRequest:
         """Record a verdict durably and return the request as it now stands.
@@ -115,7 +115,7 @@ class Reviews:
                 step = await self._verdict(request, click)
                 saved = await self._store.write(SaveTransition(step, click=True))
             except ReviewRefused as refusal:
-                await self._record_refusal(request, click, refusal)
+                await self._record(click, refusal)
                 raise
             if saved:
                 return await self._answer(step, click)
@@ -159,7 +159,7 @@ class Reviews:
             if pause is not None:
                 raise HeldByPause(f"{pause.sentence}. {HELD}")
         except ReviewRefused as refusal:
-            await self._record_refusal(request, click, refusal)
+            await self._record(click, refusal)
             raise
         return present
 
@@ -217,7 +217,7 @@ class Reviews:
         try:
             summons = climbing.NOBODY if request is None else await self._asking.next_level(request, now)
         except CannotVerify as refusal:
-            await self._record_refusal(request, click, refusal)
+            await self._record(click, refusal)
             raise
         level = None if request is None else request.level
 
@@ -264,7 +264,7 @@ class Reviews:
                     return False
                 saved = await self._store.write(SaveTransition(step, click=True))
             except ReviewRefused as refusal:
-                await self._record_refusal(request, click, refusal)
+                await self._record(click, refusal)
                 raise
             if saved:
                 await look_again(step, self._store, self._note_deadline)
@@ -322,27 +322,20 @@ class Reviews:
         request = step.request
         if request.status is Status.TIMED_OUT:
             refusal = AlreadySettled(request=request)
-            await self._record_refusal(request, click, refusal)
+            await self._record(click, refusal)
             raise refusal
         return request
 
-    async def _record_refusal(
-        self, request: ApprovalRequest | None, click: Click, refusal: ReviewRefused
-    ) -> None:
-        event = Event(
-            name="review_refused",
-            actor=Actor(ActorType.HUMAN, click.user_id, click.user_id),
-            via=Via.SLACK,
-            body={
-                "code": refusal.code,
-                "verdict": None if click.verdict is None else click.verdict.value,
-                "digest": click.digest,
-            },
-            agent=None if request is None else request.agent,
-            request_id=click.request_id if request is not None else None,
-            session_id=None if request is None else request.submission.session_id,
+    async def _record(self, click: Click, refusal: ReviewRefused) -> None:
+        verdict = None if click.verdict is None else click.verdict.value
+        tried = Tried(
+            click.user_id,
+            click.control,
+            request_id=click.request_id,
+            digest=click.digest,
+            verdict=verdict,
         )
-        await self._store.write(RecordEvents((event,), self._clock.now()))
+        await self._refusals.record(tried, refusal)
 
     async def _could_be_met(self, request: ApprovalRequest) -> bool:
         requirement = request.current_requirement

@@ -23,6 +23,7 @@ TITLES: Final = {
     "not_a_person": "Not allowed",
     "other_workspace": "Another workspace",
     "cannot_verify": "Please try again",
+    "not_offered": "Not done",
     "edit_refused": "Edit refused",
     "undo_refused": "Not rolled back",
     "review_refused": "Not counted",

@@ -17,6 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.clock import Clock
 from bot.services.outbox import Outbox
+from bot.services.refusals import Refusals
 from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
 from bot.slack import ids
@@ -61,6 +62,7 @@ class SlackFace:
         store: Store,
         directory: SlackDirectory,
         outbox: Outbox,
+        refusals: Refusals,
         queue: Queue,
         homes: Homes,
         rota: Rota,
@@ -75,6 +77,7 @@ class SlackFace:
             Commands(queue, rota, switch, grants, audit),
             homes,
             outbox,
+            refusals,
             client,
             new_reference,
         )

@@ -15,9 +15,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core import grants, redaction
 from bot.core.deliveries import told
 from bot.core.errors import (
+    AlreadyReviewed,
     CannotVerify,
     EditRefused,
     InvalidFields,
+    KeyturnError,
+    NotOffered,
     OtherWorkspace,
     ReviewRefused,
     Unavailable,
@@ -104,11 +107,11 @@ class Clicks:
 
     async def acknowledge(self, by: Interaction) -> Answer:
         """Somebody is on it: the card shows who, and later times move."""
-        return await self._attended(by, self._reviews.acknowledge, answers.ALREADY_ON_IT)
+        return await self._attended(by, self._reviews.acknowledge, AlreadyReviewed(answers.ALREADY_ON_IT))
 
     async def escalate(self, by: Interaction) -> Answer:
         """Ask the next people now."""
-        return await self._attended(by, self._reviews.escalate, answers.NO_NEXT_LEVEL)
+        return await self._attended(by, self._reviews.escalate, NotOffered(answers.NO_NEXT_LEVEL))
 
     async def ask(self, by: Interaction) -> Answer:
         """Open the form for a question to the agent."""
@@ -123,20 +126,18 @@ class Clicks:
         if request is None:
             return await self._review(by, Verdict.APPROVE)
         if not grants.offered(request):
-            return Answer(answers.NO_GRANT, request_id=request.id)
+            raise NotOffered(answers.NO_GRANT)
         return await self._open(by, Verdict.APPROVE, grant_form(request))
 
     async def submit_grant(self, by: Interaction) -> Answer:
         """The form came back: approve, and say what came of the rest."""
         click = _click(by, Verdict.APPROVE, None)
-        if click is None:
-            return Answer(answers.NOT_OURS)
         try:
             given = await self._reviews.approve_similar(click, extent_of(by.values))
         except InvalidFields as faults:
             return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
         except (ReviewRefused, Unavailable) as refused:
-            return _refused(refused, by)
+            return refusal(refused, by)
         if isinstance(given, str):
             return Answer(f"{answers.ONLY_THIS} {literal(given)}", "Approved", request_id=click.request_id)
         return DONE
@@ -148,8 +149,6 @@ class Clicks:
     async def details(self, by: Interaction) -> Answer:
         """Open everything about a request, for anybody of this workspace who sees the card."""
         request = await self._readable(by)
-        if isinstance(request, Answer):
-            return request
         try:
             await self._client.views_open(trigger_id=by.trigger_id, view=await self._details(request))
         except TROUBLE:
@@ -159,8 +158,6 @@ class Clicks:
     async def page(self, by: Interaction) -> Answer:
         """Turn the page of an open details view."""
         request = await self._readable(by)
-        if isinstance(request, Answer):
-            return request
         view = await self._details(request, page_of(by.block_id))
         try:
             await self._client.views_update(view_id=by.view_id, hash=by.view_hash, view=view)
@@ -184,7 +181,7 @@ class Clicks:
         params = _alternative(request, [by.block_id])
         number = ids.alternative_in([by.block_id])
         if params is None or number is None:
-            return Answer(answers.NOT_OURS)
+            raise UnknownRequest(answers.NOT_OURS)
         shown = redaction.own().value(params)
         risk = await self._reviews.risk_of(request, params)
         if opens_form(Action(request.action.type, shown), risk):
@@ -208,7 +205,7 @@ class Clicks:
 
     async def unknown(self, by: Interaction) -> Answer:
         """A button of an older or a stranger's card."""
-        return Answer(answers.NOT_OURS)
+        raise UnknownRequest(answers.NOT_OURS)
 
     async def _details(self, request: ApprovalRequest, page: int = 0) -> Block:
         events = await self._store.reads.events(request.id)
@@ -235,24 +232,23 @@ class Clicks:
             return None
         return request if request.current_digest == by.reference.digest else None
 
-    async def _readable(self, by: Interaction) -> ApprovalRequest | Answer:
-        """The request to show, or why it is not shown."""
-        try:
-            if by.reference is None:
-                raise UnknownRequest
-            if by.team_id != await self._directory.home_team():
-                raise OtherWorkspace
-            request = await self._store.reads.request(by.reference.request_id)
-            if request is None:
-                raise UnknownRequest
-        except ReviewRefused as refused:
-            return _refused(refused, by)
+    async def _readable(self, by: Interaction) -> ApprovalRequest:
+        """The request to show to anybody of this workspace.
+
+        Raises:
+            ReviewRefused: they may not see it, or there is none.
+        """
+        if by.reference is None:
+            raise UnknownRequest
+        if by.team_id != await self._directory.home_team():
+            raise OtherWorkspace
+        request = await self._store.reads.request(by.reference.request_id)
+        if request is None:
+            raise UnknownRequest
         return request
 
     async def _review(self, by: Interaction, verdict: Verdict, params: JsonObject | None = None) -> Answer:
         click = _click(by, verdict, params)
-        if click is None:
-            return Answer(answers.NOT_OURS)
         try:
             await self._reviews.review(click)
         except InvalidFields as faults:
@@ -262,39 +258,36 @@ class Clicks:
             where = _first(by.view_blocks, "param:") or ids.REASON
             return Answer(errors={where: refused.message}, request_id=click.request_id)
         except (ReviewRefused, Unavailable) as refused:
-            return _refused(refused, by)
+            return refusal(refused, by)
         return DONE
 
     async def _put(self, by: Interaction) -> Answer:
         """Put the question of a form to the agent, or hear why not."""
         click = _click(by, None, None)
-        if click is None:
-            return Answer(answers.NOT_OURS)
         try:
             await self._reviews.ask(click, reason_of(by.values, ids.QUESTION))
         except InvalidFields as faults:
             return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
         except (ReviewRefused, Unavailable) as refused:
-            return _refused(refused, by)
+            return refusal(refused, by)
         return DONE
 
     async def _attended(
-        self, by: Interaction, attend: Callable[[Click], Awaitable[bool]], nothing: str
+        self, by: Interaction, attend: Callable[[Click], Awaitable[bool]], nothing: ReviewRefused
     ) -> Answer:
-        """Let the person move the ladder; `nothing` is what to say when nothing moved."""
+        """Let the person move the ladder; `nothing` is why nothing moved."""
         click = _click(by, None, None)
-        if click is None:
-            return Answer(answers.NOT_OURS)
         try:
             moved = await attend(click)
         except (ReviewRefused, Unavailable) as refused:
-            return _refused(refused, by)
-        return DONE if moved else Answer(nothing, request_id=click.request_id)
+            return refusal(refused, by)
+        if not moved:
+            raise nothing
+        return DONE
 
     async def _open(self, by: Interaction, verdict: Verdict | None, form: Block) -> Answer:
         """Open `form` for somebody who may decide; a refusal that comes late takes the form's place."""
         click = _click(by, verdict, None)
-        assert click is not None, "the form is of a request that the button points at"
         async with asyncio.TaskGroup() as tasks:
             check = tasks.create_task(self._may_review(click, by))
             await asyncio.wait([check], timeout=QUICK)
@@ -314,14 +307,15 @@ class Clicks:
         try:
             await self._reviews.may_review(click)
         except (ReviewRefused, Unavailable) as refused:
-            return _refused(refused, by)
+            return refusal(refused, by)
         return None
 
     async def _why_not(self, by: Interaction) -> Answer:
         """Why there is no form for a click whose request is not what the card showed."""
-        click = _click(by, None, None)
-        refused = None if click is None else await self._may_review(click, by)
-        return refused or Answer(answers.NOT_OURS)
+        refused = await self._may_review(_click(by, None, None), by)
+        if refused is None:
+            raise UnknownRequest(answers.NOT_OURS)
+        return refused
 
     async def _opened(self, by: Interaction, form: Block) -> Answer:
         try:
@@ -338,10 +332,14 @@ def _alternative(request: ApprovalRequest, block_ids: Iterable[str]) -> JsonObje
     return None if number is None or number >= len(offered) else offered[number].params
 
 
-def _click(by: Interaction, verdict: Verdict | None, params: JsonObject | None) -> Click | None:
-    """The verdict as the service takes it; None when the button points at nothing."""
+def _click(by: Interaction, verdict: Verdict | None, params: JsonObject | None) -> Click:
+    """The verdict as the service takes it.
+
+    Raises:
+        UnknownRequest: the button points at nothing.
+    """
     if by.reference is None:
-        return None
+        raise UnknownRequest(answers.NOT_OURS)
     return Click(
         request_id=by.reference.request_id,
         digest=by.reference.digest,
@@ -352,10 +350,12 @@ def _click(by: Interaction, verdict: Verdict | None, params: JsonObject | None) 
         target=target_of(by.values),
         conditions=conditions_of(by.values),
         params=params,
+        control=by.control,
     )
 
 
-def _refused(refused: ReviewRefused | Unavailable, by: Interaction) -> Answer:
+def refusal(refused: KeyturnError, by: Interaction) -> Answer:
+    """Why something was refused, for the one who tried."""
     known = by.reference is not None and not isinstance(refused, UnknownRequest)
     return Answer(
         answers.refusal(refused, by.user_id),

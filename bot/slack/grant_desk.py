@@ -3,7 +3,14 @@
 from typing import Any
 
 from bot.core.clock import Clock
-from bot.core.errors import NotAnApprover, NotAPerson, OtherWorkspace, ReviewRefused
+from bot.core.errors import (
+    AlreadySettled,
+    NotAnApprover,
+    NotAPerson,
+    OtherWorkspace,
+    ReviewRefused,
+    UnknownRequest,
+)
 from bot.core.models import Actor, Reviewer, SlackId, Via
 from bot.services.directory import Directory
 from bot.services.grants import Grants
@@ -51,17 +58,19 @@ class GrantDesk:
         """The button `grant.revoke`: for its giver and for operators.
 
         Raises:
-            ReviewRefused: it is somebody else's.
+            ReviewRefused: it is somebody else's, unknown, or was revoked before.
         """
         person = await self._member(by.user_id, by.team_id)
         grant = await self._store.reads.grant(by.value)
         if grant is None:
-            return {"text": "Keyturn does not know this standing approval; nothing was done."}
+            raise UnknownRequest("Keyturn does not know this standing approval; nothing was done.")
         if grant.giver.id != person.id and not await self._is_operator(by.user_id, by.team_id):
-            raise NotAnApprover("Only who gave a standing approval, and operators, may revoke it.")
+            raise NotAnApprover(
+                "Only who gave a standing approval, and operators, may revoke it.", grant=grant
+            )
         ended = await self._grants.revoke(grant.id, Actor.human(person), Via.SLACK)
         if ended is None:
-            return {"text": "This standing approval was revoked before; nothing was done."}
+            raise AlreadySettled("This standing approval was revoked before; nothing was done.", grant=grant)
         also = f" {len(ended)} approved and not yet run ended with it." if ended else ""
         return {"text": f"Revoked: {literal(shortened(grant_words(grant), 1000))}.{also}"}
 

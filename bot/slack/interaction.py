@@ -33,6 +33,8 @@ class Interaction:
     """The person's own team: in a shared channel not the bot's."""
     channel: str | None
     """Where the clicked message stands; None in a modal and in App Home."""
+    control: str
+    """The id of the clicked button or of the submitted form."""
     trigger_id: str
     """Allows one view to be opened within 3 s."""
     delivery: str
@@ -67,6 +69,7 @@ def parse(body: Body) -> Interaction:
         user_id=SlackId(str(user.get("id", ""))),
         team_id=str(user.get("team_id") or _object(body.get("team")).get("id") or ""),
         channel=_string(container.get("channel_id")) or _string(_object(body.get("channel")).get("id")),
+        control=str((action.get("action_id") if action else view.get("callback_id")) or ""),
         trigger_id=str(body.get("trigger_id", "")),
         delivery=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
         reference=parse_reference(pointing),

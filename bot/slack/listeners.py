@@ -2,10 +2,13 @@
 
 The change is on disk before `ack()`, which comes last and within 3 s. When the call takes longer,
 the person is told that it is being recorded, and the result follows as soon as it is known. Every
-click gets an answer, those on buttons that are no longer known too.
+click gets an answer, those on buttons that are no longer known too. A refusal that reaches a listener
+is not on record yet: it is entered here, before the person hears of it.
 """
 
 import asyncio
+import hashlib
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -19,10 +22,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core.errors import CannotVerify, ReviewRefused, Unavailable
 from bot.core.models import SlackId
 from bot.services.outbox import Outbox
+from bot.services.refusals import Refusals, Tried
 from bot.slack import answers
-from bot.slack.clicks import Answer, Clicks
+from bot.slack.clicks import Answer, Clicks, refusal
 from bot.slack.client import TROUBLE
-from bot.slack.commands import Commands
+from bot.slack.commands import COMMAND, Commands
 from bot.slack.directory import lookup_budget
 from bot.slack.forms import notice
 from bot.slack.homes import Homes
@@ -39,6 +43,8 @@ Work = Callable[[Interaction], Awaitable[Answer]]
 
 Asked = Callable[[Interaction], Awaitable[dict[str, Any]]]
 """Answers a button of a private message: arguments of the message that takes its place."""
+
+_Turned = tuple[dict[str, Any], str | None]
 
 
 class Listeners:
@@ -57,6 +63,7 @@ class Listeners:
         commands: Commands,
         homes: Homes,
         outbox: Outbox,
+        refusals: Refusals,
         client: AsyncWebClient,
         new_reference: Callable[[], str],
     ) -> None:
@@ -64,9 +71,12 @@ class Listeners:
         self._commands = commands
         self._homes = homes
         self._outbox = outbox
+        self._refusals = refusals
         self._client = client
         self._new_reference = new_reference
         self._once: Once[Answer] = Once()
+        self._turned_once: Once[_Turned] = Once()
+        self._asked_once: Once[dict[str, Any]] = Once()
 
     def button(self, work: Work) -> Callable[..., Awaitable[None]]:
         """A listener for clicks: what there is to say is said privately, where the click was."""
@@ -104,7 +114,7 @@ class Listeners:
     async def command(self, ack: AsyncAck, command: Mapping[str, Any], respond: AsyncRespond) -> None:
         """A slash command, answered privately; what takes too long is answered as soon as it is known."""
         async with asyncio.TaskGroup() as tasks:
-            call = tasks.create_task(self._asked(command))
+            call = tasks.create_task(self._asked_once.run(_delivery(command), lambda: self._asked(command)))
             await asyncio.wait([call], timeout=ACK_AFTER)
             if call.done():
                 await ack(response_type="ephemeral", **call.result())
@@ -119,8 +129,12 @@ class Listeners:
         name, text = str(command.get("command")), str(command.get("text") or "")
         try:
             with lookup_budget():
-                return await self._commands.answer(name, text, user_id=user, team_id=team)
-        except (ReviewRefused, Unavailable) as trouble:
+                try:
+                    return await self._commands.answer(name, text, user_id=user, team_id=team)
+                except ReviewRefused as refused:
+                    await self._refusals.record(_typed(user, name, text), refused)
+                    return {"text": answers.refusal(refused, user)}
+        except Unavailable as trouble:
             return {"text": answers.refusal(trouble, user)}
         except Exception:
             return {"text": self._broken("command")}
@@ -131,7 +145,7 @@ class Listeners:
         async def listener(ack: AsyncAck, body: Body, respond: AsyncRespond) -> None:
             by = parse(body)
             async with asyncio.TaskGroup() as tasks:
-                call = tasks.create_task(self._turned(by, work))
+                call = tasks.create_task(self._turned_once.run(by.delivery, lambda: self._turned(by, work)))
                 await asyncio.wait([call], timeout=ACK_AFTER)
                 await ack()
                 answer, refused = await call
@@ -147,15 +161,18 @@ class Listeners:
 
         return listener
 
-    async def _turned(self, by: Interaction, work: Asked) -> tuple[dict[str, Any], str | None]:
+    async def _turned(self, by: Interaction, work: Asked) -> _Turned:
         """The answer, and the heading of a refusal if it is one."""
         try:
             with lookup_budget():
-                return await work(by), None
+                try:
+                    return await work(by), None
+                except ReviewRefused as refused:
+                    await self._refusals.record(_clicked(by), refused)
+                    raise
         except (ReviewRefused, Unavailable) as trouble:
-            return {"text": answers.refusal(trouble, by.user_id)}, answers.TITLES.get(
-                trouble.code, "Not done"
-            )
+            told = refusal(trouble, by)
+            return {"text": told.text}, told.title
         except Exception:
             return {"text": self._broken("button")}, "Something went wrong"
 
@@ -182,10 +199,16 @@ class Listeners:
     async def _answer(self, by: Interaction, work: Work) -> Answer:
         async def once() -> Answer:
             with lookup_budget():
-                return await work(by)
+                try:
+                    return await work(by)
+                except ReviewRefused as refused:
+                    await self._refusals.record(_clicked(by), refused)
+                    return refusal(refused, by)
 
         try:
             return await self._once.run(by.delivery, once)
+        except Unavailable as trouble:
+            return refusal(trouble, by)
         except Exception:
             return Answer(self._broken("interaction"), "Something went wrong")
 
@@ -224,6 +247,27 @@ class Listeners:
         reference = self._new_reference()
         log.exception("%s failed, reference %s", what, reference, extra={"event": "listener_broke"})
         return answers.broken(reference)
+
+
+def _clicked(by: Interaction) -> Tried:
+    """A click or a form, for the audit."""
+    at = by.reference
+    if at is None:
+        return Tried(by.user_id, by.control, by.value or None)
+    return Tried(by.user_id, by.control, request_id=at.request_id, digest=at.digest)
+
+
+def _typed(user: SlackId, name: str, text: str) -> Tried:
+    """A command, for the audit: with what it does, and what with."""
+    words = text.split()
+    if name == COMMAND and words:
+        name = f"{name} {words.pop(0).casefold()}"
+    return Tried(user, name, " ".join(words) or None)
+
+
+def _delivery(command: Mapping[str, Any]) -> str:
+    """The same for every delivery of one command, different for every command."""
+    return hashlib.sha256(json.dumps(dict(command), sort_keys=True).encode()).hexdigest()
 
 
 def _closing(answer: Answer) -> dict[str, Any]:

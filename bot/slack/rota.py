@@ -15,7 +15,15 @@ from bot.core import covering, jsontext, moments
 from bot.core.clock import Clock
 from bot.core.covering import CoverOffer, Deal
 from bot.core.describe import action_line
-from bot.core.errors import CannotVerify, CoverRefused, InvalidInput, NotFound, Unavailable
+from bot.core.errors import (
+    CannotVerify,
+    CoverRefused,
+    InvalidInput,
+    NotFound,
+    NotOffered,
+    OtherWorkspace,
+    Unavailable,
+)
 from bot.core.models import Action, ApproverSet, Effect, Person, SlackId, Target
 from bot.core.oncall import Shift, gaps
 from bot.services.oncall import OnCall
@@ -73,12 +81,12 @@ class Rota:
         """What to say, as mrkdwn of ours.
 
         Raises:
-            CannotVerify: Slack did not say who somebody is.
+            ReviewRefused: this person is of elsewhere, or Slack did not say who somebody is.
             Unavailable: the covers could not be read or stored.
         """
         person = await self._directory.person(user_id)
         if person is None or team_id != await self._directory.home_team() or person.is_guest:
-            return "Only people of this workspace may ask that."
+            raise OtherWorkspace("Only people of this workspace may ask that.")
         asker = Asker(person, _zone(person.tz), self._clock.now())
         try:
             return await self._answer(words, text, asker)
@@ -98,14 +106,18 @@ class Rota:
         return lines
 
     async def accept(self, by: Interaction) -> Answer:
-        """The button of an offer."""
+        """The button of an offer.
+
+        Raises:
+            ReviewRefused: it is not this person's to accept, or not any more.
+        """
         person = await self._directory.person(by.user_id)
         if person is None or by.team_id != await self._directory.home_team():
-            return Answer("Only people of this workspace may accept that.")
+            raise OtherWorkspace()
         try:
             accepted = await self._on_call.accept(by.block_id.removeprefix(ids.COVER_BLOCK), person)
         except CoverRefused as refused:
-            return Answer(literal(refused.message), "Not covered")
+            raise NotOffered(refused.message) from refused
         return Answer(f"Agreed: {_deal(accepted)}.", "Covered")
 
     async def _answer(self, words: Sequence[str], text: str, asker: Asker) -> str:

@@ -1,13 +1,14 @@
 """The kill switch in Slack: `/keyturn pause`, `resume` and `agents`, and the buttons of the last."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from bot.core import pausing
-from bot.core.errors import InvalidRequest
+from bot.core.errors import AlreadySettled, InvalidRequest
 from bot.core.models import Agent, Reviewer, SlackId, Via
 from bot.core.pausing import Pause
 from bot.services.pauses import Pauses
+from bot.services.refusals import Refusals, Tried
 from bot.slack import ids
 from bot.slack.interaction import Interaction
 from bot.slack.roles import Role
@@ -26,10 +27,11 @@ _SHOWN = 40
 class Switch:
     """Pausing and resuming by operators."""
 
-    def __init__(self, pauses: Pauses, store: Store, operators: Role) -> None:
+    def __init__(self, pauses: Pauses, store: Store, operators: Role, refusals: Refusals) -> None:
         self._pauses = pauses
         self._store = store
         self._operators = operators
+        self._refusals = refusals
 
     async def answer(self, words: Sequence[str], *, user_id: SlackId, team_id: str) -> dict[str, Any]:
         """Arguments of the private answer.
@@ -53,18 +55,21 @@ class Switch:
     async def pause(self, by: Interaction) -> dict[str, Any]:
         """The button `agent.pause`: hold what is pending."""
         person = await self._operators.require(by.user_id, by.team_id)
-        return await self._turned(lambda: self._pause([by.value], person))
+        return await self._turned(by, lambda: self._pause([by.value], person))
 
     async def resume(self, by: Interaction) -> dict[str, Any]:
         """The button `agent.resume`."""
         person = await self._operators.require(by.user_id, by.team_id)
-        return await self._turned(lambda: self._resume(by.value, person))
+        return await self._turned(by, lambda: self._resume(by.value, person))
 
-    async def _turned(self, turn: Any) -> dict[str, Any]:
+    async def _turned(self, by: Interaction, turn: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """The list as it is now, and what came of the click; a click on an old list changes nothing."""
         try:
             said = await turn()
         except InvalidRequest as wrong:
-            said = {"text": literal(wrong.message)}
+            late = AlreadySettled(wrong.message)
+            await self._refusals.record(Tried(by.user_id, by.control, by.value), late)
+            said = {"text": literal(late.message)}
         listing = await self._listing()
         note = {"type": "section", "text": mrkdwn(said["text"])}
         return {"text": said["text"], "blocks": [note, *listing["blocks"]]}
