@@ -1,15 +1,16 @@
 """What an action of each type would do."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bot.core.models import Action
 from bot.core.risk import money, paths, shell, sql
 from bot.core.risk.facts import Access, Facts, Signal, Touched
-from bot.core.risk.names import host_of, is_internal
+from bot.core.risk.names import host_of, is_internal, texts_in
 from bot.core.risk.programs import FILE_TOOLS, HANDLERS, is_dangerous
-from bot.core.risk.programs.unknown import unknown_program
+from bot.core.risk.programs.unknown import looks_like_path, unknown_program
 from bot.core.risk.reading import Reading
+from bot.core.risk.tables import names
 from bot.core.risk.words import Simple, Word
 
 _PLACES = ("environment", "database", "cluster", "namespace", "host")
@@ -22,9 +23,8 @@ def analyse(action: Action) -> Facts:
     """Read an action; never raises on parsed JSON."""
     facts = Facts(action.type, action.params)
     for key in _PLACES:
-        value = action.params.get(key)
-        if isinstance(value, str):
-            facts.name(value)
+        for name in texts_in(action.params.get(key)):
+            facts.name(name)
     _READERS.get(action.type, _unknown)(facts)
     return facts
 
@@ -33,11 +33,15 @@ def _path(facts: Facts, access: Access, *, recursive: bool = False) -> None:
     value = facts.params.get("path")
     if not isinstance(value, str) or not value:
         facts.unreadable_paths |= value is not None
-        return
+    _touch(facts, texts_in(value), access, recursive=recursive)
+
+
+def _touch(facts: Facts, found: Iterable[str], access: Access, *, recursive: bool = False) -> None:
     cwd = facts.params.get("cwd")
-    place = paths.resolve(value, cwd if isinstance(cwd, str) else None)
-    for form in place.forms:
-        facts.paths.append(Touched(form, access, recursive, paths.is_glob(form), place.readable))
+    for text in filter(None, found):
+        place = paths.resolve(text, cwd if isinstance(cwd, str) else None)
+        for form in place.forms:
+            facts.paths.append(Touched(form, access, recursive, paths.is_glob(form), place.readable))
 
 
 def _file_write(facts: Facts) -> None:
@@ -118,10 +122,21 @@ def _nothing(facts: Facts) -> None:
     """Types whose score is told by their params alone."""
 
 
+_PATH_PARAMS = frozenset(
+    names(
+        "path paths file files filename filepath filepaths source sourcepath destination destinationpath src "
+        "dst dest oldpath newpath target targetpath directory dir"
+    )
+)
+"""Params that tools nobody knows give paths in; case, `_` and `-` do not matter."""
+
+
 def _unknown(facts: Facts) -> None:
-    reads = _READING_TYPE.fullmatch(facts.type) is not None
-    if facts.params.get("path") is not None:
-        _path(facts, Access.READ if reads else Access.UNKNOWN)
+    access = Access.READ if _READING_TYPE.fullmatch(facts.type) is not None else Access.UNKNOWN
+    _path(facts, access)
+    for key, value in facts.params.items():
+        if key != "path" and re.sub(r"[_-]", "", key).lower() in _PATH_PARAMS:
+            _touch(facts, filter(looks_like_path, texts_in(value)), access)
 
 
 _READERS: dict[str, Callable[[Facts], None]] = {

@@ -3,8 +3,9 @@
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bot.core.risk.tables import names
 
@@ -44,8 +45,12 @@ def plain_letters(text: str) -> str:
 @lru_cache(4096)
 def is_production(name: str) -> bool:
     """Whether a token of `name` says production and is not negated (`non-prod`, `pre_prod`)."""
-    humps = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name)  # `appProd` is read as people read it, `ProD` as well
-    return any(_says_production(_TOKENS.split(text.lower())) for text in {name, humps})
+    return any(_says_production(_TOKENS.split(plain_letters(text))) for text in {name, _humps(name)})
+
+
+def _humps(name: str) -> str:
+    """`appProd` with its words parted, as people read it."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name)
 
 
 def _says_production(tokens: list[str]) -> bool:
@@ -55,9 +60,24 @@ def _says_production(tokens: list[str]) -> bool:
 
 def is_sensitive(data_type: str) -> bool:
     """Whether a kind of user data needs special care."""
-    lowered = data_type.strip().lower()
-    words = [word for word in _TOKENS.split(lowered) if word]
-    return "_".join(words) in _SENSITIVE or any(word in _SENSITIVE for word in words)
+    for text in (data_type, _humps(data_type)):
+        words = [word for word in _TOKENS.split(plain_letters(text)) if word]
+        if "_".join(words) in _SENSITIVE or any(word in _SENSITIVE for word in words):
+            return True
+    return False
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """The texts of a value that should be one: itself, or those in its lists and objects."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case list() as items:
+                waiting.extend(items)
+            case dict() as items:
+                waiting.extend(items.values())
 
 
 def host_of(url: str) -> str:
@@ -67,8 +87,8 @@ def host_of(url: str) -> str:
         host = urlsplit(text if "://" in text else "//" + text.lstrip("/")).hostname
     except ValueError:
         return text.lower()
-    # Clients fold full-width letters, digits and dots into plain ones before they look a name up.
-    return unicodedata.normalize("NFKC", host or "").replace("。", ".").rstrip(".")
+    # Clients undo percent forms and fold full-width letters, digits and dots before they look a name up.
+    return unicodedata.normalize("NFKC", unquote(host or "").lower()).replace("。", ".").rstrip(".")
 
 
 def is_internal(host: str) -> bool:
@@ -104,8 +124,16 @@ def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     except ValueError:
         return _inet_aton(plain)
     if isinstance(address, ipaddress.IPv6Address):
-        return address.ipv4_mapped or address.sixtofour or address
+        return address.ipv4_mapped or address.sixtofour or _translated(address)
     return address
+
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""RFC 6052: the last 32 bits are the address that a gateway talks to."""
+
+
+def _translated(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else address
 
 
 def _inet_aton(text: str) -> ipaddress.IPv4Address | None:

@@ -17,7 +17,9 @@ SYSTEM = frozenset(names("etc usr bin sbin boot root sys proc dev opt system lib
 VAR_OPEN = frozenset({"tmp", "log", "cache"})
 """What below `/var` is not a system place."""
 
-WINDOWS_SYSTEM = frozenset({"windows", "program files", "program files (x86)", "programdata"})
+WINDOWS_SYSTEM = frozenset({"windows", "program files", "program files (x86)", "programdata", "progra~1",
+                            "progra~2", "progra~3"})  # fmt: skip
+"""First segments of system places on a drive; the last are short names of `Program Files`."""
 
 NOT_FILES = frozenset({"/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/zero",
                        "/dev/random", "/dev/urandom"})  # fmt: skip
@@ -27,7 +29,7 @@ _SECRET_DIRS = frozenset({".ssh", ".aws", ".kube", ".gnupg", ".azure", ".passwor
 _SECRET_NAMES = re.compile(
     r"""(?:
         \.env(?:\.(?!(?:.*\.)?(?:example|sample|template)$).*)?
-        | .*\.(?:pem|p12|pfx|kdbx|keystore|jks|ppk)
+        | .*\.(?:pem|key|p12|pfx|kdbx|keystore|jks|ppk)
         | id_(?:rsa|dsa|ecdsa|ed25519)(?:_.*)?
         | \.netrc | \.pgpass | \.git-credentials | \.pypirc | \.vault-token | \.htpasswd
         | .*private[._-]?key.*
@@ -38,17 +40,18 @@ _SECRET_NAMES = re.compile(
 _SECRET_PLACES = re.compile(
     r"/etc/g?shadow-?$|/etc/sudoers|/run/secrets(/|$)|/\.config/(gcloud|gh)(/|$)|/\.docker/config\.json$"
     r"|^/proc/[^/]*/environ$|/etc/ssl/private(/|$)|/etc/ssh/ssh_host_[^/]*_key$"
+    r"|/\.local/share/keyrings(/|$)|^(~[^/]*|/home/[^/]+|/users/[^/]+)/\.npmrc$"
 )
 _CODE_NAMES = frozenset(
     names(
         ".bashrc .bash_profile .bash_login .bash_logout .bash_aliases .profile .zshrc .zshenv "
         ".zprofile .zlogin .zlogout .cshrc .tcshrc .kshrc .inputrc .xinitrc .xsession .xprofile "
         ".gitconfig .envrc .gitlab-ci.yml .travis.yml jenkinsfile azure-pipelines.yml "
-        "bitbucket-pipelines.yml crontab"
+        "bitbucket-pipelines.yml .drone.yml .woodpecker.yml .woodpecker.yaml crontab"
     )
 )
 _CODE_PLACES = re.compile(
-    r"(^|/)\.git/(hooks(/|$)|config$)|(^|/)\.github/(workflows|actions)(/|$)|(^|/)\.circleci/"
+    r"(^|/)\.git/(hooks(/|$)|config$)|(^|/)\.github/(workflows|actions)(/|$)|(^|/)\.(circleci|woodpecker|buildkite)/"
     r"|(^|/)\.husky/|(^|/)\.gitea/workflows/|(^|/)\.(config/)?fish/|/\.config/(autostart|systemd)(/|$)"
     r"|(^|/)(cron\.d|cron\.(hourly|daily|weekly|monthly)|crontabs)(/|$)|/spool/cron(/|$)"
     r"|/launch(agents|daemons)/|(^|/)systemd/(system|user)(/|$)|\.(service|timer|socket)$"
@@ -128,7 +131,7 @@ def is_system(path: str) -> bool:
     if first == "var":
         return rest.partition("/")[0] not in VAR_OPEN
     # A wildcard as the first segment reaches every place there is.
-    return first in SYSTEM or first.startswith("lib") or is_glob(first)
+    return first in SYSTEM or first in WINDOWS_SYSTEM or first.startswith("lib") or is_glob(first)
 
 
 def is_temporary(path: str) -> bool:
@@ -162,6 +165,8 @@ def _joined(text: str, base: str | None) -> str:
 def _decoded(text: str) -> str:
     if text.lower().startswith("file://"):
         text = text[7:].removeprefix("localhost")
+    elif text.lower().startswith("file:/"):
+        text = text[5:]
     text = _NESTED_PERCENT.sub("%", text)
     while "%" in text and (plain := unquote(text, errors="replace")) != text:
         text = plain
@@ -195,7 +200,7 @@ def _rooted(text: str) -> tuple[str, str]:
         return "/", re.sub(r"^/private/(?=etc(?:/|$)|tmp(?:/|$)|var(?:/|$))", "/", text)
     if text.startswith("~"):
         home, _, rest = text.partition("/")
-        return home, rest
+        return ("/", f"root/{rest}") if home == "~root" else (home, rest)
     return "", text
 
 
@@ -209,6 +214,8 @@ def _other_readings(text: str, path: str, base: str | None) -> tuple[str, ...]:
     others = []
     if "%" in text or "\\" in text:
         others.append(_lexical(_joined(text, base)))
+    if text != text.strip():
+        others.append(normalise(_joined(text.strip(), base)))  # many programs drop the spaces around a path
     if process := _PROCESS_ROOT.match(path):
         others.append(path[process.end() :] or "/")
     if _climbs(path):

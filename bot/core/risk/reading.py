@@ -32,7 +32,8 @@ _NAMING_FLAGS = frozenset(
     names(
         "context kube-context namespace cluster profile host hostname database dbname db env "
         "environment stage project subscription workspace stack target server app inventory limit "
-        "account"
+        "account cluster-name cluster-identifier db-instance-identifier db-cluster-identifier "
+        "environment-name cache-cluster-id replication-group-id"
     )
 )
 

@@ -7,7 +7,7 @@ from bot.core.models import RiskAssessment, RiskFactor, RiskLevel
 from bot.core.risk import money, paths
 from bot.core.risk.actions import KNOWN_TYPES
 from bot.core.risk.facts import Access, Facts, Signal, SqlWorst, Touched
-from bot.core.risk.names import is_production, is_sensitive
+from bot.core.risk.names import is_production, is_sensitive, texts_in
 from bot.core.risk.weights import Weights
 
 _BANDS = ((10, RiskLevel.NONE), (30, RiskLevel.LOW), (50, RiskLevel.MEDIUM), (80, RiskLevel.HIGH))
@@ -126,8 +126,8 @@ def _environment(facts: Facts) -> str | None:
 
 def _user_data(facts: Facts, weights: Weights) -> Part:
     kind = facts.params.get("data_type")
-    if isinstance(kind, str) and is_sensitive(kind):
-        return "user_data", weights.points["user_data"], f"reads sensitive data of a user: {kind[:60]}"
+    if (sensitive := next(filter(is_sensitive, texts_in(kind)), None)) is not None:
+        return "user_data", weights.points["user_data"], f"reads sensitive data of a user: {sensitive[:60]}"
     return "user_data", weights.share("user_data", 9, 35), "reads data of a user"
 
 

@@ -206,6 +206,8 @@ class _Reader:
         before = len(self.script.commands)
         self.statement(body, depth + 1)
         inside = self.script.commands[before:]
+        for redirect in node.children_by_field_name("redirect"):
+            self._redirect(redirect, inside[-1] if inside else self._new(), inside, depth)
         if any(c.words and c.words[0].text == called for c in inside) and b"&" in self.source:
             self.script.fork_bomb = True
 
@@ -232,8 +234,10 @@ class _Reader:
         """Attach a redirection to its command; return the command that a here-document's line pipes into."""
         if node.type == "file_redirect":
             operator = next((self._text(c) for c in node.children if not c.is_named), ">")
-            for target in node.children_by_field_name("destination"):
+            targets = node.children_by_field_name("destination")
+            for target in targets[:1]:
                 carrier.redirects.extend(Redirect(operator, word) for word in self.words(target, depth))
+            self._more_words(carrier, targets[1:], depth)
             return None
         if node.type == "herestring_redirect":
             for child in node.named_children:
@@ -241,6 +245,14 @@ class _Reader:
                     _feed(inside, word.text)
             return None
         return self._here_document(node, carrier, inside, depth)
+
+    def _more_words(self, command: Simple, nodes: list[Node], depth: int) -> None:
+        """Hand a command the words behind a redirection; the grammar takes them for further files."""
+        if not nodes:
+            return
+        command.words.extend(word for node in nodes for word in self.words(node, depth))
+        self.cwd, self.cwd_known = command.cwd, command.cwd_known
+        self._change_directory(command)
 
     def _here_document(self, node: Node, carrier: Simple, inside: list[Simple], depth: int) -> Simple | None:
         last: Simple | None = None

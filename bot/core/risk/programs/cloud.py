@@ -35,6 +35,20 @@ def named(call: Call, options: Options, *flags: str) -> None:
         call.facts.name(word.text)
 
 
+_SCOPES = frozenset(
+    names("cluster clusters namespace namespaces environment environments database databases sql db aks eks")
+)
+"""Words of cloud tools behind which the name of such a thing is given."""
+
+
+def _scoped(call: Call, options: Options) -> None:
+    """Note the clusters, databases and environments that a command names as what it works on."""
+    words = options.texts
+    if not _SCOPES.isdisjoint(words) or words[:2] == ["config", "set"]:
+        for word in [*options.operands, *options.all("n", "name")]:
+            call.facts.name(word.text)
+
+
 def terraform(call: Call) -> None:
     """`terraform VERB`, and tools that work like it."""
     flags = [word.text for word in call.args]
@@ -80,8 +94,9 @@ def terraform(call: Call) -> None:
 
 def aws(call: Call) -> None:
     """`aws SERVICE OPERATION …`."""
-    options = call.options("profile region endpoint-url output query cli-input-json ca-bundle")
+    options = call.options("profile region endpoint-url output query cli-input-json ca-bundle name")
     named(call, options, "profile")
+    _scoped(call, options)
     words = options.texts
     service, verb = (*words[:2], "", "")[:2]
     if service == "s3":
@@ -157,7 +172,9 @@ def cloud(call: Call) -> None:
         "env",
         "environment",
         "account",
+        "s",
     )
+    _scoped(call, options)
     words = [word for word in options.texts if re.fullmatch(r"[a-z][a-z0-9:_-]*", word)]
     if call.name in ("vercel", "now", "netlify", "firebase", "railway", "surge") and options.has(
         "prod", "production"
@@ -186,7 +203,10 @@ def _by_words(call: Call, words: list[str]) -> None:
 
 def machines(call: Call) -> None:
     """`minikube`, `kind`, `virsh`, `vagrant` …: machines of one's own, which only deleting loses."""
-    words = [word for word in call.options("p n name profile").texts if re.fullmatch(r"[a-z][a-z-]*", word)]
+    options = call.options("p n name profile")
+    for name in [*options.operands, *options.all("p", "n", "name", "profile")]:
+        call.facts.name(name.text)
+    words = [word for word in options.texts if re.fullmatch(r"[a-z][a-z-]*", word)]
     if any(DELETES.match(word) for word in words[:3]):
         call.signal(
             Signal.DESTRUCTIVE, f"{call.name} {' '.join(words[:3])} deletes a machine with all it holds"
@@ -217,7 +237,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(
         names(
             "gcloud az doctl linode-cli hcloud oci ibmcloud eksctl kops heroku fly flyctl vercel now "
-            "netlify railway render wrangler firebase supabase serverless sls eb amplify bq aliyun scw "
+            "netlify railway render wrangler firebase supabase serverless sls eb amplify aliyun scw "
             "exo openstack nomad consul vault argocd flux istioctl cf surge pscale turso neonctl eas "
             "fastlane"
         ),

@@ -18,6 +18,7 @@ def kubernetes(call: Call) -> None:
     )
     named(call, options, "n", "namespace", "context", "cluster", "s", "server", "kubeconfig")
     words = options.texts
+    _scopes(call, words)
     verb = words[0] if words else ""
     if verb in ("exec", "rsh"):
         _exec(call)
@@ -32,6 +33,8 @@ def kubernetes(call: Call) -> None:
         verb in ("rollout", "auth") and words[1:2] and words[1] in ("status", "history", "can-i")
     ):
         pass
+    elif verb == "replace" and options.has("force"):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} replace --force deletes before it makes anew")
     elif verb in _KUBE_CHANGES:
         call.signal(Signal.REMOTE, f"{call.name} {verb} changes what runs in the cluster")
         if verb in ("run", "debug"):
@@ -39,6 +42,32 @@ def kubernetes(call: Call) -> None:
     call.touch(
         [w for w in options.all("f", "filename", "k", "kustomize") if "://" not in w.text], Access.READ
     )
+
+
+_SCOPES = frozenset(names("ns namespace namespaces project projects cluster clusters"))
+"""Kinds of things whose own name says where a command works."""
+
+
+def _scopes(call: Call, words: list[str]) -> None:
+    """Note the namespaces that a command names as what it works on: `delete ns prod`, `get ns/prod`."""
+    if words[:1] and words[0] in ("project", "new-project"):
+        call.facts.name(" ".join(words[1:2]))
+    if words[1:2] and words[1] in _SCOPES:
+        for name in words[2:]:
+            call.facts.name(name)
+    for word in words[1:]:
+        kind, slash, name = word.partition("/")
+        if slash and kind in _SCOPES:
+            call.facts.name(name)
+
+
+def switch_place(call: Call) -> None:
+    """`kubectx NAME`, `kubens NAME`: later commands work there."""
+    options = call.options()
+    for word in options.operands:
+        call.facts.name(word.text)
+    if options.has("d"):
+        call.signal(Signal.REMOTE, f"{call.name} -d forgets a context")
 
 
 _KUBE_CHANGES = frozenset(
@@ -150,7 +179,11 @@ def _container(call: Call, verb: str, words: list[Word]) -> None:
         w.text == "host" for w in options.all("pid", "userns", "ipc")
     ):
         call.signal(Signal.PRIVILEGE, "the container is given rights over the machine")
-    call.touch(options.all("device", "env-file"), Access.READ)
+    call.touch(options.all("env-file"), Access.READ)
+    for device in options.all("device"):
+        path, _, rest = device.text.partition(":")
+        read_only = rest.rpartition(":")[2] == "r"
+        call.touch([Word(path, device.known)], Access.READ if read_only else Access.WRITE)
     for volume in options.all("v", "volume"):
         _volume(call, volume)
     for mount in options.all("mount"):
@@ -231,6 +264,7 @@ def compose(call: Call) -> None:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(names("kubectl oc k microk8s.kubectl kubecolor k3s"), kubernetes),
+    **dict.fromkeys(["kubectx", "kubens"], switch_place),
     **dict.fromkeys(["helm", "helmfile", "helm3"], helm),
     **dict.fromkeys(["docker", "podman", "nerdctl"], docker),
     **dict.fromkeys(["docker-compose", "podman-compose"], compose),

@@ -5,6 +5,7 @@ import re
 from bot.core.risk import sql
 from bot.core.risk.facts import Access, Signal, SqlWorst
 from bot.core.risk.options import Options, read
+from bot.core.risk.programs import cloud
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.statements import Statements
 from bot.core.risk.tables import names
@@ -80,6 +81,20 @@ def _dot_command(call: Call, text: str) -> None:
         call.touch([Word(rest.strip())], Access.WRITE)
 
 
+def bigquery(call: Call) -> None:
+    """`bq query 'SQL'`; its other verbs are those of a cloud tool."""
+    options = call.options("project_id location format n max_rows")
+    if options.texts[:1] != ["query"]:
+        cloud.cloud(call)
+        return
+    for text in options.operands[1:]:
+        _statement(call, text, "bigquery")
+    if len(options.operands) < 2:
+        _input(call, "bigquery")
+    for project in options.all("project_id"):
+        call.facts.name(project.text)
+
+
 def redis(call: Call) -> None:
     """`redis-cli`."""
     options = call.options("h p a u n s", stop=True)
@@ -120,7 +135,8 @@ def migrate(call: Call) -> None:
 
 _UNDOES = re.compile(
     r"(?:^|[\s:])(reset|drop\S*|clean|downgrade|rollback\S*|delete\S*|del|revert|undo|purge\S*|accept-data-loss|force-reset"
-    r"|fresh|destroy)(?=\s|$)"
+    r"|fresh|destroy)(?=\s|$)",
+    re.IGNORECASE,
 )
 
 
@@ -201,6 +217,7 @@ HANDLERS: dict[str, Handler] = {
     "sqlite3": sqlite,
     "sqlite": sqlite,
     "duckdb": sqlite,
+    "bq": bigquery,
     "redis-cli": redis,
     "valkey-cli": redis,
     "keydb-cli": redis,

@@ -57,10 +57,21 @@ def copy(call: Call) -> None:
     options = call.options("t S target-directory suffix m o g mode owner group")
     sources, target = _ends(options)
     recursive = options.has("r", "R", "a", "recursive", "archive")
+    if call.name == "install":
+        _rights(call, options)
     call.touch(sources, Access.READ)
     call.touch(target, Access.WRITE, recursive=recursive)
     if any(word.text == "/dev/null" for word in sources):
         call.empty(target)
+
+
+def _rights(call: Call, options: Options) -> None:
+    """`install` changes mode and owner of what it copies."""
+    for word in options.all("m", "mode"):
+        if _opens(word.text):
+            call.signal(Signal.PRIVILEGE, f"install -m {word.text} opens files or runs them as their owner")
+    if any(word.text in ("root", "0") for word in options.all("o", "owner")):
+        call.signal(Signal.PRIVILEGE, "install gives files to root")
 
 
 def move(call: Call) -> None:
@@ -167,6 +178,9 @@ def edit_stream(call: Call) -> None:
     operands = list(options.operands)
     if not scripts and not options.has("f", "file") and operands:
         scripts = [operands.pop(0)]
+    for file in options.all("f", "file"):
+        call.reading.run_file(file, call.simple)
+        call.touch([file], Access.READ)
     in_place = any(f == "i" or f.startswith("in-place") for f in options.flags)
     call.touch(operands, Access.WRITE if in_place else Access.READ)
     for script in scripts:

@@ -172,6 +172,18 @@ def _grep(call: Call, words: list[Word]) -> None:
             call.shell(found[1])
 
 
+def _difftool(call: Call, words: list[Word]) -> None:
+    for text in read(words, ["x", "extcmd"]).all("x", "extcmd"):
+        call.opaque("git difftool hands files to a program")
+        call.shell(text.text)
+
+
+def _fetch(call: Call, words: list[Word]) -> None:
+    for text in read(words, ["upload-pack", "exec"]).all("upload-pack", "exec"):
+        call.opaque("git runs a program that it is told on the other side")
+        call.shell(text.text)
+
+
 def _bundle(call: Call, words: list[Word]) -> None:
     if words and words[0].text == "create":
         call.touch(read(words[1:]).operands[:1], Access.WRITE)
@@ -235,7 +247,9 @@ def _loses(
 
 
 _VERBS = {
-    "add": _add, "grep": _grep, "bundle": _bundle, "apply": _apply,
+    "add": _add, "grep": _grep, "bundle": _bundle, "difftool": _difftool,
+    **dict.fromkeys(names("fetch pull ls-remote fetch-pack"), _fetch),
+    "apply": _apply,
     **dict.fromkeys(names("log diff show format-patch archive range-diff whatchanged"), _print),
     "push": _push, "reset": _reset, "clean": _clean, "checkout": _checkout, "restore": _restore,
     "switch": _switch,

@@ -82,6 +82,11 @@ def interpreter(call: Call) -> None:
         options.operands = [word for word in options.operands[1:] if not word.text.startswith("-")]
     if call.name == "deno" and options.texts[:1] == ["eval"]:
         call.opaque("deno runs code given on the command line")
+    for loaded in options.all("r", "require", "import", "loader"):
+        call.reading.run_file(loaded, call.simple)
+    if call.name == "gdb" and options.has("args"):
+        call.inner(options.operands)
+        return
     module = options.all("m") if call.name in ("python", "pypy") else []
     if module:
         call.reading.run([module[0], *options.operands], call.simple) if module[0].text in _MODULES else None
@@ -206,7 +211,8 @@ def invoke_expression(call: Call) -> None:
 
 def editor(call: Call) -> None:
     """vi, ed, emacs: files are written; commands after `!` run."""
-    options = call.options("c S u s W cmd eval l load")
+    script = "" if call.name == "ex" else "s"  # there it says nothing and takes no value
+    options = call.options(f"c S u W cmd eval l load {script}")
     call.touch([w for w in options.operands if not w.text.startswith("+")], Access.WRITE)
     commands = [*options.all("c", "cmd", "eval"), *(w for w in options.operands if w.text.startswith("+"))]
     if any("!" in w.text or "system(" in w.text or call.name == "emacs" for w in commands):

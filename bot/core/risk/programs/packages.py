@@ -82,7 +82,7 @@ def _system_packages(call: Call, words: list[str]) -> None:
 
 def run_package(call: Call) -> None:
     """`npx PACKAGE args`: the package is a program by that name."""
-    options = call.options("p package c call", stop=True)
+    options = call.options("p package c call spec from with python", stop=True)
     if any(_URL.match(w.text) or (re.match(r"[\w.-]+/[\w.-]+(#.*)?$", w.text) and not w.text.startswith("@"))
            for w in [*options.operands[:1], *options.all("p", "package")]):  # fmt: skip
         call.opaque(f"{call.name} runs a package from a URL")

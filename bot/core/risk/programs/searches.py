@@ -49,13 +49,13 @@ def divide(call: Call) -> None:
 def grep(call: Call) -> None:
     """grep and its kin: the first operand is a pattern."""
     options = call.options(
-        "e f m A B C D d regexp file max-count include exclude exclude-dir color type glob g t T j"
+        "e f m A B C D d regexp file max-count include exclude exclude-dir color type glob g t T j pre"
     )
     operands = list(options.operands)
     if not options.has("e", "regexp", "f", "file") and operands:
         operands.pop(0)
     for preprocessor in options.all("pre"):
-        call.inner([preprocessor])
+        call.shell(preprocessor.text)
     call.touch([*operands, *options.all("f", "file")], Access.READ)
 
 
@@ -171,6 +171,8 @@ def awk(call: Call) -> None:
             call.touch([Word(target)], Access.WRITE)
         if not program.known:
             call.facts.unreadable_paths = True
+    for script in options.all("f", "file"):
+        call.reading.run_file(script, call.simple)
     call.touch([*(w for w in operands if "=" not in w.text), *options.all("f", "file")], Access.READ)
 
 

@@ -165,7 +165,18 @@ def service_manager(call: Call) -> None:
 def service(call: Call) -> None:
     """`service NAME VERB`, `rc-service`, `supervisorctl VERB NAME`, `pm2 VERB NAME`."""
     texts = {word.text for word in call.args}
-    if stops := texts & {"stop", "restart", "reload", "force-reload", "delete", "kill", "shutdown", "scale"}:
+    if stops := texts & {
+        "stop",
+        "restart",
+        "reload",
+        "force-reload",
+        "delete",
+        "kill",
+        "shutdown",
+        "scale",
+        "unload",
+        "bootout",
+    }:
         call.signal(Signal.REMOTE, f"{call.name} {min(stops)} stops or restarts a service")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.options import Options, read
 from bot.core.risk.programs import cloud, packages
-from bot.core.risk.programs.interpreters import SHELLS, read_input
+from bot.core.risk.programs.interpreters import SHELLS, interpreter, read_input
 from bot.core.risk.reading import Call, Handler, program_name
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
@@ -25,6 +25,8 @@ class Wrapper:
     """Flags whose value is a file that the wrapper writes."""
     joined: bool = False
     """Its operands are put together and handed to a shell."""
+    places: bool = False
+    """Its operands name the account or environment that the program works in."""
 
 
 _WRAPPERS = {
@@ -35,6 +37,7 @@ _WRAPPERS = {
     "run0": Wrapper("u user", privilege=True),
     "su": Wrapper("s g G w shell group", 1, privilege=True, shell="c command session-command"),
     "runuser": Wrapper("u g s", 0, privilege=True, shell="c command"),
+    "sg": Wrapper("", 1, privilege=True, shell="c command"),
     "gosu": Wrapper("", 1, privilege=True),
     "su-exec": Wrapper("", 1, privilege=True),
     "setpriv": Wrapper("reuid regid groups bounding-set inh-caps", privilege=True),
@@ -93,15 +96,15 @@ _WRAPPERS = {
     "dotenvx": Wrapper("f e", 1),
     "direnv": Wrapper("", 2),
     "op": Wrapper("env-file account", 1),
-    "aws-vault": Wrapper("d duration region", 2),
+    "aws-vault": Wrapper("d duration region", 2, places=True),
+    "sops": Wrapper("", 2, joined=True),
     "envdir": Wrapper("", 1),
     "envchain": Wrapper("", 1),
     "doppler": Wrapper("p c project config", 1),
-    "chamber": Wrapper("", 2),
+    "chamber": Wrapper("", 2, places=True),
     "infisical": Wrapper("env path", 1),
     "mise": Wrapper("C", 1),
     "asdf": Wrapper("", 1),
-    "hyperfine": Wrapper("w r m M"),
     "ssh-agent": Wrapper("a t"),
     "winpty": Wrapper(),
     "start": Wrapper(),
@@ -151,20 +154,24 @@ def wrap(call: Call) -> None:
     if spec.privilege:
         call.signal(Signal.PRIVILEGE, f"{call.name} runs as another user")
     options = call.options(f"{spec.valued} {spec.shell} {spec.written}", stop=True)
+    if call.name == "command" and options.has("v", "V"):
+        return  # it only says what a name means
     call.touch(options.all(*spec.written.split()), Access.WRITE)
     texts = options.all(*spec.shell.split()) if spec.shell else []
     rest = options.operands
     if call.name == "su":
         rest = [word for word in rest if word.text != "-"]  # it only asks for a login shell
-    if call.name in ("su", "runuser", "flock", "script") and not texts:
+    if call.name in ("su", "runuser", "sg", "flock", "script") and not texts:
         texts = _later_text(spec, rest)
     for text in texts:
         call.shell(text.text)
     if call.name == "sudo":
         for directory in options.all("chdir", "D"):
             call.simple.cwd, call.simple.cwd_known = directory.text, directory.known
-    if spec.joined and len(rest) == 1:
-        call.shell(rest[0].text)
+    for place in rest[: spec.operands] if spec.places else []:
+        call.facts.name(place.text)
+    if spec.joined and len(rest) == spec.operands + 1:
+        call.shell(rest[-1].text)
     else:
         _run(call, spec, options, rest)
     if len(rest) <= spec.operands and not texts and (spec.privilege or call.name == "unshare"):
@@ -237,6 +244,8 @@ def from_input(call: Call) -> None:
         call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes whatever it is given")
     placeholder = next(iter([w.text for w in options.all("I", "replace")]), "{}")
     inner = [Word(w.text, known=False) if placeholder in w.text else w for w in words]
+    if call.name == "parallel" and len(words) == 1:
+        call.shell(words[0].text)
     call.inner_many([*inner, *given])
 
 
@@ -270,13 +279,34 @@ def tool_runner(call: Call) -> None:
             own(call)
         return
     place = 1 if call.name in ("lxc", "multipass", "apptainer", "singularity", "crictl") else 0
-    rest = read(call.args[at + 1 + place :], _TOOL_VALUED.split(), stop=True).operands
+    after = call.args[at + 1 + place :]
     if call.name in ("npm", "pnpm", "bun", "yarn", "pipx"):
-        packages.run_package(Call(call.reading, [call.words[0], *rest], call.simple, call.name))
+        packages.run_package(Call(call.reading, [call.words[0], *after], call.simple, call.name))
     else:
+        rest = read(after, _TOOL_VALUED.split(), stop=True).operands
         if rest and re.match(r"(https?|ftp):", rest[0].text):
             call.opaque(f"{call.name} runs a program from the network")
         call.inner(rest)
+
+
+def texts(call: Call) -> None:
+    """`hyperfine 'TEXT' 'TEXT'`, `concurrently 'TEXT' …`: every operand is shell text."""
+    for word in call.options("w r m M S N n c p P prepare cleanup setup warmup runs shell names").operands:
+        call.shell(word.text)
+
+
+def with_capabilities(call: Call) -> None:
+    """`capsh … -- ARGUMENTS`: a shell with those arguments, and other rights."""
+    call.signal(Signal.PRIVILEGE, "capsh changes what a program may do")
+    marks = [at for at, word in enumerate(call.args) if word.text in ("--", "==")]
+    if marks:
+        call.inner([Word("bash"), *call.args[marks[0] + 1 :]])
+
+
+def bun(call: Call) -> None:
+    """`bun -e CODE` and `bun FILE` run code; its other verbs are those of a package manager."""
+    first = call.args[0].text if call.args else ""
+    (interpreter if re.match(r"-|.*\.\w+$", first) else packages.manager)(call)
 
 
 _TOOL_VALUED = "n p e C name with from package env-file python"
@@ -291,6 +321,7 @@ def _with_base() -> dict[str, Handler]:
             _BASE[name] = packages.HANDLERS[name]
         elif name in cloud.HANDLERS:
             _BASE[name] = cloud.HANDLERS[name]
+    _BASE["bun"] = bun
     return dict.fromkeys(_RUNS_AFTER, tool_runner)
 
 
@@ -300,6 +331,9 @@ HANDLERS: dict[str, Handler] = {
     "env": environment,
     "xargs": from_input,
     "parallel": from_input,
+    "hyperfine": texts,
+    "concurrently": texts,
+    "capsh": with_capabilities,
     "tmux": terminal,
     "adb": on_device,
     "vagrant": on_device,
