@@ -5,6 +5,7 @@ what cannot be verified covers nothing.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from bot.core import grants, lifecycle
 from bot.core.authority import authorise, sources
@@ -63,22 +64,24 @@ class Grants:
                 return grant.id
         return None
 
-    async def give(
-        self, request: ApprovalRequest, judged: Judged, giver: Reviewer, extent: Extent
-    ) -> Grant | str:
-        """Approve in advance what is like an approved request; or why that may not be, in a sentence.
+    def draw(
+        self, request: ApprovalRequest, judged: Judged, giver: Reviewer, extent: Extent, *, now: datetime
+    ) -> CreateGrant | str:
+        """What approves in advance all that is like an approved request, to be written with its approval.
 
         Args:
             judged: The approved action, by the policies in force.
+
+        Returns:
+            Why that may not be, in a sentence, when it may not.
         """
         why_not = grants.refusal(request, judged.ruling, giver, extent)
         if why_not is not None:
             return why_not
-        id, now = self._new_id("grant"), self._clock.now()
+        id = self._new_id("grant")
         grant = grants.give(request, judged.ruling, giver, extent, id=id, now=now)
         thread = Outgoing("slack.grant", {"grant": id}, order=f"thread:{request.id}", request_id=request.id)
-        await self._store.write(CreateGrant(grant, (thread,)))
-        return grant
+        return CreateGrant(grant, (thread,))
 
     async def revoke(self, id: str, actor: Actor, via: Via) -> list[RequestId] | None:
         """End a grant, and what it approved and nobody has claimed; None when it had ended so before."""

@@ -27,7 +27,7 @@ from bot.core.errors import (
     ReviewRefused,
     UnknownRequest,
 )
-from bot.core.grants import Extent, Grant
+from bot.core.grants import Extent
 from bot.core.models import (
     Action,
     ApprovalRequest,
@@ -55,6 +55,7 @@ from bot.services.grants import Grants
 from bot.services.refusals import Refusals, Tried
 from bot.store import Store
 from bot.store.commands import EnqueueOutbox, SaveTransition
+from bot.store.grants import CreateGrant
 
 _LOOKED_AT = 20
 """People who are looked at one by one, to see whether enough of them could decide."""
@@ -109,19 +110,11 @@ class Reviews:
             InvalidFields: something in the form is wrong; nothing was recorded.
             Unavailable: it could not be stored; nothing was decided.
         """
-        while True:
-            request = await self._store.reads.request(click.request_id)
-            try:
-                step = await self._verdict(request, click)
-                saved = await self._store.write(SaveTransition(step, click=True))
-            except ReviewRefused as refusal:
-                await self._record(click, refusal)
-                raise
-            if saved:
-                return await self._answer(step, click)
+        request, _ = await self._decide(click, None)
+        return request
 
-    async def approve_similar(self, click: Click, extent: Extent) -> Grant | str:
-        """Approve, and with it what is similar in advance; or why only the first was done, in a sentence.
+    async def approve_similar(self, click: Click, extent: Extent) -> str | None:
+        """Approve, and in the same change what is similar in advance; why only the first was done, if so.
 
         Raises:
             ReviewRefused, Unavailable: as for a verdict.
@@ -132,10 +125,31 @@ class Reviews:
             judged = await self._approvals.judge(request.action, request.agent)
             if (why_not := grants.unfit(request, judged.ruling, extent)) is not None:
                 raise InvalidFields({"lasting": why_not})
-        done = await self.review(replace(click, verdict=Verdict.APPROVE))
-        giver = next(review.reviewer for review in done.reviews if review.reviewer.id == click.user_id)
+        _, why_not = await self._decide(replace(click, verdict=Verdict.APPROVE), extent)
+        return why_not
+
+    async def _decide(self, click: Click, extent: Extent | None) -> tuple[ApprovalRequest, str | None]:
+        """Record a verdict, and the grant that is to go with it; why there is none, if one was wanted."""
+        while True:
+            request = await self._store.reads.request(click.request_id)
+            try:
+                step = await self._verdict(request, click)
+                drawn = None if extent is None else await self._drawn(step, click.user_id, extent)
+                grant = drawn if isinstance(drawn, CreateGrant) else None
+                saved = await self._store.write(SaveTransition(step, click=True, grant=grant))
+            except ReviewRefused as refusal:
+                await self._record(click, refusal)
+                raise
+            if saved:
+                return await self._answer(step, click), drawn if isinstance(drawn, str) else None
+
+    async def _drawn(self, step: Transition, giver: SlackId, extent: Extent) -> CreateGrant | str:
+        done = step.request
+        by = next((review.reviewer for review in done.reviews if review.reviewer.id == giver), None)
+        if by is None:  # it ended meanwhile
+            return "It was not approved."
         judged = await self._approvals.judge(done.action, done.agent)
-        return await self._grants.give(done, judged, giver, extent)
+        return self._grants.draw(done, judged, by, extent, now=step.now)
 
     async def risk_of(self, request: ApprovalRequest, params: JsonObject) -> RiskLevel:
         """How risky the action would be with these params."""

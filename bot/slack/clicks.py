@@ -133,13 +133,13 @@ class Clicks:
         """The form came back: approve, and say what came of the rest."""
         click = _click(by, Verdict.APPROVE, None)
         try:
-            given = await self._reviews.approve_similar(click, extent_of(by.values))
+            why_not = await self._reviews.approve_similar(click, extent_of(by.values))
         except InvalidFields as faults:
             return Answer(literal(faults.message), errors=_placed(faults, by), request_id=click.request_id)
         except (ReviewRefused, Unavailable) as refused:
             return refusal(refused, by)
-        if isinstance(given, str):
-            return Answer(f"{answers.ONLY_THIS} {literal(given)}", "Approved", request_id=click.request_id)
+        if why_not is not None:
+            return Answer(f"{answers.ONLY_THIS} {literal(why_not)}", "Approved", request_id=click.request_id)
         return DONE
 
     async def submit_question(self, by: Interaction) -> Answer:

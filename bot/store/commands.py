@@ -165,6 +165,7 @@ class SaveTransition:
 
     Args:
         click: A person decides, which no one may while the agent or the type is paused.
+        grant: What the same person approves in advance with it.
 
     Raises:
         HeldByPause: it is a click, and a pause stands.
@@ -173,13 +174,17 @@ class SaveTransition:
 
     transition: Transition
     click: bool = False
+    grant: grants.CreateGrant | None = None
 
     def apply(self, tx: Tx) -> bool:
         if not self.transition.events:
             raise ValueError(f"a change of {self.transition.request.id} without an event")
         if self.click and (pause := stopping(tx, self.transition.request)) is not None:
             raise HeldByPause(f"{pause.sentence}. {HELD}")
-        return save(tx, self.transition)
+        saved = save(tx, self.transition)
+        if saved and self.grant is not None:
+            self.grant.apply(tx)
+        return saved
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,13 @@ from bot.core.audited import audited_state
 from bot.core.chain import Link, verify
 from bot.core.replay import replay
 from bot.core import jsontext
+from bot.core.models import Outgoing
 from bot.store import dialect, rows, transaction
 from bot.store.commands import CreateRequest, SaveTransition
+from bot.store.grants import CreateGrant
 from bot.store.reads import REQUEST
 from dataclasses import replace
+from tests.store.test_grants import made
 from tests.store.histories import approved, said, submitted
 
 DATABASE = dialect.of(sys.argv[1])
@@ -56,15 +59,20 @@ def state(request):
     bodies = [jsontext.reread(link.canonical)["body"] for link in links]
     assert replay(bodies) == ({} if found is None else audited_state(found))
     counts = connection.fetch_one(
-        "SELECT (SELECT COUNT(*) FROM card) AS cards, (SELECT COUNT(*) FROM outbox) AS mail")
+        "SELECT (SELECT COUNT(*) FROM card) AS cards, (SELECT COUNT(*) FROM outbox) AS mail,"
+        " (SELECT COUNT(*) FROM grants) AS grants")
     connection.close()
+    decided = found is not None and found.decision is not None
+    assert counts["grants"] == decided, "an approval and the grant given with it are one change"
     return found, len(links), counts["cards"], counts["mail"]
 
 
 DATABASE.prepare()
 first = submitted(1, session_id="run")
 told = said(first.request)
-steps = [CreateRequest(first), SaveTransition(told), SaveTransition(approved(told.request))]
+similar = CreateGrant(made(request_id=first.request.id), (Outgoing("slack.grant", {}, "thread"),))
+steps = [
+    CreateRequest(first), SaveTransition(told), SaveTransition(approved(told.request), grant=similar)]
 for step in steps:
     before, place = state(first.request), 1
     while not write([step], place):

@@ -10,6 +10,7 @@ from bot.core.errors import ApprovalExpired
 from bot.core.grants import Extent, Grant
 from bot.core.models import Actor, ApprovalRequest, Cause, Reviewer, SlackId, Status, Via
 from bot.sandbox import running_sandbox
+from bot.store.grants import CreateGrant
 from tests.integration.slack_desk import (
     POLICY,
     RAFAEL,
@@ -49,9 +50,10 @@ async def approved(desk: Desk) -> ApprovalRequest:
 async def give(desk: Desk, request: ApprovalRequest, extent: Extent = HOUR) -> Grant:
     judged = await desk.bot.approvals.judge(request.action, request.agent)
     giver = Reviewer(SlackId(RAFAEL), "Rafael")
-    grant = await desk.bot.grants.give(request, judged, giver, extent)
-    assert isinstance(grant, Grant), grant
-    return grant
+    drawn = desk.bot.grants.draw(request, judged, giver, extent, now=desk.bot.clock.now())
+    assert isinstance(drawn, CreateGrant), drawn
+    await desk.bot.store.write(drawn)
+    return drawn.grant
 
 
 async def test_what_was_approved_in_advance_runs_and_asks_nobody(desk: Desk) -> None:

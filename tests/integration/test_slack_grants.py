@@ -52,6 +52,17 @@ async def test_one_form_approves_this_and_what_is_similar(desk: Desk) -> None:
     assert [one.cause for one in again] == [Cause.GRANT, Cause.GRANT, None]
 
 
+async def test_an_approval_and_the_grant_given_with_it_are_one_change(desk: Desk) -> None:
+    changes: list[list[str]] = []
+    desk.bot.store.on_commit(lambda committed: changes.append([change.event for change in committed]))
+    request = await desk.ask()
+    await desk.click(RAFAEL, request, "request.grant")
+    form = await desk.modal(RAFAEL, "request.grant")
+    await desk.sandbox.people.submit(RAFAEL, form.id)
+    [together] = [events for events in changes if "action_approved" in events]
+    assert together == ["review_recorded", "action_approved", "grant_created"]
+
+
 async def test_only_its_giver_and_operators_revoke_a_grant(desk: Desk) -> None:
     request = await desk.ask()
     await desk.click(RAFAEL, request, "request.grant")

@@ -12,6 +12,7 @@ from bot.sandbox.model import Modal
 from bot.slack import queue
 from bot.slack.commands import HELP
 from bot.slack.manifest import manifest
+from bot.store.grants import CreateGrant
 from tests.integration import slack_desk
 from tests.integration.slack_desk import (
     ALEX,
@@ -83,9 +84,10 @@ async def given(desk: Desk) -> Grant:
     judged = await desk.bot.approvals.judge(request.action, request.agent)
     giver = Reviewer(SlackId(RAFAEL), "Rafael Ito")
     extent = Extent(timedelta(hours=1))
-    grant = await desk.bot.grants.give(await desk.now(request), judged, giver, extent)
-    assert isinstance(grant, Grant), grant
-    return grant
+    drawn = desk.bot.grants.draw(await desk.now(request), judged, giver, extent, now=desk.bot.clock.now())
+    assert isinstance(drawn, CreateGrant), drawn
+    await desk.bot.store.write(drawn)
+    return drawn.grant
 
 
 async def test_home_says_who_is_on_call_and_which_agents_there_are(desk: Desk) -> None:
