@@ -7,12 +7,10 @@ a clock or a database: each function takes `now` and the requests concerned, and
 names the version that it was made from.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.core import undo
-from bot.core.digest import canonical, sha256
 from bot.core.errors import (
     AlreadyClaimed,
     AlreadyReviewed,
@@ -24,12 +22,8 @@ from bot.core.errors import (
     StaleReview,
     UndoRefused,
 )
-from bot.core.lifecycle import callback
 from bot.core.models import (
     Actor,
-    ApprovalRequest,
-    Digest,
-    ExecutionState,
     Requirement,
     Review,
     RollbackState,
@@ -48,6 +42,7 @@ from bot.core.rollback_models import (
     RollbackId,
     Step,
 )
+from bot.core.rollback_start import UNCLAIMED, start
 from bot.core.rollback_steps import (
     Requests,
     ended,
@@ -57,18 +52,20 @@ from bot.core.rollback_steps import (
     summed,
     with_item,
 )
-from bot.core.times import rfc3339
-from bot.core.undo_judging import Judge, blocked, judged, required
+from bot.core.undo_judging import Judge, blocked, required
+from bot.core.undo_prospect import Chance, Prospect, prospect
 
 __all__ = [
     "UNCLAIMED",
     "UNREPORTED",
     "Asked",
+    "Chance",
     "Confirmation",
     "Given",
     "Item",
     "Judge",
     "LeftOut",
+    "Prospect",
     "Report",
     "Requests",
     "Rollback",
@@ -82,102 +79,16 @@ __all__ = [
     "next_item",
     "outcome",
     "preview",
+    "prospect",
     "report",
     "start",
     "supersede",
     "tightened",
-    "why_not",
     "work",
 ]
 
-UNCLAIMED = timedelta(minutes=15)
-"""How long a rollback waits for its next step: the preview, the confirmation, the claim."""
-
 UNREPORTED = timedelta(hours=1)
 """How long a claimed step may take; then it counts as failed until its agent says otherwise."""
-
-
-def why_not(request: ApprovalRequest, *, now: datetime) -> str | None:
-    """Why the action cannot be rolled back at the moment; None when it can."""
-    run = request.execution
-    match run.state:
-        case ExecutionState.ROLLED_BACK:
-            return "It was rolled back before; an action is rolled back once."
-        case ExecutionState.NOT_STARTED | ExecutionState.CLAIMED:
-            return "It has not run to its end, so there is nothing to undo."
-        case ExecutionState.FAILED:
-            return "It failed; only an action that succeeded can be rolled back."
-        case _:
-            pass
-    if undo.data_of(request) is None or run.rollback_until is None:
-        return "The agent reported nothing that could undo it."
-    if run.undo is not None and run.undo.state.open:
-        return f"Its rollback {run.rollback_id} is under way."
-    if now >= run.rollback_until:
-        return f"It could be rolled back until {rfc3339(run.rollback_until)}."
-    return None
-
-
-def start(
-    requests: Sequence[ApprovalRequest],
-    asked: Asked,
-    *,
-    id: str,
-    session_id: str | None = None,
-    judge: Judge,
-    now: datetime,
-) -> Step:
-    """Ask for an undo. Nothing is changed but the records: the agent is asked for a preview.
-
-    Args:
-        requests: The one request; of a session every request, in any order. Those of a session that
-            cannot be undone are left out, by name and reason.
-
-    Raises:
-        NotRollbackable: nothing can be undone; the sentence says why.
-        InvalidFields: no reason was given.
-    """
-    if not asked.reason.strip():
-        raise InvalidFields({"reason": "Say why, for the people who confirm it and for the audit."})
-    chosen, left_out = _chosen(requests, judge, now)
-    if not chosen:
-        raise NotRollbackable(_nothing(left_out, session_id))
-    items = tuple(_item(id, place, request, session_id) for place, request in enumerate(chosen, start=1))
-    worst = max((judged(request, judge) for request in chosen), key=lambda found: found.risk.score)
-    fresh = Rollback(
-        id=RollbackId(id),
-        agent=chosen[0].agent,
-        session_id=session_id,
-        items=items,
-        digest=items[0].digest if session_id is None else _session_digest(items),
-        reason=asked.reason,
-        force=asked.force,
-        started_by=asked.actor,
-        via=asked.via,
-        state=RollbackState.REQUESTED,
-        risk=worst.risk,
-        policy=worst.ruling.policy,
-        requirement=required(chosen, items, judge),
-        created_at=now,
-        updated_at=now,
-        due_at=now + UNCLAIMED,
-        version=1,
-        left_out=left_out,
-    )
-    facts = {
-        "reason": asked.reason,
-        "force": asked.force,
-        "digest": fresh.digest,
-        "risk": worst.risk.level.value,
-        "policy": worst.ruling.policy.name,
-        "rule": worst.ruling.policy.rule,
-        "left_out": {entry.request_id: entry.why for entry in left_out},
-    }
-    step = step_of(
-        fresh, {r.id: r for r in chosen}, items, "rollback_requested", asked.actor, asked.via, now, facts
-    )
-    told = tuple(callback(r, "rollback.requested") for r in chosen if r.submission.callback_url is not None)
-    return replace(step, outbox=told)
 
 
 def outcome(
@@ -391,48 +302,6 @@ def described(rollback: Rollback) -> str:
 _UNREPORTED = "The agent took this rollback and never said what came of it."
 _BY_HAND = "Look at what it changes, and put right by hand what is missing."
 _EXPIRED = Report(RollbackState.EXPIRED, "It was not taken in time; nothing was changed by this step.")
-
-
-def _chosen(
-    requests: Sequence[ApprovalRequest], judge: Judge, now: datetime
-) -> tuple[list[ApprovalRequest], tuple[LeftOut, ...]]:
-    """What can be undone, newest first, and what ran and cannot be."""
-    chosen, left_out = [], []
-    for request in sorted(requests, key=_ran_at, reverse=True):
-        if len(requests) > 1 and request.execution.state is not ExecutionState.SUCCEEDED:
-            continue  # it changed nothing that is still there
-        refused = why_not(request, now=now) or blocked(request, judge)
-        if refused is None:
-            chosen.append(request)
-        else:
-            left_out.append(LeftOut(request.id, refused))
-    return chosen, tuple(left_out)
-
-
-def _ran_at(request: ApprovalRequest) -> tuple[datetime, str]:
-    return (request.execution.finished_at or request.created_at, request.id)
-
-
-def _nothing(left_out: Sequence[LeftOut], session_id: str | None) -> str:
-    if session_id is None and left_out:
-        return left_out[0].why
-    whys = "; ".join(f"{entry.request_id}: {entry.why}" for entry in left_out[:5])
-    return f"Nothing of this session can be rolled back. {whys}".strip()
-
-
-def _item(id: str, place: int, request: ApprovalRequest, session_id: str | None) -> Item:
-    data = undo.data_of(request)
-    return Item(
-        id=RollbackId(id if session_id is None else f"{id}.{place}"),
-        request_id=request.id,
-        data=data,
-        digest=undo.undo_digest(data),
-        beyond=undo.beyond_approval(request, data),
-    )
-
-
-def _session_digest(items: Sequence[Item]) -> Digest:
-    return Digest(sha256(canonical([[item.request_id, item.digest] for item in items])))
 
 
 def _changed_first(rollback: Rollback, item: Item) -> bool:

@@ -1,4 +1,4 @@
-"""Who must confirm an undo, by the policies that would judge it as an action."""
+"""Whether an undo is allowed and who must confirm it, by the policies that would judge it as an action."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +12,8 @@ from bot.core.rollback_models import Item
 
 Judge = Callable[[Action], Judged]
 """Risk and ruling of an action of the agent, by the policies in force."""
+
+_NOBODY = "The policy names nobody who could confirm the undo."
 
 
 def _judged_steps(request: ApprovalRequest, judge: Judge) -> list[Judged]:
@@ -31,24 +33,38 @@ def blocked(request: ApprovalRequest, judge: Judge) -> str | None:
     return None
 
 
+def forbidden(request: ApprovalRequest, judge: Judge) -> str | None:
+    """Why the policies do not let anybody undo the action; None when they do."""
+    refused = blocked(request, judge)
+    if refused is None and _own(request, undo.beyond_approval(request, undo.data_of(request)), judge) is None:
+        return _NOBODY
+    return refused
+
+
 def required(requests: Sequence[ApprovalRequest], items: Sequence[Item], judge: Judge) -> Requirement:
-    """Who must confirm: by every step's own policy, and never fewer than approved the actions."""
+    """Who must confirm: by every step's own policy, and never fewer than approved the actions.
+
+    Raises:
+        NotRollbackable: one of them names nobody.
+    """
     needed: Requirement | None = None
     for request, item in zip(requests, items, strict=True):
-        own = _own(request, item, judge)
+        own = _own(request, item.beyond, judge)
+        if own is None:
+            raise NotRollbackable(_NOBODY)
         needed = own if needed is None else stricter(needed, own)
     if needed is None:
         raise NotRollbackable("There is nothing to undo.")
     return needed
 
 
-def _own(request: ApprovalRequest, item: Item, judge: Judge) -> Requirement:
+def _own(request: ApprovalRequest, beyond: str | None, judge: Judge) -> Requirement | None:
     action = request.current_requirement
     needed: Requirement | None = None
     judgements = _judged_steps(request, judge)
     for found in judgements:
         wanted = found.ruling.requirement if found.ruling.effect_is_review else None
-        if wanted is None and item.beyond is not None:
+        if wanted is None and beyond is not None:
             wanted = found.ruling.standing
         if wanted is not None:
             needed = wanted if needed is None else stricter(needed, wanted)
@@ -56,6 +72,6 @@ def _own(request: ApprovalRequest, item: Item, judge: Judge) -> Requirement:
         # Nobody would be asked for such an action: one confirmation, by people the policy trusts.
         standing = next((found.ruling.standing for found in judgements if found.ruling.standing), None)
         needed = action if action is not None else None if standing is None else replace(standing, quorum=1)
-    if needed is None:
-        raise NotRollbackable("The policy names nobody who could confirm the undo.")
-    return needed if action is None or action.needed <= needed.needed else stricter(needed, action)
+    if needed is None or action is None or action.needed <= needed.needed:
+        return needed
+    return stricter(needed, action)

@@ -21,16 +21,15 @@ from bot.core.errors import (
     OtherWorkspace,
     ReviewRefused,
     StaleReview,
+    UndoRefused,
     UnknownRequest,
 )
 from bot.core.lifecycle import Judged
 from bot.core.models import (
     Action,
     Actor,
-    ActorType,
     ApprovalRequest,
     ApproverSet,
-    Event,
     ExecutionState,
     Person,
     RequestId,
@@ -40,21 +39,24 @@ from bot.core.models import (
     SlackId,
     Via,
 )
-from bot.core.rollback import Asked, Given, Requests, Rollback
+from bot.core.rollback import Asked, Chance, Given, Prospect, Requests, Rollback
 from bot.services.directory import Directory
 from bot.services.policies import Policies
+from bot.services.refusals import Refusals, Tried
 from bot.services.rollback_work import RollbackWork
 from bot.store import Store
-from bot.store.commands import RecordEvents
+from bot.store.cards import EndOffers, RepaintCards
 from bot.store.rollbacks import SaveRollback, StartRollback
 
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """A person as a signed payload named them."""
+    """A person as a signed payload named them, with the control or the command, and the words after it."""
 
     user_id: SlackId
     team_id: str
+    control: str | None = None
+    words: str | None = None
 
 
 class Rollbacks(RollbackWork):
@@ -75,6 +77,11 @@ class Rollbacks(RollbackWork):
         self._policies = policies
         self._directory = directory
         self._new_id = new_id
+        self._refusals = Refusals(store, directory, clock)
+
+    def prospect(self, request: ApprovalRequest) -> Prospect:
+        """Whether the action can be rolled back now, by the policies in force."""
+        return rollback.prospect(request, judge=self._judge(request.agent), now=self._clock.now())
 
     # Starting
 
@@ -88,9 +95,6 @@ class Rollbacks(RollbackWork):
             request = await self._store.reads.request(RequestId(request_id))
             if request is None:
                 raise NotFound(f"There is no request {request_id}.")
-            refused = rollback.why_not(request, now=self._clock.now())
-            if refused is not None:
-                raise NotRollbackable(refused)
             if (begun := await self._begin([request], asked, None)) is not None:
                 return begun
 
@@ -102,7 +106,7 @@ class Rollbacks(RollbackWork):
         """
         under_way = await self._store.reads.rollback_of_request(request_id)
         if under_way is not None and under_way.state.open:
-            return under_way
+            return await self._joined(under_way)
         return await self.start(request_id, asked)
 
     async def start_session(self, session_id: str, asked: Asked, *, agent: str | None = None) -> Rollback:
@@ -131,15 +135,17 @@ class Rollbacks(RollbackWork):
         owner = await self._session_owner(session_id, agent)
         for under_way in await self._store.reads.open_rollbacks(owner):
             if under_way.session_id == session_id:
-                return under_way
+                return await self._joined(under_way)
         return await self.start_session(session_id, asked, agent=owner)
 
     async def start_by_hand(self, hand: Hand, request_id: str, *, digest: str, reason: str) -> Rollback:
         """What the card's button does: the rollback under way, or a new one; forced after a conflict.
 
+        A card that offers what is refused is out of date, and is painted again.
+
         Raises:
-            ReviewRefused: this person may not, or the card is out of date; audited.
-            NotRollbackable.
+            ReviewRefused, NotRollbackable: this person may not, the card is out of date, or nothing can
+                be undone any more; audited.
         """
         request = await self._store.reads.request(RequestId(request_id))
         try:
@@ -149,22 +155,26 @@ class Rollbacks(RollbackWork):
             if digest != request.execution.rollback_digest:
                 raise StaleReview(request=request)
             await self._may_start(person, request)
-        except ReviewRefused as refusal:
+            latest = request.execution.undo
+            force = latest is not None and latest.state is RollbackState.CONFLICT
+            return await self.start_or_join(request_id, Asked(reason, Actor.human(person), Via.SLACK, force))
+        except (ReviewRefused, NotRollbackable) as refusal:
             await self._record_refusal(request, hand, refusal, digest)
             raise
-        latest = request.execution.undo
-        force = latest is not None and latest.state is RollbackState.CONFLICT
-        return await self.start_or_join(request_id, Asked(reason, Actor.human(person), Via.SLACK, force))
 
     async def operator(self, hand: Hand) -> Person:
         """The person behind a slash command, if they may start any rollback.
 
         Raises:
-            ReviewRefused: they are no operator, or Slack cannot tell.
+            ReviewRefused: they are no operator, or Slack cannot tell; audited.
         """
-        person = await self._person(hand)
-        if not await self._is_operator(person):
-            raise NotAnApprover("Only operators of this workspace start rollbacks by command.")
+        try:
+            person = await self._person(hand)
+            if not await self._is_operator(person):
+                raise NotAnApprover("Only operators of this workspace start rollbacks by command.")
+        except ReviewRefused as refusal:
+            await self._record_refusal(None, hand, refusal, None)
+            raise
         return person
 
     # The people's side
@@ -213,12 +223,14 @@ class Rollbacks(RollbackWork):
     # Time
 
     async def run_once(self) -> int:
-        """Let what nobody took expire; how many rollbacks moved."""
+        """Let what nobody took expire, and offers end; how many rollbacks moved."""
         moved = 0
         for overdue in await self._store.reads.due_rollbacks(self._clock.now()):
             step = rollback.expire(overdue, await self._requests(overdue), now=self._clock.now())
             if step is not None:
                 moved += await self._store.write(SaveRollback(step))
+        while await self._store.write(EndOffers(self._clock.now())):
+            pass  # piece by piece, so that other writes come in between
         return moved
 
     # Within
@@ -238,6 +250,18 @@ class Rollbacks(RollbackWork):
             now=self._clock.now(),
         )
         return step.rollback if await self._store.write(StartRollback(step)) else None
+
+    async def _joined(self, under_way: Rollback) -> Rollback:
+        """A rollback that somebody may go on with.
+
+        Raises:
+            NotRollbackable: the policies in force have come to forbid it.
+        """
+        for request in (await self._requests(under_way)).values():
+            found = self.prospect(request)
+            if found.chance is Chance.FORBIDDEN:
+                raise NotRollbackable(found.why_not)
+        return under_way
 
     async def _session_owner(self, session_id: str, agent: str | None) -> str:
         owners = await self._store.reads.sessions_named(session_id)
@@ -322,15 +346,15 @@ class Rollbacks(RollbackWork):
         return person.id in operators.users or (person.email or "") in operators.users
 
     async def _record_refusal(
-        self, request: ApprovalRequest | None, hand: Hand, refusal: ReviewRefused, digest: str
+        self,
+        request: ApprovalRequest | None,
+        hand: Hand,
+        refusal: ReviewRefused | NotRollbackable,
+        digest: str | None,
     ) -> None:
-        event = Event(
-            name="review_refused",
-            actor=Actor(ActorType.HUMAN, hand.user_id, hand.user_id),
-            via=Via.SLACK,
-            body={"code": refusal.code, "verdict": "rollback", "digest": digest},
-            agent=None if request is None else request.agent,
-            request_id=None if request is None else request.id,
-            session_id=None if request is None else request.submission.session_id,
-        )
-        await self._store.write(RecordEvents((event,), self._clock.now()))
+        """Audit a refused click. What offered it is painted again: it may no longer be true."""
+        about = None if request is None else request.id
+        tried = Tried(hand.user_id, hand.control, hand.words, about, digest, verdict="rollback")
+        await self._refusals.record(tried, refusal)
+        if request is not None and isinstance(refusal, UndoRefused | NotRollbackable | StaleReview):
+            await self._store.write(RepaintCards(request.id, self._clock.now()))

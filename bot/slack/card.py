@@ -11,6 +11,8 @@ from typing import Any
 from bot.core import grants, redaction
 from bot.core.describe import Ceremony, action_line, ceremony, target, visible
 from bot.core.models import Action, ApprovalRequest, RiskFactor, RiskLevel, Status, Urgency
+from bot.core.pausing import Pause
+from bot.core.rollback import Chance, Prospect
 from bot.slack import ids, wording
 from bot.slack.exact import around_difference, differences, pretty, texts
 from bot.slack.text import (
@@ -41,19 +43,29 @@ CONFIRM_LENGTH = 300
 _FACTORS = 6
 _CHANGES = 5
 _NOBODY = Names()
+_NOT_RUN = Prospect(Chance.NOTHING, "It has not run.")
 
 
-def card(request: ApprovalRequest, *, card_id: str, names: Names = _NOBODY) -> dict[str, Any]:
+def card(
+    request: ApprovalRequest,
+    *,
+    card_id: str,
+    prospect: Prospect = _NOT_RUN,
+    names: Names = _NOBODY,
+    held: Pause | None = None,
+) -> dict[str, Any]:
     """Arguments for `chat.postMessage` and `chat.update`, but for the channel.
 
     Args:
         card_id: Names this copy of the card; a copy whose posting was unclear is found again by it.
+        prospect: Whether the action can be rolled back at this moment.
         names: What Slack said of the people the card names.
+        held: The pause during which no click on it decides.
     """
     request = redaction.own().request(request)
     return {
-        "text": notification(request),
-        "blocks": blocks(request, names),
+        "text": notification(request, held),
+        "blocks": blocks(request, names, prospect, held),
         "metadata": {
             "event_type": ids.CARD_EVENT,
             "event_payload": {"request_id": request.id, "card_id": card_id},
@@ -66,10 +78,11 @@ def card(request: ApprovalRequest, *, card_id: str, names: Names = _NOBODY) -> d
     }
 
 
-def notification(request: ApprovalRequest) -> str:
+def notification(request: ApprovalRequest, held: Pause | None = None) -> str:
     """What notifications and screen readers say: state, action, target, requester, deadline."""
     action = wording.shown_action(request)
     parts = [
+        *([wording.held_words(held)] if held is not None else ()),
         f"{wording.headline(request)}: {action_line(action)}",
         f"Target: {target(action)}",
         f"Asked by {request.agent}",
@@ -81,11 +94,14 @@ def notification(request: ApprovalRequest) -> str:
     return escape(". ".join(shortened(part, 600) for part in parts))
 
 
-def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
+def blocks(
+    request: ApprovalRequest, names: Names, prospect: Prospect, held: Pause | None = None
+) -> list[Block]:
     """The card, top to bottom."""
     pending = request.status is Status.PENDING
     return [
         {"type": "header", "text": plain(wording.headline(request), 150)},
+        *([rich(line(leaf(wording.held_words(held), bold=True)))] if held is not None else ()),
         *(_mention(request) if pending else ()),
         rich(line(leaf(action_line(wording.shown_action(request)), bold=True))),
         rich(_asker(request, names), *_words(request)),
@@ -94,7 +110,7 @@ def blocks(request: ApprovalRequest, names: Names) -> list[Block]:
         *_preview(request),
         rich(*_why(request)),
         *(_progress(request, names) if pending else _outcome(request)),
-        *undo_blocks(request),
+        *undo_blocks(request, prospect),
         *_attention(request),
         *(_clock(request, names) if pending else ()),
         *(_buttons(request) if pending else ()),

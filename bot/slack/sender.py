@@ -20,6 +20,8 @@ from bot.core.authority import entitled_sets
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify, NotFound, Unavailable
 from bot.core.models import Actor, ApprovalRequest, Event, Level, Outgoing, RequestId, Status, Via
+from bot.core.pausing import Pause
+from bot.core.rollback import Prospect
 from bot.services.outbox import Delivery, Failed, Later, Sent, Unclear
 from bot.slack import ids
 from bot.slack.card import card
@@ -33,7 +35,7 @@ from bot.slack.timeline import Timelines
 from bot.slack.undo_told import rollback_ended
 from bot.slack.wording import FEW, Names
 from bot.store import Store
-from bot.store.cards import CardFailed, CardPainted, CardPosted
+from bot.store.cards import CardFailed, CardPainted, CardPosted, RepaintCards
 from bot.store.outbox import OutboxItem
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class SlackSender:
     """Sends every `slack.*` kind of the outbox.
 
     Args:
+        prospect: Whether an action can be rolled back now (`Rollbacks.prospect`).
         posted: Told of each pending request whose card was posted, once its people are looked up;
             `Reviews.check_fillable` moves a request on when they are too few.
         link_to: The address of a request's first card (`CardLinks.of`).
@@ -82,10 +85,12 @@ class SlackSender:
         directory: SlackDirectory,
         clock: Clock,
         *,
+        prospect: Callable[[ApprovalRequest], Prospect],
         posted: Callable[[RequestId], Awaitable[None]] | None = None,
         link_to: Callable[[ApprovalRequest], Awaitable[str | None]] | None = None,
         coming: Callable[[Level], Awaitable[Sequence[str]]] | None = None,
     ) -> None:
+        self._prospect = prospect
         self._posted = posted
         self._link_to = link_to
         self._coming = coming
@@ -134,16 +139,20 @@ class SlackSender:
             return Sent()
         channel = await self._channel(str(item.payload["channel"]))
         found = await self._earlier(item, channel) if item.unclear else None
+        held = await self._held(request)
         if found is not None:
             # Version 0: nobody knows what it shows, so it is repainted.
             posted = CardPosted(card_id, channel, found, 0, self._clock.now())
         else:
             kind, level = str(item.payload["kind"]), int(item.payload["level"])
-            drawn = await self._card(request, card_id, kind, level)
+            drawn = await self._card(request, card_id, kind, level, held)
             answer = await self._client.chat_postMessage(channel=channel, **drawn)
             where, ts = str(answer["channel"]), str(answer["ts"])
             posted = CardPosted(card_id, where, ts, request.version, self._clock.now())
         await self._store.write(posted)
+        if found is not None or await self._held(request) != held:
+            # Whoever paused or resumed it meanwhile had no card to paint yet.
+            await self._store.write(RepaintCards(request.id, self._clock.now()))
         if request.status is Status.PENDING:
             await self._prepare(request)
         return Sent(events=(_sent_event(request, posted.channel, item),))
@@ -166,7 +175,8 @@ class SlackSender:
         known = await self._store.reads.card(card_id)
         if known is None or known.channel is None or known.ts is None:
             return Sent()
-        drawn = await self._card(request, card_id, known.kind, known.level)
+        held = await self._held(request)
+        drawn = await self._card(request, card_id, known.kind, known.level, held)
         drawn = {name: drawn[name] for name in ("text", "blocks", "metadata", "parse", "link_names")}
         try:
             await self._client.chat_update(channel=known.channel, ts=known.ts, **drawn)
@@ -267,9 +277,18 @@ class SlackSender:
         assert request is not None, "work for a request is stored with it"
         return request
 
-    async def _card(self, request: ApprovalRequest, card_id: int, kind: str, level: int) -> dict[str, Any]:
+    async def _held(self, request: ApprovalRequest) -> Pause | None:
+        """The pause that keeps a pending request from being decided."""
+        if request.status is not Status.PENDING:
+            return None
+        return await self._store.reads.pause_of(request.agent, request.action.type)
+
+    async def _card(
+        self, request: ApprovalRequest, card_id: int, kind: str, level: int, held: Pause | None
+    ) -> dict[str, Any]:
         """A copy of the card; a person's own says why it came, and where the first one stands."""
-        drawn = card(request, card_id=str(card_id), names=await self._names(request))
+        names = await self._names(request)  # first: what the card offers is to be true when it is sent
+        drawn = card(request, card_id=str(card_id), prospect=self._prospect(request), names=names, held=held)
         if kind == "dm":
             link = None if self._link_to is None or request.channel is None else await self._link_to(request)
             drawn["blocks"] = [*drawn["blocks"], why_you(request, level, link)]

@@ -1,7 +1,9 @@
 """Rollback on the card: what can be undone until when, how an undo stands, and what came of it. Pure."""
 
+from bot.core import redaction
 from bot.core.describe import target
-from bot.core.models import ApprovalRequest, ExecutionState, RollbackState, Undo
+from bot.core.models import ApprovalRequest, RollbackState, Undo
+from bot.core.rollback import Chance, Prospect
 from bot.slack import ids, wording
 from bot.slack.text import (
     Block,
@@ -30,21 +32,29 @@ STATE = {
 """Every state of a rollback in words."""
 
 
-def undo_blocks(request: ApprovalRequest) -> list[Block]:
-    """What the card says of rollback; nothing when there is nothing to roll back."""
+def undo_blocks(request: ApprovalRequest, prospect: Prospect) -> list[Block]:
+    """What the card says of rollback; nothing when there is nothing to roll back.
+
+    Args:
+        prospect: Whether it can be rolled back at the moment when the card is drawn.
+    """
     run = request.execution
     if run.rollback_until is None or run.rollback_digest is None:
         return []
+    until = date(run.rollback_until)
     told = [] if run.undo is None else [_told(run.undo)]
-    if run.state is not ExecutionState.SUCCEEDED:
-        return told
-    button = _button(request, run.undo)
-    if button is None:
-        return told
-    deadline = (
-        [] if _open(run.undo) else [context(mrkdwn(f"Can be rolled back until {date(run.rollback_until)}"))]
-    )
-    return [*told, *deadline, {"type": "actions", "elements": [button]}]
+    match prospect.chance:
+        case Chance.POSSIBLE:
+            return [*told, context(mrkdwn(f"Can be rolled back until {until}")), *_actions(request)]
+        case Chance.UNDER_WAY:
+            return [*told, *_actions(request)]
+        case Chance.TOO_LATE:
+            return [*told, context(mrkdwn(f"Could be rolled back until {until}; it no longer can"))]
+        case Chance.FORBIDDEN:
+            why = shortened(redaction.own().text(prospect.why_not), 600)
+            return [*told, rich(line(leaf("Cannot be rolled back. ", bold=True), leaf(why)))]
+        case Chance.DONE | Chance.NOTHING:
+            return told
 
 
 def _told(undo: Undo) -> Block:
@@ -66,24 +76,22 @@ def _told(undo: Undo) -> Block:
     return rich(*found)
 
 
-def _button(request: ApprovalRequest, undo: Undo | None) -> Block | None:
+def _actions(request: ApprovalRequest) -> list[Block]:
+    undo = request.execution.undo
     what = shortened(target(wording.shown_action(request)), 40)
     if undo is None or undo.state in (RollbackState.FAILED, RollbackState.EXPIRED):
         label, style = f"Roll back {what}", {}
     elif undo.state is RollbackState.CONFLICT:
         label, style = f"Roll back {what} anyway", {"style": "danger"}
     elif undo.confirmed or undo.state is RollbackState.CLAIMED:
-        return None
+        return []
     else:
         label, style = "Show and confirm the rollback", {}
-    return {
+    button = {
         "type": "button",
         "action_id": ids.ROLLBACK,
         "text": plain(label, 75),
         "value": f"{request.id} {request.execution.rollback_digest}",
         **style,
     }
-
-
-def _open(undo: Undo | None) -> bool:
-    return undo is not None and undo.state.open
+    return [{"type": "actions", "elements": [button]}]

@@ -79,6 +79,39 @@ class CardFailed:
         thread_ends(tx, self.card_id)
 
 
+@dataclass(frozen=True, slots=True)
+class RepaintCards:
+    """Each posted card of a request is to be painted again, though the request has not changed.
+
+    What a card offers may depend on the time and on the policies in force.
+    """
+
+    request_id: str
+    now: datetime
+
+    def apply(self, tx: Tx) -> None:
+        for row in tx.fetch_all(_STANDING, {"request_id": self.request_id}):
+            enqueue_paint(tx, row["id"], self.request_id, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class EndOffers:
+    """Have the cards painted again that may have offered a rollback until now; how many requests had any.
+
+    At most `limit`, so that no batch is held up. A request with a card still on its way is left until that
+    has arrived: it may have been drawn with the offer a moment ago.
+    """
+
+    now: datetime
+    limit: int = 200
+
+    def apply(self, tx: Tx) -> int:
+        over = tx.fetch_all(_END_OFFERS, {"now": micros(self.now), "limit": self.limit})
+        for row in over:
+            RepaintCards(row["id"], self.now).apply(tx)
+        return len(over)
+
+
 # An update that changes nothing: it locks the row on PostgreSQL against a change of the request.
 _LOCK_CARD = "UPDATE card SET state = state WHERE id = :id RETURNING request_id, channel, ts"
 _POSTED = """
@@ -99,3 +132,13 @@ _PAINTED = """
     WHERE id = :id AND (painted_version IS NULL OR painted_version < :version)
 """
 _FAILED = "UPDATE card SET state = 'failed', error = :error WHERE id = :id"
+_STANDING = "SELECT id FROM card WHERE request_id = :request_id AND state = 'posted' ORDER BY id"
+# The condition stands outside too: another process may have ended it since the look inside.
+_END_OFFERS = """
+    UPDATE request SET undo_until = NULL
+    WHERE undo_until <= :now AND id IN (
+        SELECT r.id FROM request r WHERE r.undo_until <= :now AND NOT EXISTS (
+            SELECT 1 FROM card c WHERE c.request_id = r.id AND c.state = 'wanted')
+        ORDER BY r.undo_until LIMIT :limit)
+    RETURNING id
+"""

@@ -338,6 +338,7 @@ _CHANGING = (
     "proposal",
     "decision",
     "execution",
+    "undo_until",
     "updated_at",
 )
 _FIXED = (

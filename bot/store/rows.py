@@ -1,5 +1,6 @@
 """Models to columns and back: the one place that knows which column holds what."""
 
+from datetime import datetime
 from typing import Any, TypeVar
 
 from bot.core import jsontext
@@ -10,6 +11,7 @@ from bot.core.models import (
     Cause,
     Decision,
     Execution,
+    ExecutionState,
     Level,
     Message,
     PolicyDecision,
@@ -87,8 +89,14 @@ def changing_columns(request: ApprovalRequest) -> Columns:
         "proposal": optional_encode(request.proposal),
         "decision": optional_encode(decision),
         "execution": None if execution == _UNTOUCHED else encode(execution),
+        "undo_until": optional_micros(_undo_until(execution)),
         "updated_at": micros(request.updated_at),
     }
+
+
+def _undo_until(execution: Execution) -> datetime | None:
+    """Until when its cards may offer to roll it back: a moment that may not pass unseen."""
+    return execution.rollback_until if execution.state is ExecutionState.SUCCEEDED else None
 
 
 def review_rows(request: ApprovalRequest) -> list[Columns]:

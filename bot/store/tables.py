@@ -106,6 +106,8 @@ request = _table(
     _text("proposal", null=True),
     _text("decision", null=True),
     _text("execution", null=True),
+    # Until when its cards may offer to roll it back; null once they were painted without that.
+    _integer("undo_until", null=True),
     _integer("created_at"),
     _integer("updated_at"),
     PrimaryKeyConstraint("id"),
@@ -137,6 +139,7 @@ request = _table(
     CheckConstraint(
         "execution_state = 'not_started' OR status IN ('approved', 'modified')", "only_approved_runs"
     ),
+    CheckConstraint("undo_until IS NULL OR execution_state = 'succeeded'", "only_successes_are_undone"),
     Index("ix_request_agent", "agent", "created_at", "id"),
     Index("ix_request_created", "created_at", "id"),
     Index(
@@ -174,6 +177,12 @@ request = _table(
         "id",
         sqlite_where=text("status = 'pending'"),
         postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_request_undo",
+        "undo_until",
+        sqlite_where=text("undo_until IS NOT NULL"),
+        postgresql_where=text("undo_until IS NOT NULL"),
     ),
     Index(
         "ix_request_urgent",

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,15 @@ async def agent_at(desk: Desk, directory: Path) -> AsyncIterator[keyturn.AsyncCl
 
 
 async def change(
-    desk: Desk, client: keyturn.AsyncClient, file: Path, content: str, **more: Any
+    desk: Desk,
+    client: keyturn.AsyncClient,
+    file: Path,
+    content: str,
+    *,
+    first: Callable[[], Awaitable[None]] | None = None,
+    **more: Any,
 ) -> ApprovalRequest:
-    """Let the agent overwrite a file with approval, keeping what undoes it."""
+    """Let the agent overwrite a file with approval, keeping what undoes it; `first` precedes the approval."""
 
     async def work() -> str:
         params = {"path": str(file), "content": content, "overwrite": True}
@@ -50,14 +56,17 @@ async def change(
 
     async with asyncio.TaskGroup() as tasks:
         working = tasks.create_task(work())
-        request = await _newest(desk)
+        request = await newest(desk)
+        if first is not None:
+            await first()
         await desk.click(RAFAEL, request)
     found = await desk.bot.store.reads.request(RequestId(working.result()))
     assert found is not None
     return found
 
 
-async def _newest(desk: Desk) -> ApprovalRequest:
+async def newest(desk: Desk) -> ApprovalRequest:
+    """The agent's newest request, once it is pending."""
     async with asyncio.timeout(20):
         while True:
             found, _ = await desk.bot.store.reads.requests(agent="file-bot", limit=1)
@@ -208,7 +217,7 @@ async def test_a_setting_is_put_back_where_the_action_changed_it(desk: Desk, pla
 
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(work())
-            await desk.click(RAFAEL, await _newest(desk))
+            await desk.click(RAFAEL, await newest(desk))
         request = await desk.bot.store.reads.request(RequestId(working.result()))
         assert request is not None
         await desk.painted(request, "Done")
@@ -240,5 +249,20 @@ async def test_a_session_that_somebody_else_started_is_confirmed_by_command(desk
         modal = await form_of(desk, SAM)
         assert begun.id in modal.view["private_metadata"]
         await submit(desk, SAM, modal, reason="All of it.")
+        await desk.painted(request, "Rolled back")
+    assert file.read_bytes() == b"old\n"
+
+
+async def test_a_pause_of_everything_does_not_stop_people_from_undoing_what_was_done(
+    desk: Desk, place: Path
+) -> None:
+    file = place / "settings"
+    file.write_bytes(b"old\n")
+    async with agent_at(desk, place) as client:
+        request = await change(desk, client, file, "new\n")
+        await desk.painted(request, "Done")
+        await desk.bot.commands["pause"]({"what": "all", "reason": "It went wrong.", "cancel": True})
+        await desk.click(RAFAEL, request, "rollback.start")
+        await submit(desk, RAFAEL, await form_of(desk, RAFAEL), reason="Repair it.")
         await desk.painted(request, "Rolled back")
     assert file.read_bytes() == b"old\n"

@@ -12,7 +12,7 @@ from bot.core.audited import audited_state
 from bot.core.errors import KeyturnError
 from bot.core.models import ExecutionState, RequestId, RollbackState
 from bot.core.replay import replay
-from bot.core.rollback import Report, Rollback, Step
+from bot.core.rollback import Chance, Report, Rollback, Step
 from tests.factories import ANA, BEN, CLEO
 from tests.undo import ASKED, RAN, UNDO, by_id, confirming, judging, ran
 
@@ -100,8 +100,8 @@ class RollbackMachine(RuleBasedStateMachine):
         if (found := self._pick(which)) is None:
             return
         item = found.items[place % len(found.items)]
-        live = rollback.why_not(self.requests[item.request_id], now=RAN)
-        if item.unreported and live is not None and self._other_is_open(found, item.request_id):
+        chance = rollback.prospect(self.requests[item.request_id], judge=JUDGE, now=RAN).chance
+        if item.unreported and chance is not Chance.POSSIBLE and self._other_is_open(found, item.request_id):
             return  # the service ends the other one first
         with suppress(KeyturnError):
             told = Report(state, f"{state.value}.")

@@ -68,6 +68,14 @@ def claimed(request: ApprovalRequest) -> Transition:
     )
 
 
+def succeeded(request: ApprovalRequest) -> Transition:
+    """The report of an action that can be undone."""
+    told = Outcome(True, rollback={"type": "custom", "handler": "undo", "data": {}})
+    step = executing.report(request, told, now=_later(request))
+    assert step is not None
+    return step
+
+
 def random_history(seed: int, number: int) -> list[Transition]:
     """A submission and up to twelve changes after it, whatever the rules let happen."""
     chance = random.Random(seed)

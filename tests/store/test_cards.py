@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from bot.store.cards import EndOffers
 from bot.store.commands import (
     CardFailed,
     CardPainted,
@@ -14,7 +15,7 @@ from bot.store.commands import (
 )
 from bot.store.timeline import KIND, CardTold
 from tests.factories import NOON
-from tests.store.histories import approved, decided_at_once, said, submitted
+from tests.store.histories import approved, claimed, decided_at_once, said, submitted, succeeded
 
 LEASE = timedelta(seconds=30)
 
@@ -190,3 +191,55 @@ async def test_a_thread_is_told_once_what_happened_in_its_session_and_channel(st
     assert await store.reads.untold(head.id, limit=10) == news[1:]
     work = await store.write(LeaseOutbox(NOON + timedelta(minutes=5), 50, LEASE, (KIND,)))
     assert [item.payload for item in work] == [{"card_id": head.id}]
+
+
+async def undoable(store):
+    """A request whose action ran and can be undone for a day, and the leased post of its card."""
+    request, item = await asked(store)
+    for move in (approved, claimed, succeeded):
+        step = move(request)
+        await store.write(SaveTransition(step))
+        request = step.request
+    return request, item
+
+
+async def arrived(store, item, version, at):
+    """The post of a card, done: the message shows `version`."""
+    card = CardPosted(item.payload["card_id"], "C1", "1.1", version, at)
+    await store.write(CompleteOutbox(item.id, 1, at, card=card))
+    return card.card_id
+
+
+async def test_when_an_undos_time_is_up_every_posted_card_is_painted_once_more(store):
+    request, item = await undoable(store)
+    deadline = request.execution.rollback_until
+    card_id = await arrived(store, item, request.version, request.updated_at)
+    second = await store.write(CreateCard(request.id, "D0ANA", "dm", 1, NOON))
+    await store.write(CardPosted(second, "D1", "2.2", request.version, request.updated_at))
+
+    assert await store.write(EndOffers(deadline - timedelta(seconds=1))) == 0
+    assert await lease(store, deadline) == []
+    assert await store.write(EndOffers(deadline)) == 1
+    assert sorted(paint.payload["card_id"] for paint in await lease(store, deadline)) == [card_id, second]
+    assert await store.write(EndOffers(deadline)) == 0
+
+
+async def test_a_card_that_arrives_after_an_undos_time_is_painted_once_more_too(store):
+    request, item = await undoable(store)
+    deadline = request.execution.rollback_until
+    assert await store.write(EndOffers(deadline)) == 0
+    card_id = await arrived(store, item, request.version, deadline)
+    assert await store.write(EndOffers(deadline)) == 1
+    [paint] = await lease(store, deadline)
+    assert paint.payload == {"card_id": card_id}
+
+
+async def test_a_paint_that_was_drawn_before_an_undos_time_ended_is_made_again(store):
+    request, item = await undoable(store)
+    deadline = request.execution.rollback_until
+    card_id = await arrived(store, item, request.version - 1, request.updated_at)
+    [early] = await lease(store, deadline - timedelta(seconds=1))
+    assert await store.write(EndOffers(deadline)) == 1
+    await store.write(CompleteOutbox(early.id, early.generation, deadline))
+    [paint] = await lease(store, deadline)
+    assert paint.payload == {"card_id": card_id}

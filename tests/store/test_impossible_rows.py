@@ -67,6 +67,7 @@ NEXT = "version = version + 1"
         f"UPDATE request SET cause = 'timeout', {NEXT} WHERE {APPROVED}",
         f"UPDATE request SET cause = 'luck', {NEXT} WHERE {APPROVED}",
         f"UPDATE request SET execution_state = 'succeeded', claimed_at = 1, {NEXT} WHERE {APPROVED}",
+        f"UPDATE request SET undo_until = 1, {NEXT} WHERE {APPROVED}",
         f"UPDATE request SET risk_level = 'funny', {NEXT} WHERE {PENDING}",
         f"DELETE FROM request WHERE {PENDING}",
         f"INSERT OR REPLACE INTO request SELECT * FROM request WHERE {PENDING}",

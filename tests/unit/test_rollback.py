@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from bot.core import rollback, undo
+from bot.core import executing, rollback, undo
 from bot.core.errors import (
     AlreadyClaimed,
     AlreadyReviewed,
@@ -19,8 +19,8 @@ from bot.core.errors import (
     UndoRefused,
 )
 from bot.core.models import Action, Effect, ExecutionState, RollbackState
-from bot.core.rollback import UNCLAIMED, UNREPORTED, Report, Rollback, Step
-from tests.factories import ANA, BEN, CLEO, make_judged, make_requirement
+from bot.core.rollback import UNCLAIMED, UNREPORTED, Chance, Report, Rollback, Step
+from tests.factories import ANA, BEN, CLEO, make_judged, make_request, make_requirement
 from tests.undo import ASKED, RAN, UNDO, WRITE, by_id, confirming, judging, ran
 
 SHOWN = Report(RollbackState.PREVIEWED, "Puts back settings.json.", "-new\n+old", ("/srv/app/settings.json",))
@@ -32,6 +32,10 @@ REVIEW = judging()
 
 def started(*requests, session=None, judge=REVIEW, asked=ASKED, now=RAN) -> Step:
     return rollback.start(requests, asked, id="rbk_1", session_id=session, judge=judge, now=now)
+
+
+def chance(request, *, judge=REVIEW, now=RAN) -> Chance:
+    return rollback.prospect(request, judge=judge, now=now).chance
 
 
 class Play:
@@ -100,9 +104,34 @@ def test_what_cannot_be_undone_is_refused_with_the_reason(request_, said):
 
 def test_an_undo_is_possible_until_the_policys_time_has_passed():
     request = ran()
-    assert rollback.why_not(request, now=RAN + timedelta(hours=24) - timedelta(seconds=1)) is None
+    assert chance(request, now=RAN + timedelta(hours=24) - timedelta(seconds=1)) is Chance.POSSIBLE
     with pytest.raises(NotRollbackable, match="until 2026-11-23T12:01:00"):
         started(request, now=RAN + timedelta(hours=24))
+
+
+def test_an_undo_that_was_asked_for_in_time_may_go_on_after_the_policys_time():
+    play = Play(ran(), now=RAN + timedelta(hours=24) - timedelta(minutes=1))
+    late = RAN + timedelta(hours=24, minutes=1)
+    assert chance(play.requests[play.item().request_id], now=late) is Chance.UNDER_WAY
+    play.preview(now=late).confirm(now=late).claim(now=late).report(now=late)
+    assert chance(play.requests[play.item().request_id], now=late) is Chance.DONE
+
+
+def test_what_the_policy_has_come_to_block_is_possible_no_more_until_it_was_confirmed():
+    blocked = judging(Effect.REJECT)
+    assert chance(ran(), judge=blocked) is Chance.FORBIDDEN
+    play = Play(ran()).preview()
+    assert chance(play.requests[play.item().request_id], judge=blocked) is Chance.FORBIDDEN
+    play.confirm()
+    assert chance(play.requests[play.item().request_id], judge=blocked) is Chance.UNDER_WAY
+
+
+def test_an_undo_that_nobody_could_confirm_is_as_good_as_forbidden():
+    request = ran(judged=make_judged(WRITE, effect=Effect.APPROVE))
+    nobody = judging(Effect.APPROVE, standing=None)
+    assert chance(request, judge=nobody) is Chance.FORBIDDEN
+    with pytest.raises(NotRollbackable, match="names nobody who could confirm"):
+        started(request, judge=nobody)
 
 
 def test_a_failed_undo_may_be_tried_again():
@@ -323,7 +352,7 @@ def test_what_nobody_takes_expires_after_a_quarter_of_an_hour(steps):
     assert rollback.expire(play.rollback, play.requests, now=RAN + UNCLAIMED - timedelta(seconds=1)) is None
     play.take(rollback.expire(play.rollback, play.requests, now=RAN + UNCLAIMED))
     assert (play.rollback.state, play.events[-1]) == (RollbackState.EXPIRED, "rollback_expired")
-    assert rollback.why_not(play.requests[play.item().request_id], now=RAN) is None
+    assert chance(play.requests[play.item().request_id]) is Chance.POSSIBLE
 
 
 def test_an_overdue_undo_is_neither_confirmed_nor_claimed():
@@ -392,6 +421,16 @@ def test_what_a_session_cannot_undo_is_named():
     play = Play(nothing, undoable, session="evening").preview().confirm().claim().report()
     assert [left.request_id for left in play.rollback.left_out] == [nothing.id]
     assert play.rollback.partial
+
+
+def test_an_action_of_the_session_that_still_runs_is_named():
+    asked = make_request(judged=make_judged(WRITE, effect=Effect.APPROVE), number=2, session_id="evening")
+    assert asked.decision is not None
+    running = executing.claim(asked, digest=asked.digest, preview_digest=None, now=RAN).request
+    play = Play(ran(number=1, session_id="evening"), running, session="evening")
+    assert [left.why for left in play.rollback.left_out] == [
+        "It has not run to its end, so there is nothing to undo."
+    ]
 
 
 def test_an_older_step_that_a_newer_one_will_put_right_first_is_no_conflict_in_the_preview():

@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 from bot.core import rollback
-from bot.core.models import RollbackState
+from bot.core.models import Effect, RollbackState
 from bot.core.rollback import Report
 from bot.slack.undo_card import undo_blocks
 from bot.slack.undo_form import rollback_view
@@ -30,6 +31,11 @@ def previewed(*requests, told=(SHOWN,), session=None, force=False):
         step = rollback.preview(step.rollback, known, step.rollback.items[place].id, report, now=RAN)
     known.update(by_id(step.requests))
     return step.rollback, known
+
+
+def offer(request, *, judge=JUDGE, now=RAN):
+    """What the card says of rollback, in JSON."""
+    return words(undo_blocks(request, rollback.prospect(request, judge=judge, now=now)))
 
 
 def words(blocks):
@@ -85,7 +91,7 @@ def test_a_partial_rollback_is_called_partial_on_the_card():
         "❌ The rollback failed: ",
     ]
     assert "The disk is full." in words(message["blocks"])
-    card = words(undo_blocks(step.requests[0]))
+    card = offer(step.requests[0])
     assert "The rollback failed" in card
     assert f"confirmed by {ANA.lower()}, " in card
     assert "Partial: " in card
@@ -94,7 +100,47 @@ def test_a_partial_rollback_is_called_partial_on_the_card():
 
 
 def test_nothing_is_offered_where_nothing_can_be_undone():
-    assert undo_blocks(ran(None)) == []
-    assert undo_blocks(ran(success=False)) == []
+    assert offer(ran(None)) == "[]"
+    assert offer(ran(success=False)) == "[]"
     shown, known = previewed(ran())
-    assert "Show and confirm the rollback" in words(undo_blocks(known[shown.items[0].request_id]))
+    assert "Show and confirm the rollback" in offer(known[shown.items[0].request_id])
+
+
+def test_the_offer_stands_until_its_deadline_and_then_the_card_says_when_that_was():
+    request = ran()
+    deadline = request.execution.rollback_until
+    before, after = offer(request, now=deadline - timedelta(seconds=1)), offer(request, now=deadline)
+    assert "Can be rolled back until " in before
+    assert "rollback.start" in before
+    assert "Could be rolled back until " in after
+    assert f"<!date^{int(deadline.timestamp())}^" in after
+    assert "rollback.start" not in after
+
+
+def test_what_the_policy_blocks_is_not_offered_but_said_with_the_rules_own_words():
+    card = offer(ran(), judge=judging(Effect.REJECT))
+    assert "rollback.start" not in card
+    assert "Cannot be rolled back. " in card
+    assert "The policy does not allow the undo: Nothing else matched." in card
+
+
+def test_a_rollback_that_waits_is_not_offered_once_the_policy_blocks_it():
+    shown, known = previewed(ran())
+    card = offer(known[shown.items[0].request_id], judge=judging(Effect.REJECT))
+    assert "waiting for confirmation" in card
+    assert "Cannot be rolled back. " in card
+    assert "rollback.start" not in card
+
+
+def test_a_rollback_that_failed_too_late_to_try_again_still_says_what_remains_by_hand():
+    shown, known = previewed(ran())
+    step = rollback.confirm(shown, known, confirming(shown), judge=JUDGE, now=RAN)
+    known.update(by_id(step.requests))
+    step = rollback.claim(step.rollback, known, shown.items[0].id, now=RAN)
+    known.update(by_id(step.requests))
+    broke = replace(BROKE, message="Copy it from the backup.")
+    step = rollback.outcome(step.rollback, known, shown.items[0].id, broke, now=RAN)
+    card = offer(step.requests[0], now=step.requests[0].execution.rollback_until)
+    assert "Copy it from the backup." in card
+    assert "Could be rolled back until " in card
+    assert "rollback.start" not in card

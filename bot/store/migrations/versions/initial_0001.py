@@ -44,6 +44,7 @@ TABLES = (
         proposal TEXT,
         decision TEXT,
         execution TEXT,
+        undo_until {big},
         created_at {big} NOT NULL,
         updated_at {big} NOT NULL,
         CONSTRAINT pk_request PRIMARY KEY (id),
@@ -77,7 +78,9 @@ TABLES = (
         CONSTRAINT ck_request_claimed_in_full
             CHECK ((execution_state = 'not_started') = (claimed_at IS NULL)),
         CONSTRAINT ck_request_only_approved_runs
-            CHECK (execution_state = 'not_started' OR status IN ('approved', 'modified'))
+            CHECK (execution_state = 'not_started' OR status IN ('approved', 'modified')),
+        CONSTRAINT ck_request_only_successes_are_undone
+            CHECK (undo_until IS NULL OR execution_state = 'succeeded')
     ) {strict}
     """,
     """
@@ -402,6 +405,7 @@ INDEXES = (
     "CREATE INDEX ix_request_created ON request (created_at, id)",
     "CREATE INDEX ix_request_due ON request (due_at) WHERE status = 'pending'",
     "CREATE INDEX ix_request_pending ON request (created_at, id) WHERE status = 'pending'",
+    "CREATE INDEX ix_request_undo ON request (undo_until) WHERE undo_until IS NOT NULL",
     "CREATE INDEX ix_request_urgent ON request (risk_level, next_deadline_at, id) WHERE status = 'pending'",
     "CREATE INDEX ix_request_rejected_agent ON request (agent, decided_at)"
     " WHERE status = 'rejected' AND cause = 'human'",
