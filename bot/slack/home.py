@@ -54,16 +54,18 @@ def queue_blocks(queue: Waiting) -> list[Block]:
         return [rich(line(leaf("Nothing is waiting for you."))), *_not_whole(queue)]
     blocks: list[Block] = [{"type": "header", "text": plain(waiting_words(queue), 150)}]
     for request in waiting[:SHOWN]:
-        blocks += _entry(request)
+        blocks += _entry(request, held=queue.held(request))
     if len(waiting) > SHOWN:
         blocks.append(context(plain(f"{len(waiting) - SHOWN} more; these come first.")))
     return [*blocks, *_not_whole(queue)]
 
 
 def waiting_words(queue: Waiting) -> str:
-    """`3 requests waiting for you`"""
-    count = len(queue.requests)
-    return f"{count} request{'' if count == 1 else 's'} waiting for you"
+    """`3 requests waiting for you, 1 held by a pause`"""
+    count, held = len(queue.requests), sum(map(queue.held, queue.requests))
+    return f"{count} request{'' if count == 1 else 's'} waiting for you" + (
+        f", {held} held by a pause" if held else ""
+    )
 
 
 def _not_whole(queue: Waiting) -> list[Block]:
@@ -72,8 +74,9 @@ def _not_whole(queue: Waiting) -> list[Block]:
     return [context(plain("So much is pending that only the most urgent was looked at; more may follow."))]
 
 
-def _entry(request: ApprovalRequest) -> list[Block]:
+def _entry(request: ApprovalRequest, *, held: bool) -> list[Block]:
     facts = [
+        *([leaf("⏸ Held by a pause  ·  ", bold=True)] if held else ()),
         leaf(wording.RISK[request.current_risk.level]),
         leaf(f"  ·  {shortened(request.agent, 80)}  ·  {shortened(wording.progress(request), 200)}"),
     ]

@@ -1,11 +1,12 @@
 """What waits for one person: the pending requests they may decide, most urgent first."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from bot.core import authority
+from bot.core import authority, pausing
 from bot.core.errors import CannotVerify, ReviewRefused
 from bot.core.models import ApprovalRequest, Person, RiskLevel, SlackId
+from bot.core.pausing import Pause
 from bot.services.directory import Directory
 from bot.store import Store
 
@@ -25,6 +26,12 @@ class Waiting:
     requests: tuple[ApprovalRequest, ...]
     whole: bool = True
     """False when so much is pending that not all of it was looked at."""
+    pauses: Sequence[Pause] = ()
+    """What is paused, and so cannot be decided now."""
+
+    def held(self, request: ApprovalRequest) -> bool:
+        """Whether a pause keeps this one from being decided."""
+        return pausing.holding(self.pauses, request.agent, request.action.type) is not None
 
 
 class Queue:
@@ -44,14 +51,15 @@ class Queue:
         person = await self._directory.person(user_id)
         if person is None or team_id != home:
             return Waiting(())
+        pauses = await self._store.reads.pauses()
         mine, looked_at = list[ApprovalRequest](), 0
         async for request in self._pending():
             if looked_at == LOOKED_AT or len(mine) == ENOUGH:
-                return Waiting(tuple(sorted(mine, key=_order)), whole=False)
+                return Waiting(tuple(sorted(mine, key=_order)), False, pauses)
             looked_at += 1
             if await self._is_for(person, home, request):
                 mine.append(request)
-        return Waiting(tuple(sorted(mine, key=_order)))
+        return Waiting(tuple(sorted(mine, key=_order)), True, pauses)
 
     async def _is_for(self, person: Person, home: str, request: ApprovalRequest) -> bool:
         if _answered(request, person.id):

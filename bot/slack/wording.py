@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from bot.core import redaction
 from bot.core.authority import entitled_sets
 from bot.core.models import (
     Action,
@@ -18,6 +19,7 @@ from bot.core.models import (
     RiskLevel,
     Status,
 )
+from bot.core.pausing import HELD, Pause
 from bot.core.quorum import live_approvals, missing
 
 
@@ -84,6 +86,7 @@ FEW = 3
 """People of a group that are named one by one."""
 
 _LONGEST_NEXT = 200
+_LONGEST_PAUSE = 300
 _NOUNS: Final = {
     Status.PENDING: "pending",
     Status.APPROVED: "approved",
@@ -101,6 +104,12 @@ def headline(request: ApprovalRequest) -> str:
         parts.append(EXECUTION[request.execution.state])
     parts.append(RISK[request.current_risk.level])
     return " · ".join(parts)
+
+
+def held_words(pause: Pause) -> str:
+    """`⏸ Held. Agent builder is paused: …`, for a card whose clicks are refused meanwhile."""
+    said = redaction.own().text(pause.sentence)[:_LONGEST_PAUSE].removesuffix(".")
+    return f"⏸ Held. {said}. {HELD}"
 
 
 def decided_word(request: ApprovalRequest) -> str:

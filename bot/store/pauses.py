@@ -10,15 +10,20 @@ from bot.core.models import ApprovalRequest, Reviewer, SlackId, Via
 from bot.core.pausing import Pause
 from bot.store.codec import micros, moment
 from bot.store.dialect import Row
+from bot.store.mail import enqueue
 from bot.store.transaction import Tx
 
 PAUSES = "SELECT what, reason, by_id, by_name, at FROM pause ORDER BY what"
-COVERING = "SELECT what, reason, by_id, by_name, at FROM pause WHERE what IN (:all, :agent, :type) LIMIT 1"
+COVERING = """
+    SELECT what, reason, by_id, by_name, at FROM pause WHERE what IN (:all, :agent, :type)
+    ORDER BY CASE what WHEN :all THEN 0 WHEN :agent THEN 1 ELSE 2 END LIMIT 1
+"""
+"""The widest pause that stops an agent's actions of a type."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetPause:
-    """Pause something; what is paused already gets the new reason."""
+    """Pause something, and have the cards say so; what is paused already gets the new reason."""
 
     pause: Pause
     cancel: bool
@@ -31,6 +36,7 @@ class SetPause:
         tx.execute(_SET, row | {"at": micros(pause.at)})
         earlier = None if before is None else pause_of(before)
         tx.emit(pausing.paused(earlier, pause, cancel=self.cancel, via=self.via), pause.at)
+        enqueue(tx, (pausing.to_show(pause.what),), pause.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class LiftPause:
         pause = pause_of(row)
         tx.execute(_LIFT, {"what": self.what})
         tx.emit(pausing.resumed(pause, by=self.by, via=self.via), self.now)
+        enqueue(tx, (pausing.to_show(pause.what),), self.now)
         return pause
 
 
