@@ -46,6 +46,8 @@ BOOKKEEPING = {
     "CardPosted": "the same",
     "CardPainted": "the same",
     "CardFailed": "its failure is the outbox row's",
+    "RepaintCards": "nothing has happened: what stands is shown again",
+    "EndOffers": "the same",
     "CardTold": "how far a thread was told of what the audit holds",
     "PaceKey": "how soon the next message may go",
     "OfferCover": "nothing is in force until it is accepted, which is oncall_overridden",
