@@ -13,7 +13,14 @@ from typing import Any
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core.errors import InvalidFields, InvalidRequest, KeyturnError, NotFound, NotRollbackable
+from bot.core.errors import (
+    InvalidFields,
+    InvalidRequest,
+    KeyturnError,
+    NotFound,
+    NotRollbackable,
+    UnknownRequest,
+)
 from bot.core.models import Actor, SlackId, Via
 from bot.core.rollback import Asked, Rollback
 from bot.services.rollbacks import Hand, Rollbacks
@@ -62,8 +69,8 @@ class Undo:
     async def start(self, by: Interaction) -> Answer:
         """The card's button: show the rollback under way, or begin one."""
         if by.reference is None:
-            return Answer(answers.NOT_OURS)
-        hand, at = Hand(by.user_id, by.team_id), by.reference
+            raise UnknownRequest(answers.NOT_OURS)
+        hand, at = Hand(by.user_id, by.team_id, by.control), by.reference
         try:
             begun = await self._rollbacks.start_by_hand(hand, at.request_id, digest=at.digest, reason=_ASKED)
         except KeyturnError as refused:
@@ -73,10 +80,10 @@ class Undo:
     async def confirm(self, by: Interaction) -> Answer:
         """The form came back."""
         if by.rollback is None:
-            return Answer(answers.NOT_OURS)
+            raise UnknownRequest(answers.NOT_OURS)
         try:
             await self._rollbacks.confirm(
-                Hand(by.user_id, by.team_id),
+                Hand(by.user_id, by.team_id, by.control, by.rollback.rollback_id),
                 by.rollback.rollback_id,
                 digest=by.rollback.digest,
                 reason=reason_of(by.values),
@@ -97,10 +104,11 @@ class Undo:
 
     async def command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
         """`/rollback req_… | session …`, for operators: begin, open the form, fill it."""
-        hand = Hand(SlackId(str(command.get("user_id"))), str(command.get("team_id")))
-        words = str(command.get("text") or "").split()
-        if str(command.get("command")) == COMMAND:
-            words = words[1:]
+        words, name = str(command.get("text") or "").split(), str(command.get("command"))
+        if name == COMMAND:
+            name, words = f"{name} {words[0].casefold()}", words[1:]
+        user, team = SlackId(str(command.get("user_id"))), str(command.get("team_id"))
+        hand = Hand(user, team, name, " ".join(words) or None)
         wanted = _parsed(words)
         if wanted is None:
             await ack(response_type="ephemeral", text=f"{_suggestion(words)}{HELP}")
