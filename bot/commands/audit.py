@@ -345,7 +345,11 @@ def _filter(
 def _line(event: dict[str, Any]) -> str:
     facts = [event["agent"], event["request_id"], event["session_id"]]
     about = "  ".join(fact for fact in facts if fact)
-    what = f"{event['seq']:>8}  {event['at']}  {event['event']:<22} {event['actor']['name']:<20} {about}"
+    body = event["body"]
+    part = f"  (partial: {body['undone']} of {body['of']} undone)" if body.get("partial") is True else ""
+    what = (
+        f"{event['seq']:>8}  {event['at']}  {event['event']:<22} {event['actor']['name']:<20} {about}{part}"
+    )
     return what.rstrip()
 
 

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from bot.core import redaction
 from bot.core.clock import Clock
+from bot.core.describe import visible
+from bot.core.errors import NotFound
 from bot.core.models import Actor, Via
-from bot.core.rollback import Asked
+from bot.core.rollback import Asked, described
 from bot.core.times import read_rfc3339
 from bot.http.admin import Command
 from bot.services.audit import Audit, filter_of
@@ -45,7 +48,39 @@ def commands(store: Store, audit: Audit, pauses: Pauses, clock: Clock) -> Mappin
         place = await store.write(PruneAudit(before, _OPERATOR, Via.CLI, clock.now()))
         return {"through": None if place is None else place.seq}
 
-    return {"pause": pause, "resume": resume, "audit/exported": exported, "audit/prune": prune}
+    async def standing(body: dict[str, Any]) -> Any:
+        found = await store.reads.rollback(body["id"])
+        if found is None:
+            raise NotFound(f"There is no rollback {body['id']}.")
+        return {
+            "id": found.id,
+            "state": described(found),
+            "message": _shown(found.message),
+            "items": [
+                {
+                    "request": item.request_id,
+                    "state": item.state.value,
+                    "said": None
+                    if item.result is None
+                    else _told(item.result.message or item.result.summary),
+                }
+                for item in found.items
+            ],
+            "left_out": {left.request_id: left.why for left in found.left_out},
+        }
+
+    return {
+        "pause": pause,
+        "resume": resume,
+        "audit/exported": exported,
+        "audit/prune": prune,
+        "rollback/standing": standing,
+    }
+
+
+def _shown(said: str | None) -> str | None:
+    """An agent's words, as a terminal may show them: without secrets and control characters."""
+    return None if said is None else visible(redaction.own().text(said))
 
 
 def rollback_commands(rollbacks: Rollbacks) -> Mapping[str, Command]:

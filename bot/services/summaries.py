@@ -80,6 +80,8 @@ class Summary:
     events: Counter[str] = field(default_factory=Counter)
     escalations: Counter[int] = field(default_factory=Counter)
     """How often each level opened."""
+    partial: set[str] = field(default_factory=set)
+    """Rollbacks of sessions that have undone only a part."""
 
     @property
     def asked(self) -> list[Story]:
@@ -181,6 +183,8 @@ def _tell(summary: Summary, story: Story, event: AuditEvent) -> None:
             story.ran = "failed"
         case "action_rolled_back":
             story.rolled_back = True
+    if body.get("partial") is True:
+        summary.partial.add(body["whole"])
     if event.event in DECIDED:
         _decide(story, event, at)
 

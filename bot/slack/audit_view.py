@@ -134,6 +134,7 @@ def _gist(event: AuditEvent) -> str:
     body: Mapping[str, Any] = event.body
     decision = (body.get("after") or {}).get("decision") or {}
     for said in (
+        f"partial, {body['undone']} of {body['of']} undone" if body.get("partial") is True else None,
         body.get("type"),
         decision.get("reason"),
         body.get("reason"),
@@ -166,7 +167,12 @@ def _spread(found: Spread | None) -> str:
 def _ran(summary: Summary) -> str:
     ran = [story.ran for story in summary.stories.values()]
     parts = [f"{ran.count(state)} {state}" for state in ("succeeded", "failed") if ran.count(state)]
-    return ", ".join([*parts, *([f"{summary.rolled_back} rolled back"] if summary.rolled_back else [])])
+    if summary.rolled_back:
+        parts.append(f"{summary.rolled_back} rolled back")
+    if summary.partial:
+        count = len(summary.partial)
+        parts.append(f"{count} partial rollback{'' if count == 1 else 's'}")
+    return ", ".join(parts)
 
 
 def _deciders(summary: Summary) -> str:

@@ -96,4 +96,6 @@ def _words(event: str, request: ApprovalRequest) -> tuple[str, str]:
             by = f" by rule {shortened(request.policy.rule, 80)}"
         elif decision is not None and decision.by:
             by = f" by {shortened(wording.listed([person.name for person in decision.by]), 200)}"
-    return f"{said}{by}", shortened(action_line(wording.shown_action(request)), 200)
+    undo = request.execution.undo
+    part = " (partial)" if event in _DONE and undo is not None and undo.partial else ""
+    return f"{said}{by}{part}", shortened(action_line(wording.shown_action(request)), 200)
