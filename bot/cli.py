@@ -145,7 +145,7 @@ def add(
     ] = None,
     rate: Annotated[int, typer.Option(help="POSTs of requests per minute; 0 for no limit.")] = 600,
     callback_host: Annotated[
-        list[str] | None, typer.Option(help="Host that callback_url may name; repeatable.")
+        list[str] | None, typer.Option(help="Host, or HOST:PORT, that callback_url may name; repeatable.")
     ] = None,
 ) -> None:
     """Make a credential and print its token, which is shown this once."""

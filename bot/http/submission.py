@@ -7,10 +7,10 @@ here, all of it at once; whether `escalate_to` names a group is the policy's to 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from bot.core.callback_hosts import why_not
 from bot.core.errors import InvalidRequest
 from bot.core.models import Action, Agent, Alternative, Submission, Urgency
 from bot.core.params import KNOWN, check_params
@@ -142,25 +142,6 @@ def _params_faults(body: RequestBody) -> Iterator[Fault]:
 
 
 def _callback_faults(body: RequestBody, agent: Agent) -> Iterator[Fault]:
-    if body.callback_url is None:
-        return
-    try:
-        parts = urlsplit(body.callback_url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        yield "/callback_url", "is not a URL"
-        return
-    if not host or parts.username is not None or parts.password is not None:
-        yield "/callback_url", "must have a host and no user or password"
-        return
-    named = {_plain(host), f"{_plain(host)}:{port}"}
-    if named.isdisjoint(map(_plain, agent.callback_hosts)):
-        yield (
-            "/callback_url",
-            f"the host {host} is not allowed for {agent.name}; hosts are named with --callback-host "
-            "when its token is made by `keyturn agents add`",
-        )
-
-
-def _plain(host: str) -> str:
-    return host.lower().rstrip(".")
+    refused = None if body.callback_url is None else why_not(body.callback_url, agent.callback_hosts)
+    if refused is not None:
+        yield "/callback_url", refused

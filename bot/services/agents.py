@@ -9,12 +9,12 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
+from bot.core.callback_hosts import read_entry
 from bot.core.clock import Clock
 from bot.core.errors import InvalidRequest, NotFound, Unauthorized
 from bot.core.models import Agent, SlackId, Via
@@ -24,7 +24,6 @@ from bot.store.commands import AddAgent, RevokeAgent, RotateAgent
 SCOPES = frozenset({"agent", "auditor", "operator"})
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*(:[0-9]{1,5})?")
 _SLACK_ID = re.compile(r"[UW][A-Z0-9]{2,20}")
 _FRESH = timedelta(seconds=5)
 """How long a look-up is trusted when another process may have revoked the token."""
@@ -76,7 +75,7 @@ class Agents:
             scopes=frozenset(scopes),
             owner=None if owner is None else SlackId(owner),
             rate=rate,
-            callback_hosts=tuple(host.lower() for host in callback_hosts),
+            callback_hosts=_hosts(callback_hosts),
             created_at=self._clock.now(),
         )
         _check(agent)
@@ -170,12 +169,17 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _is_host(text: str) -> bool:
+def _hosts(given: Sequence[str]) -> tuple[str, ...]:
+    """Callback hosts as they are kept.
+
+    Raises:
+        InvalidRequest: one is no host.
+    """
     try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return _HOST.fullmatch(text) is not None
-    return True
+        return tuple(dict.fromkeys(map(read_entry, given)))
+    except ValueError as fault:
+        example = "hooks.example.com, hooks.example.com:8443 or [2001:db8::1]:8443"
+        raise InvalidRequest(errors=[("callback_hosts", f"{fault}; name hosts, such as {example}")]) from None
 
 
 def _check(agent: Agent) -> None:
@@ -189,8 +193,6 @@ def _check(agent: Agent) -> None:
         faults.append(("scope", "agent and operator exclude each other; make two credentials"))
     if agent.owner is not None and not _SLACK_ID.fullmatch(agent.owner):
         faults.append(("owner", "write the owner's Slack id (U…), from their profile's menu"))
-    if any(not _is_host(host) for host in agent.callback_hosts):
-        faults.append(("callback_hosts", "name hosts, such as hooks.example.com or hooks.example.com:8443"))
     if agent.rate < 0:
         faults.append(("rate", "write requests per minute, or 0 for no limit"))
     if faults:
