@@ -370,11 +370,11 @@ class Handler(BaseHTTPRequestHandler):
                 stub.messages.append(body)
                 self.send(201, stub.requests[request_id])
             case _, ["v1", "sessions", *rest]:
-                self._session(rest, body)
+                self._session(rest, body, query)
             case _:
                 self.problem(404, "not_found")
 
-    def _session(self, rest: list[str], body: Mapping[str, Any]) -> None:
+    def _session(self, rest: list[str], body: Mapping[str, Any], query: Mapping[str, str]) -> None:
         session = {"id": rest[0] if rest else body["id"], "name": body.get("name"), "started_at": now(),
                    "ended_at": None, "counts": {"pending": 0}}  # fmt: skip
         match rest:
@@ -383,9 +383,11 @@ class Handler(BaseHTTPRequestHandler):
             case [_, "end"]:
                 self.send(200, session | {"ended_at": now(), "summary": body.get("summary")})
             case [_, "timeline"]:
-                event = {"seq": 7, "at": now(), "event": "session_started", "actor": {"type": "agent"},
+                story = {None: (7, "session_started", "7"), "7": (8, "session_ended", None)}
+                seq, name, following = story[query.get("cursor")]
+                event = {"seq": seq, "at": now(), "event": name, "actor": {"type": "agent"},
                          "via": "http", "body": {}}  # fmt: skip
-                self.send(200, {"items": [event], "next_cursor": None})
+                self.send(200, {"items": [event], "next_cursor": following})
             case _:
                 self.send(200, session)
 

@@ -347,9 +347,9 @@ class AsyncClient:
         """As `Client.get_session`."""
         return await self._run(flows.get_session(self._settings, session_id))
 
-    async def timeline(self, session_id: str) -> Page[AuditEvent]:
+    async def timeline(self, session_id: str, *, cursor: str | None = None) -> Page[AuditEvent]:
         """As `Client.timeline`."""
-        return await self._run(flows.timeline(self._settings, session_id))
+        return await self._run(flows.timeline(self._settings, session_id, cursor))
 
     async def _run(self, flow: Flow[T]) -> T:
         result: Answer | NoAnswer | None = None

@@ -404,9 +404,9 @@ class Client:
         """Return a session with its requests counted by status."""
         return self._run(flows.get_session(self._settings, session_id))
 
-    def timeline(self, session_id: str) -> Page[AuditEvent]:
-        """Return what happened in a session."""
-        return self._run(flows.timeline(self._settings, session_id))
+    def timeline(self, session_id: str, *, cursor: str | None = None) -> Page[AuditEvent]:
+        """Return what happened in a session, oldest first, page by page; `next_cursor` leads on."""
+        return self._run(flows.timeline(self._settings, session_id, cursor))
 
     def _run(self, flow: Flow[T]) -> T:
         result: Answer | NoAnswer | None = None

@@ -252,9 +252,10 @@ def get_session(settings: Settings, session_id: str) -> Flow[Session]:
     return (yield from _ask(settings, Call("GET", _session(session_id)), _SESSION))
 
 
-def timeline(settings: Settings, session_id: str) -> Flow[Page[AuditEvent]]:
-    """Read what happened in a session."""
-    return (yield from _ask(settings, Call("GET", _session(session_id, "/timeline")), _TIMELINE))
+def timeline(settings: Settings, session_id: str, cursor: str | None) -> Flow[Page[AuditEvent]]:
+    """Read a page of what happened in a session."""
+    query = {} if cursor is None else {"cursor": cursor}
+    return (yield from _ask(settings, Call("GET", _session(session_id, "/timeline"), query=query), _TIMELINE))
 
 
 def _ask(settings: Settings, call: Call, kind: TypeAdapter[T]) -> Flow[T]:

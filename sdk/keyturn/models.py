@@ -373,7 +373,7 @@ class AuditEvent(BaseModel):
 
 
 class Page(Model, Generic[T]):
-    """Part of a list, newest first; pass `next_cursor` on to read further, until it is null."""
+    """Part of a list in its order; pass `next_cursor` on as `cursor` to read further, until it is null."""
 
     items: tuple[T, ...]
     next_cursor: str | None = None

@@ -73,7 +73,9 @@ async def test_everything_else_is_there_too(stub: StubKeyturn, client: keyturn.A
     assert (await client.evaluate("transfer", PARAMS, "Pay Bob")).effect == "review"
     session = await client.start_session(name="Run")
     assert (await client.get_session(session.id)).id == session.id
-    assert (await client.timeline(session.id)).items[0].seq == 7
+    first = await client.timeline(session.id)
+    rest = await client.timeline(session.id, cursor=first.next_cursor)
+    assert [entry.seq for page in (first, rest) for entry in page.items] == [7, 8]
     assert (await client.end_session(session.id)).ended_at is not None
     assert (await client.cancel(asked, "Enough")).status is keyturn.Status.CANCELLED
 

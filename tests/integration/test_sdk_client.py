@@ -274,7 +274,10 @@ def test_sessions(stub: StubKeyturn, client: keyturn.Client) -> None:
     ids = {exact_id(body) for _, body in stub.calls("POST", "/v1/sessions")}
     assert ids == {session.id}
     assert client.get_session(session.id).counts == {"pending": 0}
-    assert client.timeline(session.id).items[0].event == "session_started"
+    first = client.timeline(session.id)
+    assert [entry.event for entry in first.items] == ["session_started"]
+    rest = client.timeline(session.id, cursor=first.next_cursor)
+    assert ([entry.event for entry in rest.items], rest.next_cursor) == (["session_ended"], None)
     assert client.end_session(session.id, summary="Done").ended_at is not None
 
 
