@@ -24,7 +24,9 @@
     ├── CoverRefused                 an on-call shift cannot be covered like that
     └── ReviewRefused                a click that is not counted; answered privately, audited
         ├── UnknownRequest, AlreadySettled, AlreadyReviewed, StaleReview, HeldByPause
-        ├── NotAnApprover, OwnRequest, ActsForYou, NotAPerson, OtherWorkspace, CannotVerify
+        ├── NotAnApprover, OwnRequest, ActsForYou, NotAPerson, OtherWorkspace
+        ├── CannotVerify
+        │   └── SourceGone           a schedule or user group that was to decide is no more
         ├── NotOffered               the button leads nowhere here, or not any more
         ├── EditRefused              the edited action is blocked or too dangerous
         └── UndoRefused              the rollback cannot be confirmed: blocked, or no longer open
@@ -324,6 +326,12 @@ class CannotVerify(ReviewRefused):
     """Slack could not tell who may decide this at the moment. Nothing was done; please try again."""
 
     code = "cannot_verify"
+
+
+class SourceGone(CannotVerify):
+    """Whoever was to decide this is not there any more, and you are not named yourself. Nothing was done."""
+
+    code = "source_gone"
 
 
 class NotOffered(ReviewRefused):

@@ -63,6 +63,7 @@ OTHER_FACES = frozenset(
         "not_a_person",
         "other_workspace",
         "cannot_verify",
+        "source_gone",
         "not_offered",
         "edit_refused",
         "undo_refused",

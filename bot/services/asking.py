@@ -17,6 +17,7 @@ from bot.core.models import ApprovalRequest, Hours, SlackId, Target
 from bot.core.notifying import SCHEDULE, Members, looked_up
 from bot.core.policy.targets import SLACK_USER
 from bot.services.directory import Directory
+from bot.services.entitling import members_of
 from bot.services.policies import Policies
 
 
@@ -73,7 +74,8 @@ class Asking:
                 person = "@" in name or re.fullmatch(SLACK_USER, name) is not None
                 found[name] = await self.ids([name]) if person else ()
             elif entry.users is None:
-                found[name] = tuple(sorted(await self._directory.members(entry.source)))
+                members, _ = await members_of(self._directory, [entry.source])
+                found[name] = tuple(sorted(members[entry.source]))
             else:
                 found[name] = await self.ids(entry.users)
         return found

@@ -49,6 +49,7 @@ class Directory(Protocol):
         """Members of `slack_usergroup:S…`, or who is on call now by `schedule:NAME`.
 
         Raises:
-            CannotVerify: Slack did not answer in time, or does not know the source.
+            SourceGone: there is no such user group or schedule any more.
+            CannotVerify: Slack did not answer in time, or nobody knows the source.
         """
         ...

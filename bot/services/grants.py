@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bot.core import grants, lifecycle
-from bot.core.authority import authorise, sources
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify, ReviewRefused
 from bot.core.grants import Extent, Grant
@@ -16,6 +15,7 @@ from bot.core.lifecycle import Judged
 from bot.core.models import Actor, Agent, ApprovalRequest, Outgoing, RequestId, Reviewer, Submission, Via
 from bot.core.policy import Judgement
 from bot.services.directory import Directory
+from bot.services.entitling import entitle
 from bot.store import Store
 from bot.store.grants import CreateGrant
 from bot.store.revoking import RevokeGrant
@@ -92,8 +92,7 @@ class Grants:
             person = await self._directory.person(grant.giver.id)
             if person is None:
                 return False
-            members = {source: await self._directory.members(source) for source in sorted(sources(request))}
-            authorise(request, person, home_team=await self._directory.home_team(), members=members)
+            await entitle(self._directory, request, person)
         except (CannotVerify, ReviewRefused):
             return False
         return True

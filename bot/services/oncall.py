@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from bot.core import covering, oncall
 from bot.core.clock import Clock
 from bot.core.covering import CoverOffer, CoverState, Deal
-from bot.core.errors import CannotVerify, CoverRefused, NotFound, Unavailable
+from bot.core.errors import CannotVerify, CoverRefused, NotFound, SourceGone, Unavailable
 from bot.core.models import Outgoing, Person, SlackId
 from bot.core.oncall import Cover, Schedule, Shift
 from bot.core.policy import PolicySet
@@ -103,12 +103,16 @@ class OnCall(Timetables):
         """Who is on call at this moment, to decide whom to ask and who may approve.
 
         Raises:
-            CannotVerify: there is no such schedule any more, or covers cannot be read.
+            SourceGone: there is no such schedule any more.
+            CannotVerify: covers cannot be read.
         """
         try:
             return await self.on_duty(name, self._clock.now())
         except NotFound as unknown:
-            raise CannotVerify(f"{unknown.message} Nothing was done.") from unknown
+            raise SourceGone(
+                f"There is no schedule {name} any more, so being on call entitles nobody to decide this; "
+                "whoever is named in person still can. Nothing was done."
+            ) from unknown
         except Unavailable as trouble:
             raise CannotVerify from trouble
 

@@ -5,17 +5,11 @@ is committed before anybody is told; a refusal is committed to the audit before 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bot.core import climbing, grants, lifecycle, reviewing
-from bot.core.authority import (
-    Candidates,
-    Membership,
-    authorise,
-    entitled_sets,
-    fillable,
-    sources,
-)
+from bot.core.authority import Candidates, entitled_sets, fillable, sources
 from bot.core.clock import Clock
 from bot.core.errors import (
     AlreadySettled,
@@ -25,6 +19,7 @@ from bot.core.errors import (
     NotAPerson,
     OtherWorkspace,
     ReviewRefused,
+    SourceGone,
     UnknownRequest,
 )
 from bot.core.grants import Extent
@@ -50,6 +45,7 @@ from bot.core.reviewing import Given
 from bot.services.approvals import Approvals, NoteDeadline
 from bot.services.asking import Asking
 from bot.services.directory import Directory
+from bot.services.entitling import entitle, members_of
 from bot.services.escalations import look_again
 from bot.services.grants import Grants
 from bot.services.refusals import Refusals, Tried
@@ -308,8 +304,7 @@ class Reviews:
         person = await self._directory.person(click.user_id)
         if person is None:
             raise NotAPerson()
-        members = await self._members(present)
-        groups = authorise(present, person, home_team=home, members=members)
+        groups = await entitle(self._directory, present, person)
         return Given(
             reviewer=Reviewer(person.id, person.name),
             digest=click.digest,
@@ -326,11 +321,11 @@ class Reviews:
         return (covers[person],) if person in covers else ()
 
     async def _covers(self, request: ApprovalRequest) -> dict[SlackId, SlackId]:
-        found = [await self._directory.covers(source) for source in sorted(sources(request))]
-        return {by: of for covers in found for by, of in covers.items()}
-
-    async def _members(self, request: ApprovalRequest) -> Membership:
-        return {source: await self._directory.members(source) for source in sorted(sources(request))}
+        found: dict[SlackId, SlackId] = {}
+        for source in sorted(sources(request)):
+            with suppress(SourceGone):  # where nobody is on call, nobody stands in
+                found |= await self._directory.covers(source)
+        return found
 
     async def _answer(self, step: Transition, click: Click) -> ApprovalRequest:
         request = step.request
@@ -354,7 +349,7 @@ class Reviews:
     async def _could_be_met(self, request: ApprovalRequest) -> bool:
         requirement = request.current_requirement
         assert requirement is not None, "a pending request has a requirement"
-        members = dict(await self._members(request))
+        members, _ = await members_of(self._directory, sources(request))
         covers = await self._covers(request)
         shut_out = {request.owner, *await self._asking.ids(filter(None, [request.submission.on_behalf_of]))}
         excluded = {str(person) for person in shut_out if person is not None}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.core import rollback
-from bot.core.authority import authorise
 from bot.core.clock import Clock
 from bot.core.errors import (
     CannotVerify,
@@ -41,6 +40,7 @@ from bot.core.models import (
 )
 from bot.core.rollback import Asked, Chance, Given, Prospect, Requests, Rollback
 from bot.services.directory import Directory
+from bot.services.entitling import entitle
 from bot.services.policies import Policies
 from bot.services.refusals import Refusals, Tried
 from bot.services.rollback_work import RollbackWork
@@ -307,16 +307,10 @@ class Rollbacks(RollbackWork):
         self, request: ApprovalRequest, person: Person, approvers: tuple[ApproverSet, ...]
     ) -> tuple[str, ...]:
         """As for the request itself, its owner and its human shut out, but by the undo's approvers."""
-        home = await self._directory.home_team()
-        members = {
-            entry.source: await self._directory.members(entry.source)
-            for entry in approvers
-            if entry.users is None
-        }
         asked = replace(
             request, requirement=Requirement(1, False, approvers), proposal=None, plan=(), level=0
         )
-        return authorise(asked, person, home_team=home, members=members)
+        return await entitle(self._directory, asked, person)
 
     async def _may_start(self, person: Person, request: ApprovalRequest) -> None:
         """Operators, and whoever could have approved the action or may confirm its undo.

@@ -23,6 +23,7 @@ TITLES: Final = {
     "not_a_person": "Not allowed",
     "other_workspace": "Another workspace",
     "cannot_verify": "Please try again",
+    "source_gone": "Not yours to decide",
     "not_offered": "Not done",
     "edit_refused": "Edit refused",
     "undo_refused": "Not rolled back",

@@ -19,9 +19,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core import authority
 from bot.core.clock import Clock
-from bot.core.errors import CannotVerify
+from bot.core.errors import CannotVerify, SourceGone
 from bot.core.models import ApprovalRequest, Person, SlackId
 from bot.core.notifying import SCHEDULE
+from bot.services.entitling import members_of
 from bot.services.oncall import OnDuty
 from bot.slack.client import TROUBLE, error_code
 
@@ -113,6 +114,7 @@ class SlackDirectory:
         """Members of `slack_usergroup:S…`, or who is on call now by `schedule:NAME`.
 
         Raises:
+            SourceGone: there is no such schedule or user group any more.
             CannotVerify: Slack did not answer in time, or nobody knows the source.
         """
         if source.startswith(SCHEDULE) and self._on_duty is not None:
@@ -137,7 +139,7 @@ class SlackDirectory:
         people = {name for entry in sets for name in entry.users or ()}
         with suppress(CannotVerify), lookup_budget(2 * BUDGET):
             await self.home_team()
-            await self._all(self.members, sorted(authority.sources(request)))
+            await members_of(self, authority.sources(request))
             await self._all(self.named, sorted(people)[:_PREFETCHED])
 
     async def covers(self, source: str) -> Mapping[SlackId, SlackId]:
@@ -224,7 +226,15 @@ class SlackDirectory:
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 
     async def _group(self, group: str) -> frozenset[SlackId]:
-        answer = await self._client.usergroups_users_list(usergroup=group)
+        try:
+            answer = await self._client.usergroups_users_list(usergroup=group)
+        except SlackApiError as refused:
+            if error_code(refused) != "no_such_subteam":
+                raise
+            raise SourceGone(
+                f"There is no user group {group} in Slack any more, so it entitles nobody to decide this; "
+                "whoever is named in person still can. Nothing was done."
+            ) from refused
         return frozenset(SlackId(user) for user in answer["users"] or ())
 
 

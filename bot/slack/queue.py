@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from bot.core import authority, pausing
+from bot.core import pausing
 from bot.core.errors import CannotVerify, ReviewRefused
 from bot.core.models import ApprovalRequest, Person, RiskLevel, SlackId
 from bot.core.pausing import Pause
 from bot.services.directory import Directory
+from bot.services.entitling import entitle
 from bot.store import Store
 
 LOOKED_AT = 1000
@@ -57,17 +58,15 @@ class Queue:
             if looked_at == LOOKED_AT or len(mine) == ENOUGH:
                 return Waiting(tuple(sorted(mine, key=_order)), False, pauses)
             looked_at += 1
-            if await self._is_for(person, home, request):
+            if await self._is_for(person, request):
                 mine.append(request)
         return Waiting(tuple(sorted(mine, key=_order)), True, pauses)
 
-    async def _is_for(self, person: Person, home: str, request: ApprovalRequest) -> bool:
+    async def _is_for(self, person: Person, request: ApprovalRequest) -> bool:
         if _answered(request, person.id):
             return False
         try:
-            sources = sorted(authority.sources(request))
-            members = {source: await self._directory.members(source) for source in sources}
-            authority.authorise(request, person, home_team=home, members=members)
+            await entitle(self._directory, request, person)
         except (CannotVerify, ReviewRefused):
             return False
         return True

@@ -8,7 +8,7 @@ import pytest
 from bot.core.models import Cause, Status
 from bot.sandbox import running_sandbox
 from tests.integration import slack_desk
-from tests.integration.slack_desk import SAM, SUKI, Desk, ShiftedClock, crowded_workspace, running_bot
+from tests.integration.slack_desk import RAFAEL, SAM, SUKI, Desk, ShiftedClock, crowded_workspace, running_bot
 from tests.integration.test_ladder import NIGHTS, desk_with, ended, later
 
 ASK_SRE = """
@@ -162,6 +162,31 @@ escalation_rules:
         await desk.sandbox.until(lambda: desk.find(request, SUKI))
         failures = [(f["to"], f["code"]) for f in await desk.audited(request, "notification_failed")]
         assert failures == [("nights", "unknown_recipient"), ("nights", "nobody_on_call")]
+
+
+async def test_who_is_named_outright_decides_though_a_schedule_beside_them_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_nights = slack_desk.WORKSPACE + NIGHTS
+    monkeypatch.setattr(slack_desk, "WORKSPACE", with_nights)
+    async with desk_with(
+        tmp_path, monkeypatch, "", approvers="{quorum: 1, groups: [release, nights]}"
+    ) as desk:
+        request = await desk.ask()
+        await desk.card(request)
+        policy = slack_desk.POLICY.replace("[release, nights]", "[release]")
+        (tmp_path / "policies" / "default.yaml").write_text(policy)
+        workspace = with_nights.removesuffix(NIGHTS) % ", ".join(slack_desk.CROWD)
+        (tmp_path / "policies" / "workspace.yaml").write_text(workspace)
+        found = desk.bot.policies.read().policies
+        assert found is not None
+        desk.bot.policies.adopt(found)
+        await desk.click(SUKI, request)
+        told = await desk.private(SUKI, "no schedule nights any more")
+        assert "try again" not in told.text.lower()
+        assert [r["code"] for r in await desk.audited(request, "review_refused")] == ["source_gone"]
+        await desk.click(RAFAEL, request)
+        assert (await ended(desk, request)).cause is Cause.HUMAN
 
 
 async def told_to_admins(desk: Desk, words: str) -> None:
