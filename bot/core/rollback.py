@@ -245,7 +245,7 @@ def report(
         )
     elif len(after.items) == 1:
         after = replace(after, state=RollbackState.SUCCEEDED)
-    after = replace(after, message=summed(after, None if after.session_id else told.message or told.summary))
+    after = replace(after, message=summed(after, None if after.session_id else told.said))
     agent = Actor.agent(rollback.agent)
     return step_of(after, requests, (done,), "action_rolled_back", agent, Via.HTTP, now, told.as_json())
 

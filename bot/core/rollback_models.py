@@ -37,6 +37,11 @@ class Report:
     affected: tuple[str, ...] = ()
     message: str | None = None
 
+    @property
+    def said(self) -> str:
+        """What people are told of it: the message, else the summary."""
+        return self.message or self.summary
+
     def as_json(self) -> JsonObject:
         """As the audit keeps it; the diff may hold secrets and is kept by its digest."""
         return {

@@ -33,7 +33,7 @@ def ended(
     for other in rest:
         after = replaced(after, other)
     after = replace(after, state=said.state, due_at=None)
-    after = replace(after, message=summed(after, said.message or said.summary))
+    after = replace(after, message=summed(after, said.said))
     agent = Actor.agent(rollback.agent) if via is Via.HTTP else Actor.system("rollbacks")
     step = step_of(after, requests, (item,), "rollback_failed", agent, via, now, said.as_json())
     if not rest:
@@ -122,7 +122,7 @@ def _marked(request: ApprovalRequest, after: Rollback, item: Item, now: datetime
         digest=after.digest,
         confirmed=after.confirmed_at is not None,
         missing=after.missing.count,
-        message=None if said is None else said.message or said.summary,
+        message=None if said is None else said.said,
         session=after.session_id is not None,
         partial=after.message if after.session_id is not None and after.partial else None,
         by=tuple(review.reviewer.name for review in after.reviews),

@@ -60,7 +60,7 @@ def commands(store: Store, audit: Audit, pauses: Pauses, clock: Clock) -> Mappin
                 {
                     "request": item.request_id,
                     "state": item.state.value,
-                    "said": _shown(item.result and (item.result.message or item.result.summary)),
+                    "said": None if item.result is None else _shown(item.result.said),
                 }
                 for item in found.items
             ],

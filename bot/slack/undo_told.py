@@ -36,5 +36,5 @@ def _step(item: Item, request: ApprovalRequest) -> Iterator[Block]:
     yield leaf(f"{STATE[item.state]}: ", bold=True)
     yield leaf(shortened(action, 200))
     if item.result is not None and item.state is not RollbackState.SUCCEEDED:
-        why = redaction.own().text(item.result.message or item.result.summary)
+        why = redaction.own().text(item.result.said)
         yield leaf(shortened(f". {why}", 600))
