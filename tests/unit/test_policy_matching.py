@@ -187,7 +187,8 @@ def test_allow_with_command_and_path_needs_both_for_all() -> None:
         "x git status", "/tmp/git status", "A=1 git status; rm x", "PATH=./bin:$PATH git status",
         "PATH=./bin; git status", "> x; git status", "git status; >> x", "export PATH=./bin; git status",
         "git log <(rm x)", "cat x | git diff",
-        "git diff $X",
+        "git diff $X", "git status 2> errors", "git status >& errors", "git status 2>/dev/null > x",
+        "git status >&$X", "git 2>/dev/null rm x",
     ],
 )  # fmt: skip
 def test_allow_by_command_needs_every_command_in_full(line: str) -> None:
@@ -195,8 +196,12 @@ def test_allow_by_command_needs_every_command_in_full(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["git status", "git  log --oneline", "git log; git diff HEAD", "git status | git diff"]
-)
+    "line",
+    [
+        "git status", "git  log --oneline", "git log; git diff HEAD", "git status | git diff",
+        "git log 2>&1", "git log 2> /dev/null", "git 2>&1 log", "git log 2>&1 | git diff 2>&-",
+    ],
+)  # fmt: skip
 def test_allow_by_command_takes_several_when_all_match(line: str) -> None:
     assert verdict(command(ALLOW_GIT, line)) == ("approve", "git")
 

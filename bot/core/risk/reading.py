@@ -254,8 +254,8 @@ class Reading:
     def _line(self, words: Sequence[Word], command: Simple) -> None:
         plain = " ".join(word.text for word in words)
         text = plain if shell.is_plain(plain) else shlex.join(word.text for word in words)
-        redirects = "".join(f" {r.operator} {r.target.text}" for r in command.redirects)
-        whole = text + redirects
+        redirects = _spelled(command.redirects)
+        whole = text + _spelled(r for r in command.redirects if not _leads_nowhere(r))
         readable = all(word.known for word in words)
         short = plain
         if words:
@@ -288,7 +288,7 @@ class Reading:
 
     def _redirect(self, redirect: Redirect, command: Simple) -> None:
         target = redirect.target.text
-        if redirect.operator in (">&", "<&", ">&-", "<&-") and (target.isdigit() or target in ("", "-")):
+        if redirect.operator in _COPIES and (target.isdigit() or target in ("", "-")):
             return
         if re.match(r"/dev/(tcp|udp)/", target):
             self._unreadable(f"it opens a network connection as a file: {target[:80]}")
@@ -364,11 +364,24 @@ _NUMBERED = frozenset(
 """Programs whose name ends in a number that is no version."""
 
 
+def _spelled(redirects: Iterable[Redirect]) -> str:
+    return "".join(f" {r.operator} {r.target.text}" for r in redirects)
+
+
 def _writes(redirect: Redirect) -> bool:
+    return ">" in redirect.operator and not _leads_nowhere(redirect)
+
+
+def _leads_nowhere(redirect: Redirect) -> bool:
+    """Whether output goes into no file: `2>&1`, `> /dev/null`."""
     target = redirect.target.text
-    return (
-        ">" in redirect.operator and target not in paths.NOT_FILES and not _is_no_file(target, Access.WRITE)
-    )
+    if redirect.operator in _COPIES and (target.isdigit() or target in ("", "-")):
+        return True
+    return ">" in redirect.operator and (target in paths.NOT_FILES or _is_no_file(target, Access.WRITE))
+
+
+_COPIES = frozenset({">&", "<&", ">&-", "<&-"})
+"""Operators that copy or close a descriptor where the target is its number."""
 
 
 def _is_no_file(text: str, access: Access) -> bool:
