@@ -12,6 +12,7 @@ from keyturn.guard import Action
 from keyturn.rollback import (
     CannotCapture,
     Resources,
+    UndoFailed,
     capture,
     changed_file,
     command,
@@ -179,6 +180,25 @@ def running(monkeypatch):
     return action
 
 
+def test_what_changed_within_a_change_is_undone_before_it_and_once(place, running):
+    file = place / "settings.json"
+    file.write_text('{"limit": 1, "price": 2}')
+    with changed_file(place / "made"):
+        (place / "made").write_text("made")
+    with changed_file(file):
+        file.write_text('{"limit": 2, "price": 3}')
+        with config_value(file, "limit"), custom("rebuild-cache"):
+            file.write_text('{"limit": 500, "price": 3}')
+    assert [(step["type"], step.get("path")) for step in running.rollback] == [
+        ("file_restore", str(place / "made")),
+        ("file_restore", str(file)),
+        ("custom", None),
+    ]
+    undo(capture.Captured(running.rollback[:2]))
+    assert file.read_text() == '{"limit": 1, "price": 2}'
+    assert not (place / "made").exists()
+
+
 def test_what_an_action_keeps_in_all_has_to_fit_one_report(place, running):
     for name in ("a", "b", "c"):
         (place / name).write_bytes(b"x" * 80_000)
@@ -242,3 +262,37 @@ def test_a_number_that_no_report_can_hold_is_refused_before_it_is_changed(place,
         sql("shop", connection, "DELETE", inverse=[{"sql": "INSERT", "params": [2**60]}]),
     ):
         pass
+
+
+@pytest.mark.parametrize("existed", [True, False])
+@pytest.mark.parametrize("leave", ["link", "directory"])
+def test_an_action_that_left_a_link_or_a_directory_succeeds_and_its_undo_says_what_is_in_the_way(
+    place, existed, leave
+):
+    file = place / "file"
+    if existed:
+        file.write_text("old")
+    with changed_file(file) as captured:
+        file.unlink(missing_ok=True)
+        file.symlink_to(place) if leave == "link" else file.mkdir()
+    assert captured.data["existed"] is existed
+    assert "after_sha256" not in captured.data
+    with pytest.raises(UndoFailed, match="symbolic link" if leave == "link" else "no regular file"):
+        Resources().preview(captured.data)
+
+
+@pytest.mark.parametrize("content", [None, "{", "\udc00"])
+def test_an_action_that_broke_the_settings_succeeds_and_its_undo_is_kept(place, content):
+    file = place / "settings.json"
+    file.write_text('{"limit": 1}')
+    with config_value(file, "limit") as captured:
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content.encode("utf-8", "surrogatepass"))
+    assert (captured.data["old_value"], "expected" in captured.data) == (1, False)
+    with pytest.raises(UndoFailed, match=r"is gone|cannot be read"):
+        Resources().preview(captured.data)
+    file.write_text('{"limit": 500}')
+    undo(captured)
+    assert file.read_text() == '{"limit": 1}'

@@ -145,6 +145,8 @@ def test_a_given_inverse_is_taken_as_it_is(place):
         ("DELETE FROM item WHERE id = ?", (), "one \\? for each"),
         ("DELETE FROM item; DELETE FROM loose", (), "one statement"),
         ("DELETE FROM item WHERE my_function(id)", (), "calls functions"),
+        ("UPDATE item SET name = ? WHERE id = 1", (b"\x00",), "binary data"),
+        ("UPDATE item SET name = X'00' WHERE id = 1", (), "binary data"),
         ("DELETE FROM", (), "cannot be read"),
     ],
 )

@@ -7,10 +7,13 @@ from hashlib import sha256
 
 import pytest
 
-from keyturn.rollback import UndoConflict, UndoFailed
+from keyturn.rollback import UndoConflict, UndoFailed, places
 from keyturn.rollback.files import FileRestore
 
 FILES = FileRestore()
+
+
+GROWN = places.LONGEST + 1
 
 
 @pytest.fixture
@@ -172,3 +175,19 @@ def test_a_change_of_mode_alone_is_told_before_and_afterwards(place):
     assert shown.diff == f"{file}: mode 755 now, 640 restored"
     assert FILES.apply(step, force=False) == shown.summary
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_a_file_that_has_grown_huge_since_is_not_held_in_memory_and_only_its_size_is_shown(place):
+    file = place / "log"
+    file.write_bytes(b"new\n")
+    os.truncate(file, GROWN)
+    found = places.read(str(file))
+    assert (found.size, len(found.content), found.whole) == (GROWN, places.LONGEST, False)
+    assert found.digest == digest(b"new\n" + bytes(GROWN - 4))
+    shown = FILES.preview(restore(file))
+    assert "has changed since the action" in shown.conflict
+    assert f"too large to be compared, {GROWN:,} bytes now, 4 bytes restored" in shown.diff
+    with pytest.raises(UndoConflict):
+        FILES.apply(restore(file), force=False)
+    FILES.apply(restore(file), force=True)
+    assert file.read_bytes() == b"old\n"

@@ -16,15 +16,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from keyturn import exact
 from keyturn.errors import KeyturnError
-from keyturn.guard import running_action
+from keyturn.guard import Action, running_action
 from keyturn.rollback import places
 from keyturn.rollback.configs import FileStore, Store, same
+from keyturn.rollback.foreseen import things_of
 from keyturn.rollback.inverse import Inverse
 from keyturn.rollback.settingpaths import MISSING
 
@@ -112,13 +112,23 @@ def config_value(
     source = using if using is not None else _readable(lambda: FileStore(name))
     before = _readable(lambda: source.get(key))
     old = {} if before is MISSING else {"old_value": before}
+    step = {"type": "config_restore", "store": name, "key": key, "had_value": before is not MISSING, **old}
     with _room_for([old], LARGEST, f"{key} of {name}"), _added() as captured:
         yield captured
-        after = source.get(key)
-        if same(before, after):
+        step = {
+            "type": "config_restore",
+            "store": name,
+            "key": key,
+            "had_value": before is not MISSING,
+            **old,
+        }
+        try:
+            after = source.get(key)
+        except Exception:  # as in _with_after: the block has run, so its undo must not get lost
+            captured.steps.append(step)
             return
-        step = {"type": "config_restore", "store": name, "key": key, "had_value": before is not MISSING}
-        captured.steps.append({**step, **old, "expected": None if after is MISSING else after})
+        if not same(before, after):
+            captured.steps.append({**step, "expected": None if after is MISSING else after})
 
 
 @contextmanager
@@ -175,15 +185,25 @@ def custom(handler: str, data: Any = None) -> Iterator[Captured]:
 
 @contextmanager
 def _added() -> Iterator[Captured]:
-    """Undo data that goes to the running action, when there is one and the block did not fail."""
-    captured = Captured([])
+    """Undo data that goes to the running action, when there is one and the block did not fail.
+
+    In the order in which the blocks began: what a block inside this one changed is undone before it. Of a
+    file that this one brings back as a whole, what was kept inside is dropped: it is a step on the way.
+    """
+    captured, action = Captured([]), running_action()
+    place = 0 if action is None else len(_steps_of(action))
     yield captured
-    action = running_action()
     if action is not None and captured.steps:
-        present = action.rollback
-        earlier = [] if present is None else present if isinstance(present, list) else [present]
-        merged = [*earlier, *captured.steps]
+        kept = _steps_of(action)
+        whole = {("file", str(step["path"])) for step in captured.steps if step["type"] == "file_restore"}
+        inside = [step for step in kept[place:] if whole.isdisjoint(things_of(step))]
+        merged = [*kept[:place], *captured.steps, *inside]
         action.rollback = merged[0] if len(merged) == 1 else merged
+
+
+def _steps_of(action: Action) -> list[Any]:
+    kept = action.rollback
+    return [] if kept is None else kept if isinstance(kept, list) else [kept]
 
 
 @contextmanager
@@ -269,13 +289,20 @@ def _base64(content: bytes) -> str:
 
 
 def _with_after(step: dict[str, Any]) -> dict[str, Any] | None:
-    """The step with what the action left; None when it changed nothing."""
-    found = places.read(step["path"])
+    """The step with what the action left; None when it changed nothing.
+
+    Of a link or a directory that it left nothing can be said. The change has happened, so the step is kept
+    all the same: its preview will say what is in the way, and no undo passes for whole without it.
+    """
+    try:
+        found = places.read(step["path"])
+    except KeyturnError:
+        return step
     if found is None:
         return {**step, "after_sha256": None} if step["existed"] else None
     if step["existed"] and _content(found).items() <= step.items() and found.mode == step["mode"]:
         return None
-    return {**step, "after_sha256": sha256(found.content).hexdigest()}
+    return {**step, "after_sha256": found.digest}
 
 
 def _tree(path: str, largest: int) -> Iterator[dict[str, Any]]:

@@ -152,6 +152,10 @@ class FileStore:
     def _text(self, found: Found | None) -> str:
         if found is None:
             raise UndoFailed(f"{self._path} is gone; put it back first. Nothing was changed.")
+        if not found.whole:
+            raise UndoFailed(
+                f"{self._path} has {found.size:,} bytes, too many for settings. Nothing was changed."
+            )
         return found.content.decode("utf-8")
 
 

@@ -5,7 +5,6 @@ nobody can tell whether somebody changed the file since, and the preview says so
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 from keyturn.rollback import places
 from keyturn.rollback.foreseen import file_after, mode_of, original_of
@@ -13,6 +12,9 @@ from keyturn.rollback.parts import Preview, Step, UndoConflict, text_diff
 from keyturn.rollback.places import Found
 
 _ABSENT = "no file"
+
+_COMPARED = 1 << 20
+"""Bytes of a present file that are compared line by line; of a larger one only the sizes are shown."""
 
 
 class FileRestore:
@@ -55,7 +57,7 @@ def _is_in_place(step: Step, present: Found | None) -> bool:
     wanted, mode = original_of(step), mode_of(step)
     if wanted is None or present is None:
         return wanted is None and present is None
-    return present.content == wanted and mode in (None, present.mode)
+    return present.whole and present.content == wanted and mode in (None, present.mode)
 
 
 def _words(step: Step, present: Found | None, remove: str, put_back: str, set_: str) -> str:
@@ -72,7 +74,7 @@ def _words(step: Step, present: Found | None, remove: str, put_back: str, set_: 
 def _conflict(step: Step, present: Found | None) -> str | None:
     if "after_sha256" not in step:
         return None
-    left, found = step["after_sha256"], None if present is None else sha256(present.content).hexdigest()
+    left, found = step["after_sha256"], None if present is None else present.digest
     if left == found:
         return None
     said = [_ABSENT if digest is None else f"sha256 {digest[:12]}…" for digest in (left, found)]
@@ -87,8 +89,12 @@ def _diff(step: Step, present: Found | None) -> str:
         modes = [f"{path}: mode {present.mode:o} now, {mode:o} restored"]
     if now == then:
         return "\n".join(modes)
+    size = 0 if present is None else present.size
+    sizes = f"{size:,} bytes now, {len(then):,} bytes restored"
+    if size > _COMPARED:
+        return "\n".join([*modes, f"{path}: too large to be compared, {sizes}"])
     try:
         shown = text_diff(now.decode("utf-8"), then.decode("utf-8"), path)
     except UnicodeDecodeError:
-        shown = f"{path}: binary, {len(now):,} bytes now, {len(then):,} bytes restored"
+        shown = f"{path}: binary, {sizes}"
     return "\n".join([*modes, shown])

@@ -65,7 +65,7 @@ def _restored(step: Step, present: Found | None) -> Found | None:
     if content is None:
         return None
     kept = _DEFAULT_MODE if present is None else present.mode
-    return Found(content, kept if mode is None else mode)
+    return Found.of(content, kept if mode is None else mode)
 
 
 def _set(path: str, step: Step, present: Found | None) -> Found:
@@ -73,4 +73,4 @@ def _set(path: str, step: Step, present: Found | None) -> Found:
         raise UndoFailed(f"{path} is gone; put it back first. Nothing was changed.")
     value = step.get("old_value") if step["had_value"] else MISSING
     text = format_of(path).changed(present.content.decode("utf-8"), str(step["key"]), value)
-    return Found(text.encode("utf-8"), present.mode)
+    return Found.of(text.encode("utf-8"), present.mode)

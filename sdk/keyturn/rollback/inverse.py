@@ -131,6 +131,8 @@ class _Read:
             raise NotDerivable("A statement that calls functions may mean other rows when it runs")
         if len(list(tree.find_all(exp.Placeholder))) != len(params):
             raise NotDerivable("Use one ? for each parameter")
+        if tree.find(exp.HexString) or any(isinstance(one, bytes | bytearray | memoryview) for one in params):
+            raise NotDerivable("The statement writes binary data, which the undo cannot carry")
         if isinstance(tree, exp.Insert):
             return cls._insert(tree, params, exp)
         if isinstance(tree, exp.Update | exp.Delete):

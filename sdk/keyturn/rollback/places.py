@@ -10,19 +10,44 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 from keyturn.rollback.parts import UndoFailed
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+LONGEST = 8 << 20
+"""Bytes of a file that are held in memory: far more than an undo carries. A file may have grown since."""
+
+_PIECE = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A regular file as it is."""
+    """A regular file as it is.
+
+    Attributes:
+        content: All of it, or its first `LONGEST` bytes.
+        digest: The SHA-256 of all of it, in hex.
+    """
 
     content: bytes
     mode: int
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, content: bytes, mode: int) -> Self:
+        """A file with this content."""
+        return cls(content, mode, len(content), sha256(content).hexdigest())
+
+    @property
+    def whole(self) -> bool:
+        """Whether `content` is all of it."""
+        return len(self.content) == self.size
 
 
 def read(path: str) -> Found | None:
@@ -79,7 +104,12 @@ def _read_at(directory: int, name: str, path: str) -> Found | None:
         return None
     opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     with os.fdopen(opened, "rb") as file:
-        return Found(file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+        content = file.read(LONGEST)
+        digest, size = sha256(content), len(content)
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+        return Found(content, stat.S_IMODE(os.fstat(file.fileno()).st_mode), size, digest.hexdigest())
 
 
 def _look(directory: int, name: str, path: str) -> os.stat_result | None:
