@@ -153,6 +153,16 @@ def test_a_group_is_one_kind_of_people() -> None:
     assert [fault.split(":")[0] for fault in found] == ["groups.odd", "groups.none"]
 
 
+def test_people_of_several_groups_cannot_be_one_from_each_of_them() -> None:
+    workspace = WORKSPACE + "  boss: {users: [Dana@example.com]}\n"
+    body = (
+        "require: [{name: r, action_type: x, approvers: {groups: [manager, boss, sre], one_from_each: true}}]"
+    )
+    [fault] = faults(HEAD + body, workspace=workspace)
+    assert fault.startswith("require.0.approvers.one_from_each: one person stands for one group")
+    policy_set(HEAD + body.replace("boss, ", ""), workspace=workspace)
+
+
 def test_two_defaults_and_two_of_a_name_are_refused() -> None:
     found = faults(HEAD, HEAD)
     assert any("has no applies_to" in fault for fault in found)

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
-from bot.core.models import RiskLevel
+from bot.core.models import RiskLevel, SlackId
 from bot.core.policy import escalating, scheduling
 from bot.core.policy.format import Approvers, PolicyFile, Rule
 from bot.core.policy.problems import Location
 from bot.core.policy.workspace import WorkspaceFile
+from bot.core.quorum import seats_fillable
 from bot.core.risk.actions import KNOWN_TYPES
 
 Found = tuple[str, Location, str, str]
@@ -251,6 +252,21 @@ def _approvers(
     if most is not None and needed > most:
         yield (file, (*where, "quorum"), f"{needed} people must approve and these are only {most}",
                "lower the quorum or name more people")  # fmt: skip
+    elif approvers.one_from_each and not seats_fillable(groups, _by_person(groups, workspace)):
+        yield (file, (*where, "one_from_each"), "one person stands for one group, and these share too few",
+               "name people who are only in one of them, or fewer groups")  # fmt: skip
+
+
+def _by_person(groups: Sequence[str], workspace: WorkspaceFile) -> dict[SlackId, frozenset[str]]:
+    """The groups of each person; somebody whom only Slack or a schedule knows stands for themselves."""
+    found: dict[SlackId, frozenset[str]] = {}
+    for name in groups:
+        for person in workspace.groups[name].users or (
+            f"somebody of {workspace.groups[name].schedule or name}",
+        ):
+            key = SlackId(person.lower())
+            found[key] = found.get(key, frozenset()) | {name}
+    return found
 
 
 def _undefined(name: str, workspace: WorkspaceFile) -> tuple[str, str]:
