@@ -123,7 +123,8 @@ def doctor() -> None:
     with clear_errors():
         found = asyncio.run(checks.examine(os.environ))
     for check in found:
-        say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        mark = "FAIL" if not check.ok else "WARN" if check.doubtful else "ok  "
+        say(f"{mark}  {check.name}: {check.detail}")
     raise typer.Exit(0 if all(check.ok for check in found) else 1)
 
 

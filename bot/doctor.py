@@ -21,18 +21,22 @@ from bot.services import policies
 from bot.serving import listen
 from bot.slack.app import web_client
 from bot.slack.client import error_code
-from bot.store import CannotOpen, Store, sqlite_version
+from bot.store import CannotOpen, Store, sqlite_version, sqlite_warning
 from bot.system import SystemClock
 from bot.wiring import slack_access
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what was looked at, whether it is well, and the detail or the fix."""
+    """One finding: what was looked at, whether it is well, and the detail or the fix.
+
+    `doubtful`: a start goes well, and yet there is something to beware of.
+    """
 
     name: str
     ok: bool
     detail: str
+    doubtful: bool = False
 
 
 async def examine(environment: Mapping[str, str]) -> list[Check]:
@@ -44,6 +48,8 @@ async def examine(environment: Mapping[str, str]) -> list[Check]:
     mode = "Socket Mode" if settings.slack_app_token else "signed HTTP"
     where = "a sandbox on this machine" if settings.sandbox else "Slack"
     found = [Check("settings", True, f"{mode}, talking to {where}")]
+    if (beware := sqlite_warning()) is not None:
+        found.append(Check("sqlite", True, beware, doubtful=True))
     for name, look in _CHECKS:
         found.append(await _checked(name, look, settings))
     return found

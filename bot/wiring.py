@@ -69,7 +69,7 @@ from bot.slack.roles import Role
 from bot.slack.rota import Rota
 from bot.slack.sender import SlackSender
 from bot.slack.switch import Switch
-from bot.store import Store, sqlite_version
+from bot.store import Store, sqlite_version, sqlite_warning
 from bot.system import SystemClock, new_id, new_token
 
 log = logging.getLogger(__name__)
@@ -317,6 +317,7 @@ async def _facts(store: Store, policies: Policies, clock: Clock, *, sandbox: boo
         database_ok = False
     return Facts(
         database=f"SQLite {sqlite_version()}",
+        database_warning=sqlite_warning(),
         database_ok=database_ok and store.writable,
         policies=policies.current.version,
         policies_ok=not policies.stale,

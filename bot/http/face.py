@@ -46,6 +46,8 @@ class Facts:
     """True when Slack is the local sandbox."""
     overdue: timedelta = timedelta(0)
     """How long the oldest deadline has waited to be handled."""
+    database_warning: str | None = None
+    """What an operator has to beware of with the database."""
 
 
 async def no_link(_request: ApprovalRequest) -> str | None:

@@ -36,7 +36,11 @@ class Operations:
         ready = facts.database_ok and all(pulse.healthy for pulse in pulses)
         body = {
             "status": "ready" if ready else "not_ready",
-            "database": {"version": facts.database, "ok": facts.database_ok},
+            "database": {
+                "version": facts.database,
+                "ok": facts.database_ok,
+                "warning": facts.database_warning,
+            },
             "policies": {"version": facts.policies, "ok": facts.policies_ok},
             "loops": {
                 pulse.name: {"last_good_at": optional_rfc3339(pulse.last_good_at), "ok": pulse.healthy}

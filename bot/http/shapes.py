@@ -362,6 +362,12 @@ class PartShape(Shape):
     ok: bool
 
 
+class DatabaseShape(PartShape):
+    """The database, and what an operator has to beware of with it."""
+
+    warning: str | None
+
+
 class LatenessShape(Shape):
     """How late deadlines are handled, in seconds: the oldest that waits, and those of five minutes."""
 
@@ -374,7 +380,7 @@ class ReadyShape(Shape):
     """Whether Keyturn is able to decide, and what is wrong if not."""
 
     status: Literal["ready", "not_ready"]
-    database: PartShape
+    database: DatabaseShape
     policies: PartShape
     loops: dict[str, LoopShape]
     lateness: LatenessShape

@@ -15,14 +15,14 @@ from typing import TypeVar
 
 from bot.core.clock import Clock
 from bot.store import dialect
-from bot.store.dialect import sqlite_version
+from bot.store.dialect import sqlite_version, sqlite_warning
 from bot.store.errors import CannotOpen
 from bot.store.pool import Readers
 from bot.store.reads import Reads
 from bot.store.transaction import Command, Committed, Tx
 from bot.store.writer import Listener, Writer
 
-__all__ = ["CannotOpen", "Command", "Committed", "Store", "Tx", "sqlite_version"]
+__all__ = ["CannotOpen", "Command", "Committed", "Store", "Tx", "sqlite_version", "sqlite_warning"]
 
 R = TypeVar("R")
 

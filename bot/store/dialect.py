@@ -49,6 +49,11 @@ def sqlite_version() -> str:
     return str(driver.sqlite_version)
 
 
+def sqlite_warning() -> str | None:
+    """What to beware of with the SQLite in use; None when there is nothing."""
+    return warning(driver.sqlite_version_info)
+
+
 _CLEAN, _OPEN = b"clean\n", b"open\n"
 BUSY_SECONDS = 2.0
 """How long to wait for another program that holds the file; Slack wants an answer within three."""
@@ -205,7 +210,9 @@ class SQLite:
         Raises:
             CannotOpen: see the message.
         """
-        refuse_faulty(driver.sqlite_version_info)
+        refuse_too_old(driver.sqlite_version_info)
+        if (beware := sqlite_warning()) is not None:
+            log.warning(beware, extra={"event": "store.faulty_sqlite"})
         sound = not self._take_lock()
         try:
             sound = self._make_file() or sound
@@ -343,20 +350,36 @@ def of(url: str, *, synchronous: str = "FULL") -> SQLite:
     return SQLite(Path(found["path"]), synchronous=synchronous)
 
 
-def refuse_faulty(version: tuple[int, ...]) -> None:
-    """Refuse a SQLite that can lose committed writes (the WAL-reset bug, sqlite.org/wal.html).
+def refuse_too_old(version: tuple[int, ...]) -> None:
+    """Refuse a SQLite that cannot read what we write: aggregates with an order came with 3.44.
 
     Raises:
-        CannotOpen: `version` lies in 3.7.0 to 3.51.2 and is neither 3.50.7 or later of 3.50 nor
-            3.44.6 or later of 3.44, or it is older still.
+        CannotOpen: `version` is older.
+    """
+    if version < (3, 44):
+        raise CannotOpen(f"SQLite {'.'.join(map(str, version))} is older than 3.44. {_WAY_OUT}")
+
+
+def warning(version: tuple[int, ...]) -> str | None:
+    """What to beware of with a SQLite that has the WAL-reset bug (sqlite.org/wal.html); None when it has not.
+
+    Two connections must write or checkpoint at the same moment for it. Keyturn has one that does, and a lock
+    against a second process of its own; against another program it has none.
     """
     repaired = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-    if not repaired:
-        raise CannotOpen(
-            f"SQLite {'.'.join(map(str, version))} can lose committed writes (the WAL-reset bug, fixed in"
-            " 3.51.3, 3.50.7 and 3.44.6). Run `pip install pysqlite3`, which brings its own on Linux (x86_64)"
-            " and macOS (arm64); elsewhere use a Python that is built with a repaired SQLite."
-        )
+    if repaired:
+        return None
+    return (
+        f"SQLite {'.'.join(map(str, version))} can lose committed writes (the WAL-reset bug, fixed in 3.51.3,"
+        " 3.50.7 and 3.44.6) when another program writes or checkpoints the database while Keyturn runs: let"
+        f" none do so, neither a shell nor a replication tool. {_WAY_OUT}"
+    )
+
+
+_WAY_OUT = (
+    "`pip install pysqlite3` brings a repaired one on Linux (x86_64) and macOS (arm64); elsewhere use a"
+    " Python that is built with one."
+)
 
 
 def _prepared(raw: Any, pragmas: Sequence[str]) -> Any:

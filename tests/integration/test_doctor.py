@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot import doctor
 from bot.doctor import examine
 from bot.sandbox import Sandbox, running_sandbox
 from bot.store import Store
@@ -45,6 +46,15 @@ async def test_all_is_well_before_the_first_start_and_nothing_is_made(
     assert [check.name for check in found] == PARTS
     assert [check.detail for check in found if not check.ok] == []
     assert files_below(tmp_path) == before
+
+
+async def test_a_faulty_sqlite_is_something_to_beware_of_and_no_fault(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "sqlite_warning", lambda: "Beware.")
+    found = await examine(environment)
+    assert [(check.name, check.detail) for check in found if check.doubtful] == [("sqlite", "Beware.")]
+    assert all(check.ok for check in found)
 
 
 def bad_policy(environment: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Sessions, the Safeguards channel and the operators' endpoints, over real HTTP."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -209,8 +210,11 @@ async def test_readiness_shows_what_is_wrong(world: World) -> None:
     world.facts = Facts("SQLite 3.53.4", False, "sha256:1", True, True)
     broken = await world.client.get("/readyz")
     assert (broken.status_code, broken.headers["retry-after"]) == (503, "5")
-    assert broken.json()["database"] == {"version": "SQLite 3.53.4", "ok": False}
+    assert broken.json()["database"] == {"version": "SQLite 3.53.4", "ok": False, "warning": None}
     assert broken.json()["sandbox"] is True
+    world.facts = replace(world.facts, database_ok=True, database_warning="Beware.")
+    doubtful = await world.client.get("/readyz")
+    assert (doubtful.status_code, doubtful.json()["database"]["warning"]) == (200, "Beware.")
 
 
 async def test_the_operators_endpoints_need_no_token(world: World) -> None:

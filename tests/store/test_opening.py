@@ -157,15 +157,30 @@ async def test_a_url_that_names_no_database_is_refused(url, clock):
         await filled(url, clock, 0)
 
 
-@pytest.mark.parametrize("version", [(3, 40, 1), (3, 44, 5), (3, 45, 0), (3, 50, 6), (3, 51, 2), (3, 6, 0)])
-def test_a_sqlite_that_can_lose_writes_is_refused_with_the_way_out(version):
-    with pytest.raises(CannotOpen, match="pip install pysqlite3"):
-        dialect.refuse_faulty(version)
+@pytest.mark.parametrize("version", [(3, 44, 0), (3, 44, 5), (3, 45, 0), (3, 50, 6), (3, 51, 2)])
+def test_a_sqlite_that_can_lose_writes_is_warned_of_with_the_way_out(version):
+    dialect.refuse_too_old(version)
+    said = dialect.warning(version)
+    assert "another program" in said
+    assert "pip install pysqlite3" in said
 
 
 @pytest.mark.parametrize("version", [(3, 44, 6), (3, 50, 7), (3, 51, 3), (3, 53, 4), (4, 0, 0)])
-def test_a_repaired_sqlite_is_accepted(version):
-    dialect.refuse_faulty(version)
+def test_a_repaired_sqlite_is_taken_without_a_word(version):
+    dialect.refuse_too_old(version)
+    assert dialect.warning(version) is None
+
+
+@pytest.mark.parametrize("version", [(3, 6, 0), (3, 40, 1), (3, 43, 2)])
+def test_a_sqlite_too_old_for_our_statements_is_refused_with_the_way_out(version):
+    with pytest.raises(CannotOpen, match="pip install pysqlite3"):
+        dialect.refuse_too_old(version)
+
+
+async def test_a_start_with_a_faulty_sqlite_says_so_in_the_log(url, clock, monkeypatch, caplog):
+    monkeypatch.setattr(dialect, "sqlite_warning", lambda: "Beware.")
+    await filled(url, clock, 1)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["Beware."]
 
 
 async def test_the_migrated_schema_is_the_declared_one(store, url):
