@@ -195,3 +195,40 @@ def test_a_trigger_with_a_block_of_its_own_comes_back(place, resources):
     with closing(sqlite3.connect(place)) as connection:
         found = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'again'").fetchone()
     assert found == (trigger,)
+
+
+class Breaking(sqlite3.Connection):
+    """Loses its connection after the commit has reached the database."""
+
+    def commit(self):
+        super().commit()
+        raise OSError("connection reset")
+
+
+def test_a_commit_that_fails_is_not_called_nothing_changed(place):
+    resources = Resources()
+    resources.database("shop", lambda: sqlite3.connect(place, factory=Breaking))
+    step = restoring(("DELETE FROM item WHERE id = 1",))
+    with pytest.raises(UndoFailed) as caught:
+        resources.kind(step).apply(step, force=False)
+    assert "nobody can tell whether the undo was done" in str(caught.value)
+    assert "Nothing was changed" not in str(caught.value)
+
+
+class Own(sqlite3.Connection):
+    """An agent's own kind of connection."""
+
+
+def test_a_connection_of_the_agents_own_class_is_known_by_what_it_derives_from(place):
+    resources = Resources()
+    resources.database("shop", lambda: sqlite3.connect(place, factory=Own))
+    before = rows(place)
+    with (
+        closing(sqlite3.connect(place, factory=Own)) as connection,
+        sql("shop", connection, "DELETE FROM item WHERE id = 1") as captured,
+    ):
+        connection.execute("DELETE FROM item WHERE id = 1")
+        connection.commit()
+    assert "-- 1 row" in resources.preview(captured.data).diff
+    resources.kind(captured.data).apply(captured.data, force=False)
+    assert rows(place) == before

@@ -8,7 +8,8 @@ the action left.
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -139,6 +140,12 @@ class _Run:
         return ran
 
 
+def driver_of(connection: Any) -> str:
+    """The known driver of a connection, whose class may be one of the agent's own; else empty."""
+    modules = (kind.__module__.partition(".")[0] for kind in type(connection).__mro__)
+    return next((name for name in modules if name in _TAKES_BACK_ANYTHING), "")
+
+
 def _ends_transaction(sql: str) -> str | None:
     """The word that begins or ends a transaction in `sql`, if there is one."""
     bare = _COMMENT.sub(" ", sql)
@@ -149,7 +156,7 @@ def _ends_transaction(sql: str) -> str | None:
 
 
 def _run_dbapi(connection: Any, run: _Run) -> _Ran | None:
-    driver = type(connection).__module__.partition(".")[0]
+    driver = driver_of(connection)
     try:
         if not run.keep and driver not in _TAKES_BACK_ANYTHING:
             return None
@@ -160,7 +167,8 @@ def _run_dbapi(connection: Any, run: _Run) -> _Ran | None:
             connection.rollback()
             raise
         if run.keep:
-            connection.commit()
+            with _told_if_unsure():
+                connection.commit()
         else:
             connection.rollback()
         return ran
@@ -207,12 +215,25 @@ async def _run_async(connecting: Awaitable[Any], run: _Run) -> _Ran:
             await transaction.rollback()
             raise
         if run.keep:
-            await transaction.commit()
+            with _told_if_unsure():
+                await transaction.commit()
         else:
             await transaction.rollback()
         return ran
     finally:
         await connection.close()
+
+
+@contextmanager
+def _told_if_unsure() -> Iterator[None]:
+    """A commit that fails, with the connection for instance, may have happened all the same."""
+    try:
+        yield
+    except Exception as error:
+        raise UndoFailed(
+            f"The commit failed ({type(error).__name__}: {error}), so nobody can tell whether the undo was "
+            "done. Look at the rows, and finish it by hand."
+        ) from error
 
 
 def _conflict(name: str, idle: Sequence[int]) -> str | None:

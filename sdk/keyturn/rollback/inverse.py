@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from keyturn.errors import KeyturnError
+from keyturn.rollback.databases import driver_of
 
 MOST_ROWS = 500
 """Rows that a derived inverse may name."""
@@ -42,7 +43,7 @@ class Inverse:
         Raises:
             NotDerivable: the message says why.
         """
-        if type(connection).__module__.partition(".")[0] not in ("sqlite3", "pysqlite3"):
+        if driver_of(connection) not in ("sqlite3", "pysqlite3"):
             raise NotDerivable("An inverse is derived on SQLite only; give inverse=")
         read = _Read.of(statement, params)
         columns, key = _columns(connection, read.table)
