@@ -19,6 +19,7 @@ from bot.slack.text import (
     rich,
     shortened,
 )
+from bot.slack.undo_masked import masked_undo
 
 STATE = {
     RollbackState.REQUESTED: "⏪ Rollback asked for: the agent is working out what it would change",
@@ -42,7 +43,7 @@ def undo_blocks(request: ApprovalRequest, prospect: Prospect) -> list[Block]:
     if run.rollback_until is None or run.rollback_digest is None:
         return []
     until = date(run.rollback_until)
-    told = [] if run.undo is None else [_told(run.undo)]
+    told = [] if run.undo is None else [_told(masked_undo(run.undo))]
     match prospect.chance:
         case Chance.POSSIBLE:
             return [*told, context(mrkdwn(f"Can be rolled back until {until}")), *_actions(request)]

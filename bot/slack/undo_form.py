@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bot.core import redaction, undo
+from bot.core import undo
 from bot.core.describe import Quoted
 from bot.core.models import RollbackState
 from bot.core.rollback import Item, Rollback, described
@@ -21,6 +21,7 @@ from bot.slack.text import (
     rich,
     shortened,
 )
+from bot.slack.undo_masked import masked
 
 _SHOWN_ITEMS = 12
 _SHOWN_STEPS = 6
@@ -29,14 +30,15 @@ _CHANGED_FIRST = "Newer actions of the session change it first; it is checked ag
 
 def rollback_view(rollback: Rollback) -> Block:
     """The form while the rollback waits for a confirmation; else words that say how it stands."""
+    rollback = masked(rollback)
     if described(rollback) == "previewed":
         return _form(rollback)
-    view = notice("Rollback", standing(rollback))
+    view = notice("Rollback", _standing(rollback))
     stopped = [item for item in rollback.items if item.state is RollbackState.CONFLICT]
     return {**view, "blocks": [*view["blocks"], *(rich(*_item(item, rollback)) for item in stopped)]}
 
 
-def standing(rollback: Rollback) -> str:
+def _standing(rollback: Rollback) -> str:
     """How it stands, in mrkdwn, for whoever cannot confirm it at the moment."""
     match described(rollback):
         case "requested":
@@ -120,16 +122,15 @@ def _item(item: Item, rollback: Rollback) -> Iterator[Block]:
     if seen is None:
         return
     yield line(leaf("The agent says"))
-    mask = redaction.own().text
-    yield quote(cut(mask(seen.summary), characters=700, lines=12).text or " ")
+    yield quote(cut(seen.summary, characters=700, lines=12).text or " ")
     if seen.message:
         own = rollback.force or item.state is RollbackState.CONFLICT
         found = "It differs from what the action left" if own else _CHANGED_FIRST
         yield line(leaf(found, bold=True))
-        yield quote(cut(mask(seen.message), characters=700, lines=8).text or " ")
+        yield quote(cut(seen.message, characters=700, lines=8).text or " ")
     if seen.diff:
         room = 2600 if len(rollback.items) == 1 else 700
-        shown = cut(mask(seen.diff), characters=room, lines=80)
+        shown = cut(seen.diff, characters=room, lines=80)
         yield preformatted(shown.text or " ")
         if shown.note:
             yield line(leaf(f"… {shown.note}", italic=True))

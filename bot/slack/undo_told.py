@@ -11,6 +11,7 @@ from bot.slack import wording
 from bot.slack.notes import message
 from bot.slack.text import Block, bullets, leaf, line, shortened
 from bot.slack.undo_card import STATE
+from bot.slack.undo_masked import masked
 
 SHOWN = 20
 """Steps of one message; the audit has the rest."""
@@ -18,10 +19,11 @@ SHOWN = 20
 
 def rollback_ended(rollback: Rollback, requests: Mapping[RequestId, ApprovalRequest]) -> dict[str, Any]:
     """Arguments of the private message: what became of it as a whole, and of each step."""
+    rollback = masked(rollback)
     what = "one action" if rollback.session_id is None else f"session {shortened(rollback.session_id, 200)}"
     state = "🌗 Partly rolled back (partial)" if rollback.partial else STATE[rollback.state]
     head = f"{state}: {what}"
-    told = shortened(redaction.own().text(rollback.message or ""), 900)
+    told = shortened(rollback.message or "", 900)
     steps = [line(*_step(item, requests[item.request_id])) for item in rollback.items[:SHOWN]]
     if len(rollback.items) > SHOWN:
         steps.append(
@@ -36,5 +38,4 @@ def _step(item: Item, request: ApprovalRequest) -> Iterator[Block]:
     yield leaf(f"{STATE[item.state]}: ", bold=True)
     yield leaf(shortened(action, 200))
     if item.result is not None and item.state is not RollbackState.SUCCEEDED:
-        why = redaction.own().text(item.result.said)
-        yield leaf(shortened(f". {why}", 600))
+        yield leaf(shortened(f". {item.result.said}", 600))
