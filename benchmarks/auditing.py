@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import timedelta
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,24 @@ from benchmarks.machine import REPO, say
 from benchmarks.product import Keyturn, Template, settings
 from benchmarks.report import Section, Target
 from bot.core.chain import GENESIS, link
+from bot.core.models import (
+    Action,
+    ApprovalRequest,
+    ApproverSet,
+    Cause,
+    Decision,
+    Digest,
+    Effect,
+    PolicyDecision,
+    RequestId,
+    Requirement,
+    Reviewer,
+    RiskAssessment,
+    RiskLevel,
+    SlackId,
+    Status,
+    Submission,
+)
 from bot.core.times import rfc3339
 from bot.services import audit
 from bot.services.exports import Format
@@ -31,9 +51,13 @@ from bot.services.reporting import Reporting
 from bot.store import Store
 from bot.store.auditing import EVERYTHING, AuditFilter
 from bot.store.codec import moment
+from bot.store.commands import INSERT_REQUEST
+from bot.store.rows import request_columns
 from bot.system import SystemClock
 
 _AGENTS, _PEOPLE = 50, 40
+_DIGEST = Digest("sha256:" + "0" * 64)
+_VALID = timedelta(minutes=15)
 _EVENTS = ("action_requested", "policy_applied", "review_recorded", "action_approved", "action_claimed")
 _BY_PEOPLE = ("review_recorded", "action_approved")
 _STEP = 1000
@@ -80,10 +104,46 @@ def fill(database: Path, count: int) -> int:
         while batch := list(islice(rows, 10_000)):
             file.executemany(_INSERT, batch)
             last = batch[-1]
+        file.executemany(INSERT_REQUEST, _requests(start, -(-count // len(_EVENTS))))
         seq, at, *_, hashed = last
         file.execute("UPDATE chain_head SET seq = ?, at = ?, hash = ?", (seq, at, hashed))
         file.execute("ANALYZE")
     return int(start)
+
+
+def _requests(start: int, count: int) -> Iterator[dict[str, Any]]:
+    """The requests that the rows are about, as they stand after their last event."""
+    nothing = Submission(Action("deployment", {}), "Deploy it.")
+    risk = RiskAssessment(RiskLevel.MEDIUM, Decimal(45), (), "require_approval")
+    policy = PolicyDecision("default", "sha256:0", "default", Effect.REVIEW, "Nothing else matched.")
+    for ask in range(count):
+        at = moment(start + ask * len(_EVENTS) * _STEP)
+        by = Reviewer(SlackId(_person(ask)), "Somebody")
+        yield request_columns(
+            ApprovalRequest(
+                id=RequestId(f"req_{ask:032x}"),
+                agent=f"agent-{ask % _AGENTS}",
+                owner=None,
+                submission=nothing,
+                digest=_DIGEST,
+                preview_digest=None,
+                risk=risk,
+                policy=policy,
+                requirement=Requirement(1, False, (ApproverSet(None, "users", (by.id,)),)),
+                status=Status.APPROVED,
+                cause=Cause.HUMAN,
+                decision=Decision(
+                    Status.APPROVED, (by,), None, at, params={}, digest=_DIGEST, expires_at=at + _VALID
+                ),
+                created_at=at,
+                updated_at=at,
+                version=2,
+            )
+        )
+
+
+def _person(ask: int) -> str:
+    return f"U0PPL{ask % _PEOPLE:04d}"
 
 
 def _rows(seq: int, start: int, prev: bytes, count: int) -> Iterator[Sequence[Any]]:
@@ -92,15 +152,18 @@ def _rows(seq: int, start: int, prev: bytes, count: int) -> Iterator[Sequence[An
         at = start + number * _STEP
         ask, event = number // len(_EVENTS), _EVENTS[number % len(_EVENTS)]
         agent, session, request = f"agent-{ask % _AGENTS}", f"run-{ask // 20}", f"req_{ask:032x}"
-        actor = f"U0PPL{ask % _PEOPLE:04d}" if event in _BY_PEOPLE else agent
-        said = _said(seq, at, event, actor, agent, request, session)
+        actor, said = _said(seq, at, event, _person(ask), agent, request, session)
         hashed = link(prev, said)
         yield seq, at, event, actor, agent, request, session, "deployment", "medium", said, prev, hashed
         prev = hashed
 
 
-def _said(seq: int, at: int, event: str, actor: str, agent: str, request: str, session: str) -> bytes:
-    after = {"status": "approved", "version": 2, "digest": "sha256:" + "0" * 64, "decision": {"by": [actor]}}
+def _said(
+    seq: int, at: int, event: str, person: str, agent: str, request: str, session: str
+) -> tuple[str, bytes]:
+    """Who acted, and the row's bytes."""
+    actor = person if event in _BY_PEOPLE else agent
+    after = {"status": "approved", "version": 2, "digest": _DIGEST, "decision": {"by": [person]}}
     body = {
         "after": after,
         "before": {"status": "pending", "version": 1},
@@ -108,7 +171,7 @@ def _said(seq: int, at: int, event: str, actor: str, agent: str, request: str, s
         "type": "deployment",
     }
     kind = "agent" if actor == agent else "human"
-    return json.dumps(
+    return actor, json.dumps(
         {
             "actor": {"id": actor, "name": actor, "type": kind},
             "agent": agent,

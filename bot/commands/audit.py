@@ -95,7 +95,7 @@ def verify(
         bool,
         typer.Option(
             "--full/--fast",
-            help="Compare the searchable columns with the signed bytes, too; or look at the chain alone.",
+            help="Compare columns and requests with the signed bytes, too; or look at the chain alone.",
         ),
     ] = True,
     partial: Annotated[

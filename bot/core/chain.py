@@ -43,7 +43,8 @@ class Problem:
     (its prev is not the hash before it) or `edited` (its hash is not that of its bytes). Beyond the
     chain itself it is `inserted` (rows stand outside its two ends), `rewritten` or `truncated` (a
     checkpoint signed other rows, or more), `forged` (a checkpoint is not signed by the key), `miscopied`
-    (a searchable column differs from the bytes) or `unreadable` (a line of an export).
+    (a searchable column differs from the bytes), `contradicted` (a request is not as the row says) or
+    `unreadable` (a line of an export).
     """
 
     seq: int

@@ -23,6 +23,8 @@ from bot.core.models import Action, ApprovalRequest, JsonObject
 MARK = "‹redacted "
 """How every mask begins."""
 
+_MASK = re.compile(r"‹redacted [^·›]{1,60} · ([0-9]{1,9}) characters(?: · id [0-9a-f]{8})?›")
+
 LONGEST = 512
 """Characters up to which the value of a secret-sounding key is hidden as a whole."""
 
@@ -273,6 +275,18 @@ def secrets_in(text: str) -> list[Found]:
 def may_hold_secrets(text: bytes) -> bool:
     """A quick look at JSON text: False means that `Redactor.value` would change nothing in it."""
     return _any().search(text) is not None or _any_key().search(text) is not None
+
+
+def may_be(masked: str, text: str) -> bool:
+    """Whether `masked` could be `text` with secrets masked, by whatever patterns and key."""
+    if MARK not in masked:
+        return masked == text
+    shown, lengths = _MASK.split(masked)[::2], _MASK.findall(masked)
+    pattern = "".join(
+        re.escape(part) + (f".{{{lengths[place]}}}" if place < len(lengths) else "")
+        for place, part in enumerate(shown)
+    )
+    return re.fullmatch(pattern, text, re.DOTALL) is not None
 
 
 def hidden(text: str) -> bool:

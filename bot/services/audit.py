@@ -20,6 +20,7 @@ from bot.core.verifying import Verification, Verifier, body_of, miscopied, unlik
 from bot.services import exports
 from bot.services.approvals import Page
 from bot.services.checkpoints import NoteFile
+from bot.services.comparing import contradiction
 from bot.services.exports import Format, Unreadable
 from bot.store import Store
 from bot.store.audit_reads import Head
@@ -101,7 +102,8 @@ async def verify(
 
     Args:
         notes: Checkpoints kept elsewhere; the store's own are looked at in any case.
-        full: Compare whatever repeats the signed bytes with them: columns, the head, checkpoints.
+        full: Compare whatever repeats the signed bytes with them: columns, the head, checkpoints, and the
+            requests with what their events say of them.
     """
     # Before the end of the chain: a checkpoint that is signed meanwhile lies behind it.
     notes = [*notes, *await reads.checkpoints()]
@@ -117,6 +119,8 @@ async def verify(
     if full:
         for problem in await _copies(reads, end):
             verifier.note(problem)
+        if verifier.note(None):
+            verifier.note(await contradiction(reads, end=end.seq, whole=base == START))
     if first <= base.seq:
         verifier.note(Problem(first, "inserted", f"row {first} stands before row {base.seq + 1}, the first"))
     if last > end.seq:

@@ -1,6 +1,6 @@
 """Queries over the audit: pages, a request's story, and the raw rows of verification and export."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
@@ -16,6 +16,7 @@ from bot.store.auditing import EVERYTHING, AuditFilter
 from bot.store.codec import moment
 from bot.store.dialect import Row
 from bot.store.pool import Readers
+from bot.store.stating import STATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,34 @@ class AuditReads:
             return None
         return Problem(row["seq"], "miscopied", "its action type or risk level is not that of its request")
 
+    async def stated(self, after_id: str, *, limit: int = 1000) -> Sequence[Row]:
+        """Requests behind an id, in the order of their ids, as rows for `stating.stated_of`."""
+        sql = f"{STATED} WHERE r.id > :after ORDER BY r.id LIMIT :limit"
+        return await self._all(sql, {"after": after_id, "limit": limit})
+
+    async def stated_one(self, id: str) -> Row | None:
+        """One request, as the same kind of row."""
+        return await self._one(f"{STATED} WHERE r.id = :id", {"id": id})
+
+    async def changes(self, after_id: str, through_id: str) -> list[tuple[str, int, bytes]]:
+        """Request, place and bytes of the events about requests from one id, left out, up to another.
+
+        In the order of the requests, then of the events. Those that never change one are left out.
+        """
+        wanted = _CHANGES.format("a.request_id > :after AND a.request_id <= :through")
+        found = await self._all(wanted, {"after": after_id, "through": through_id})
+        return [(row["request_id"], row["seq"], row["canonical"]) for row in found]
+
+    async def changes_of(self, id: str) -> list[tuple[str, int, bytes]]:
+        """The same of one request."""
+        found = await self._all(_CHANGES.format("a.request_id = :id"), {"id": id})
+        return [(row["request_id"], row["seq"], row["canonical"]) for row in found]
+
+    async def orphan(self) -> tuple[str, int] | None:
+        """The request that was asked for first of those that are no more, and the place of that event."""
+        row = await self._one(_ORPHAN, {})
+        return None if row is None else (row["request_id"], row["seq"])
+
     async def ends(self) -> tuple[int, int]:
         """The least and the greatest place there is; (1, 0) when there is no row."""
         row = (await self._all(_ENDS, {}))[0]
@@ -247,6 +276,16 @@ _MISFILED = """
     SELECT a.seq FROM audit a LEFT JOIN request r ON r.id = a.request_id
     WHERE (a.action_type IS DISTINCT FROM r.action_type OR a.risk_level IS DISTINCT FROM r.risk_level)
         AND (r.id IS NOT NULL OR a.request_id IS NULL)
+    ORDER BY a.seq LIMIT 1
+"""
+_CHANGES = """
+    SELECT a.request_id, a.seq, a.canonical FROM audit a
+    WHERE {} AND a.event NOT IN ('policy_applied', 'review_refused', 'claim_refused', 'notification_sent')
+    ORDER BY a.request_id, a.seq
+"""
+_ORPHAN = """
+    SELECT a.request_id, a.seq FROM audit a
+    WHERE a.event = 'action_requested' AND NOT EXISTS (SELECT 1 FROM request r WHERE r.id = a.request_id)
     ORDER BY a.seq LIMIT 1
 """
 _CHECKPOINTS = "SELECT note FROM checkpoint WHERE seq > :after ORDER BY seq LIMIT :limit"

@@ -147,7 +147,7 @@ class CreateRequest:
         if self.credential is not None:
             _check_credential(tx, self.credential)
         _join_session(tx, self.transition)
-        tx.execute(_INSERT_REQUEST, rows.request_columns(request))
+        tx.execute(INSERT_REQUEST, rows.request_columns(request))
         if self.charges:
             budgets.spend(tx, request, self.charges, self.transition.now)
         if self.grant is not None:
@@ -355,7 +355,7 @@ _FIXED = (
     "policy",
     "created_at",
 )
-_INSERT_REQUEST = (
+INSERT_REQUEST = (
     f"INSERT INTO request (id, due_at, {', '.join((*_FIXED, *_CHANGING))})"
     f" VALUES (:id, :next_deadline_at, {', '.join(f':{n}' for n in (*_FIXED, *_CHANGING))})"
 )
