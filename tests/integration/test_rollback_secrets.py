@@ -32,14 +32,15 @@ async def ran(desk: Desk, secret: str, session: str) -> ApprovalRequest:
     await desk.until_audited(request, "action_approved")
     decided = (await desk.now(request)).decision
     assert decided is not None
-    claim = {
-        "digest": str(decided.digest),
-        "preview_digest": None,
-        "audience": None,
-        "key": None,
-        "body": b"",
-    }
-    await desk.bot.approvals.claim(desk.agent, request.id, **claim)
+    await desk.bot.approvals.claim(
+        desk.agent,
+        request.id,
+        digest=str(decided.digest),
+        preview_digest=None,
+        audience=None,
+        key=None,
+        body=b"",
+    )
     undo = {"type": "command_undo", "argv": ["restore", f"--token={secret}", secret]}
     await desk.bot.approvals.report(desk.agent, request.id, Outcome(True, rollback=[undo]))
     await desk.painted(request, "Done")
