@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile, islice
 
 from bot.core.risk import paths, shell
 from bot.core.risk.facts import Access, Facts, Line, Signal, Touched
@@ -392,9 +393,8 @@ def _is_no_file(text: str, access: Access) -> bool:
 
 def _empties(command: Simple) -> bool:
     """Whether a command writes nothing, or nothing but the end of a line."""
-    words = [word.text for word in command.words]
-    while words[:1] in (["sudo"], ["doas"], ["command"]):
-        del words[0]
-    if words[:1] == ["echo"]:
-        return all(word in ("", "-n", "-e") for word in words[1:])
-    return words in ([":"], ["true"], ["cat", "/dev/null"], ["printf", ""])
+    # Asked once for each redirection, so a long command must not be copied.
+    words = dropwhile(lambda word: word in ("sudo", "doas", "command"), (word.text for word in command.words))
+    if (program := next(words, None)) == "echo":
+        return all(word in ("", "-n", "-e") for word in words)
+    return [program, *islice(words, 2)] in ([":"], ["true"], ["cat", "/dev/null"], ["printf", ""])

@@ -45,6 +45,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+(?: +[A-Za-z0-9_./:@%+,=-]+)*")
 _RESERVED = frozenset(
     names("if then else elif fi for while until do done case esac in select function coproc")
 )
+_MOVING = frozenset({"cd", "pushd"})
 _IFS = re.compile(r"\$(?:IFS\b|\{IFS[^}]*\})(?:\$\d)?")
 _DRIVE_PATH = re.compile(r"""(?<![\w\\])[A-Za-z]:\\[^\s"';|&<>]*""")
 
@@ -105,7 +106,7 @@ def _guessed(text: str) -> Iterator[Simple]:
 
 
 def _special(words: list[str]) -> bool:
-    return words[0] in _RESERVED or words[0] in ("cd", "pushd") or "=" in words[0]
+    return words[0] in _RESERVED or words[0] in _MOVING or "=" in words[0]
 
 
 _LITERALS = frozenset(
@@ -228,6 +229,9 @@ class _Reader:
                 # `echo 0> x`: what the grammar takes for an argument says which output it is.
                 carrier.words.pop()
             last = self._redirect(redirect, carrier, targets, depth) or last
+        if carrier.words[:1] and carrier.words[0].text in _MOVING:
+            self.cwd, self.cwd_known = carrier.cwd, carrier.cwd_known
+            self._change_directory(carrier)  # again, with the words behind its redirections
         return last
 
     def _redirect(self, node: Node, carrier: Simple, inside: list[Simple], depth: int) -> Simple | None:
@@ -237,7 +241,8 @@ class _Reader:
             targets = node.children_by_field_name("destination")
             for target in targets[:1]:
                 carrier.redirects.extend(Redirect(operator, word) for word in self.words(target, depth))
-            self._more_words(carrier, targets[1:], depth)
+            # The grammar takes the words behind a redirection for files: those of `rm 2>log -rf x`.
+            carrier.words.extend(word for more in targets[1:] for word in self.words(more, depth))
             return None
         if node.type == "herestring_redirect":
             for child in node.named_children:
@@ -245,14 +250,6 @@ class _Reader:
                     _feed(inside, word.text)
             return None
         return self._here_document(node, carrier, inside, depth)
-
-    def _more_words(self, command: Simple, nodes: list[Node], depth: int) -> None:
-        """Hand a command the words behind a redirection; the grammar takes them for further files."""
-        if not nodes:
-            return
-        command.words.extend(word for node in nodes for word in self.words(node, depth))
-        self.cwd, self.cwd_known = command.cwd, command.cwd_known
-        self._change_directory(command)
 
     def _here_document(self, node: Node, carrier: Simple, inside: list[Simple], depth: int) -> Simple | None:
         last: Simple | None = None
@@ -321,7 +318,7 @@ class _Reader:
 
     def _change_directory(self, command: Simple) -> None:
         names = [word.text for word in command.words]
-        if not names or names[0] not in ("cd", "pushd"):
+        if not names or names[0] not in _MOVING:
             return
         targets = [word for word in command.words[1:] if not word.text.startswith("-") or word.text == "-"]
         target = targets[0] if targets else Word("~")
