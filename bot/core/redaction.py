@@ -9,7 +9,7 @@ up as a secret.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -30,6 +30,11 @@ LONGEST = 512
 
 _NEVER_WHOLE = frozenset({"command", "args", "path", "query", "url", "method"})
 _SHORTEST = 6
+_SHORT = 2000
+_LOOK_MEMORY = 64 << 20
+"""Bytes at most for the states of one look for all patterns; half of them hold every state it meets."""
+
+_Pattern = tuple[Any, str, int]
 
 _SOUNDS = frozenset(
     [
@@ -262,7 +267,7 @@ def own() -> Redactor:
 
 def secrets_in(text: str) -> list[Found]:
     """Every secret in `text`, in order, none inside another."""
-    if len(text) < _SHORTEST or not _any().search(text):
+    if len(text) < _SHORTEST:
         return []
     found = sorted(_spans(text), key=lambda f: (f.start, f.start - f.end))
     apart: list[Found] = []
@@ -295,7 +300,7 @@ def hidden(text: str) -> bool:
 
 
 def _spans(text: str) -> Iterator[Found]:
-    for pattern, kind, group in _patterns():
+    for pattern, kind, group in _patterns_in(text):
         for match in pattern.finditer(text):
             part = group if group and match.group(group) else 0
             yield Found(match.start(part), match.end(part), kind)
@@ -339,7 +344,7 @@ _OWN_GROUP = re.compile(r"(?<!\\)\((?!\?)")
 
 
 @cache
-def _patterns() -> tuple[tuple[Any, str, int], ...]:
+def _patterns() -> tuple[_Pattern, ...]:
     return tuple((re2.compile(source), kind, group) for source, kind, group in _sources())
 
 
@@ -347,6 +352,34 @@ def _patterns() -> tuple[tuple[Any, str, int], ...]:
 def _any() -> Any:
     """All patterns in one: nearly every text holds nothing, and one look says so."""
     return re2.compile("|".join(f"(?:{source})" for source, *_ in _sources()))
+
+
+def _patterns_in(text: str) -> Sequence[_Pattern]:
+    """The patterns that find something in `text`, and perhaps others.
+
+    Fifty looks for the one pattern of a short text would be forty-nine too many: one look names it. A long
+    text is worth them all, since that one look is slow where much is found.
+    """
+    if len(text) <= _SHORT and (places := _named_in(text)):
+        return [_patterns()[place] for place in places]
+    return _patterns() if _any().search(text) else ()
+
+
+def _named_in(text: str) -> list[int] | None:
+    """The places of the patterns in a text; None for none, and when the look ran out of its memory."""
+    found: list[int] | None = _set().Match(text)
+    return found
+
+
+@cache
+def _set() -> Any:
+    options = re2.Options()
+    options.max_mem = _LOOK_MEMORY
+    patterns = re2.Set.SearchSet(options)
+    for source, *_ in _sources():
+        patterns.Add(source)
+    patterns.Compile()
+    return patterns
 
 
 @cache

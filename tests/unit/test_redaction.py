@@ -1,7 +1,10 @@
 """Secrets never leave in the clear, and nothing that a reviewer must see is hidden."""
 
+from typing import Any
+
 import pytest
 
+from bot.core import redaction
 from bot.core.describe import action_line, target
 from bot.core.digest import canonical
 from bot.core.models import Action
@@ -147,3 +150,43 @@ def test_a_request_is_masked_in_all_that_people_see_and_keeps_what_it_is_bound_t
 @pytest.mark.parametrize("text", ["://" + ":" * 100_000, "password" * 20_000, "eyJ" * 50_000, "A" * 200_000])
 def test_long_texts_cost_linear_time(text: str) -> None:
     assert ONE.text(text) == text
+
+
+class _Counted:
+    """A pattern that counts how often it reads a text through."""
+
+    def __init__(self, pattern: Any, reads: list[str]) -> None:
+        self._pattern = pattern
+        self._reads = reads
+
+    def finditer(self, text: str) -> Any:
+        self._reads.append(text)
+        return self._pattern.finditer(text)
+
+
+def test_a_secret_costs_a_look_for_the_patterns_that_are_in_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    counted = tuple((_Counted(p, reads), kind, group) for p, kind, group in redaction._patterns())
+    monkeypatch.setattr(redaction, "_patterns", lambda: counted)
+    secrets = [f"ghp_{number:036d}" for number in range(10_000)]
+    masked = ONE.value(secrets)
+    assert all(one.startswith(MARK) for one in masked)
+    assert len(reads) <= 2 * len(secrets)
+
+
+@pytest.mark.parametrize("name", [*ANYWHERE, *INSIDE])
+def test_the_quick_look_leaves_out_no_pattern(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"x {ANYWHERE[name]} y" if name in ANYWHERE else INSIDE[name][0]
+    quick = secrets_in(text)
+    monkeypatch.setattr(redaction, "_named_in", lambda _text: None)  # as when the look runs out of memory
+    assert secrets_in(text) == quick != []
+
+
+def test_a_masked_text_may_be_any_text_with_secrets_of_those_lengths_in_those_places() -> None:
+    secret = "ghp_" + "a1B2" * 9
+    for text in (f"use {secret}.", f"{secret} and {secret}", "nothing (at) all", f"a.*{secret}"):
+        assert redaction.may_be(ONE.text(text), text)
+        assert redaction.may_be(Redactor().text(text), text)
+    assert not redaction.may_be(ONE.text(f"use {secret}."), f"use {secret}!")
+    assert not redaction.may_be(ONE.text(f"use {secret}."), f"use {secret}x.")
+    assert not redaction.may_be("plain", "plain.")
