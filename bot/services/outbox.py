@@ -28,11 +28,15 @@ from bot.store.commands import (
     OutboxItem,
     RetryOutbox,
 )
+from bot.store.outbox import RenewLease
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
-"""How long a row is one sender's; longer than any single call to the outside."""
+"""How long a row is one sender's without word from it; longer than any single call to the outside."""
+
+_RENEW_EVERY = 10.0
+"""Seconds after which a sender that is still at work, as on a long report, says so."""
 
 _SETTLE_AGAIN = (0.1, 0.5, 2.0, 5.0)
 """Seconds between tries to record what became of a delivery; together well within the lease."""
@@ -204,6 +208,25 @@ class Outbox:
         return None
 
     async def _tried(self, item: OutboxItem) -> Delivery:
+        async with asyncio.TaskGroup() as tasks:
+            renewing = tasks.create_task(self._renew(item))
+            try:
+                return await self._send(item)
+            finally:
+                renewing.cancel()
+
+    async def _renew(self, item: OutboxItem) -> None:
+        """Keep the lease while the sender is at work, until it is another's."""
+        renewed = True
+        while renewed:
+            await asyncio.sleep(_RENEW_EVERY)
+            try:
+                until = self._clock.now() + LEASE
+                renewed = await self._store.write(RenewLease(item.id, item.attempts, until))
+            except Unavailable:
+                continue  # the next try may still come in time
+
+    async def _send(self, item: OutboxItem) -> Delivery:
         try:
             return await self._senders[item.kind].send(item)
         except Unavailable as trouble:

@@ -103,6 +103,25 @@ class LeaseOutbox:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewLease:
+    """The row stays its sender's until `until`; False when it is not any more.
+
+    Args:
+        attempts: The leased item's: of a later try the lease is another's.
+    """
+
+    id: int
+    attempts: int
+    until: datetime
+
+    def apply(self, tx: Tx) -> bool:
+        lane = _hold(tx, self.id)
+        renewed = tx.execute(_RENEW, {"id": self.id, "attempts": self.attempts, "until": micros(self.until)})
+        _reopen(tx, lane)
+        return renewed == 1
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteOutbox:
     """The row was sent. Asked for again meanwhile (its generation is another): it is sent again.
 
@@ -253,6 +272,10 @@ _LEASE = f"""
         unclear = CASE WHEN lease_until IS NULL THEN unclear ELSE 1 END,
         first_attempt_at = COALESCE(first_attempt_at, :now)
     WHERE id = :id AND {_OPEN} AND (lease_until IS NULL OR lease_until <= :now)
+"""
+_RENEW = f"""
+    UPDATE outbox SET lease_until = :until
+    WHERE id = :id AND attempts = :attempts AND lease_until < :until AND {_OPEN}
 """
 _HOLD_LANE = """
     UPDATE pace SET ready_at = ready_at WHERE key = (SELECT order_key FROM outbox WHERE id = :id)

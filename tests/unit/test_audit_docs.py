@@ -38,6 +38,7 @@ BOOKKEEPING = {
     "Wake": "the same",
     "Probe": "shows that storage takes writes, and nothing else",
     "LeaseOutbox": "nothing has happened yet",
+    "RenewLease": "the same",
     "CompleteOutbox": "its sender hands over the event of what arrived",
     "RetryOutbox": "nothing has happened yet",
     "FailOutbox": "its sender hands over the event",
