@@ -9,6 +9,7 @@ posted again. A copy posted twice all the same becomes a card of its own and is 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,17 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core.authority import entitled_sets
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify, NotFound, Unavailable
-from bot.core.models import Actor, ApprovalRequest, Event, Level, Outgoing, RequestId, Status, Via
+from bot.core.models import (
+    Actor,
+    ApprovalRequest,
+    Event,
+    ExecutionState,
+    Level,
+    Outgoing,
+    RequestId,
+    Status,
+    Via,
+)
 from bot.core.pausing import Pause
 from bot.core.rollback import Prospect
 from bot.services.outbox import Delivery, Failed, Later, Sent, Unclear
@@ -287,12 +298,22 @@ class SlackSender:
         self, request: ApprovalRequest, card_id: int, kind: str, level: int, held: Pause | None
     ) -> dict[str, Any]:
         """A copy of the card; a person's own says why it came, and where the first one stands."""
+        request = await self._as_part(request)
         names = await self._names(request)  # first: what the card offers is to be true when it is sent
         drawn = card(request, card_id=str(card_id), prospect=self._prospect(request), names=names, held=held)
         if kind == "dm":
             link = None if self._link_to is None or request.channel is None else await self._link_to(request)
             drawn["blocks"] = [*drawn["blocks"], why_you(request, level, link)]
         return drawn
+
+    async def _as_part(self, request: ApprovalRequest) -> ApprovalRequest:
+        """An action that was undone with its session, saying so if other actions of it were not."""
+        run = request.execution
+        if run.undo is None or not run.undo.session or run.state is not ExecutionState.ROLLED_BACK:
+            return request
+        whole = await self._store.reads.rollback_of_request(request.id)
+        partial = whole.message if whole is not None and whole.partial else None
+        return replace(request, execution=replace(run, undo=replace(run.undo, partial=partial)))
 
     async def _names(self, request: ApprovalRequest) -> Names:
         """Names of the people that the card mentions; trouble in looking them up never holds it up."""

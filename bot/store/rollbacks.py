@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bot.core.errors import NotRollbackable, Unavailable
 from bot.core.models import Event, Transition
 from bot.core.rollback import Step
+from bot.store.cards import RepaintCards
 from bot.store.commands import Idempotency, SaveTransition, claim_key, known_key
 from bot.store.mail import enqueue
 from bot.store.rollback_rows import item_columns, rollback_columns
@@ -79,7 +80,17 @@ def _save(tx: Tx, step: Step) -> bool:
     for place, item in enumerate(rollback.items):
         tx.execute(_UPDATE_ITEM, item_columns(rollback, place, item))
     _save_requests(tx, step)
+    if not rollback.state.open:
+        _tell_the_others(tx, step)
     return True
+
+
+def _tell_the_others(tx: Tx, step: Step) -> None:
+    """Cards of the steps that ended before are painted again: they say it when the whole is partial."""
+    moved = {request.id for request in step.requests}
+    for item in step.rollback.items:
+        if item.request_id not in moved:
+            RepaintCards(item.request_id, step.now).apply(tx)
 
 
 def _present(tx: Tx, step: Step) -> bool:

@@ -132,7 +132,7 @@ async def test_a_file_changed_by_somebody_else_stops_it_until_it_is_forced(desk:
         await desk.click(RAFAEL, request, "rollback.start")
         await _said(desk, RAFAEL, "Something has changed since")
         assert file.read_bytes() == b"somebody else's\n"
-        await _saying(desk, request, "something has changed since")
+        await saying(desk, request, "something has changed since")
         await desk.click(RAFAEL, request, "rollback.start")
         modal = await form_of(desk, RAFAEL)
         refused = await submit(desk, RAFAEL, modal, reason="Back to the old one.")
@@ -150,7 +150,9 @@ async def _said(desk: Desk, user: str, words: str) -> None:
     await desk.sandbox.until(look)
 
 
-async def _saying(desk: Desk, request: ApprovalRequest, words: str) -> None:
+async def saying(desk: Desk, request: ApprovalRequest, words: str) -> None:
+    """Until a copy of the card says this."""
+
     def look() -> bool | None:
         return next((True for card in desk.cards(request) if words in json.dumps(card.blocks)), None)
 

@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.models import RollbackState
 from tests.integration.slack_desk import ALEX, SAM, Desk, running_desk
-from tests.integration.test_rollback_bot import agent_at, change, form_of, submit
+from tests.integration.test_rollback_bot import agent_at, change, form_of, saying, submit
 from tests.processes import REPO
 
 
@@ -60,6 +60,8 @@ async def test_a_session_that_stopped_half_way_is_called_partial_everywhere(
         await submit(desk, SAM, modal, reason="All of it.")
         await desk.painted(newer, "Rolled back")
         await private(desk, SAM, "Partly rolled back (partial)")
+        for request in (newer, older):
+            await saying(desk, request, "1 of 2 actions undone")
 
         shown = (await keyturn(tmp_path, "rollback", id)).splitlines()
         assert shown[0].startswith(f"{id} is partial (conflict): 1 of 2 actions undone")
