@@ -48,7 +48,8 @@ def words(step: JsonObject, *, say: Any) -> str:
             verb = "Put back" if step.get("existed") else "Remove"
             return f"{verb} the file {say(step.get('path'))}"
         case "command_undo":
-            return f"Run {say(shlex.join(str(word) for word in step.get('argv', ())))}"
+            line = f"Run {say(shlex.join(str(word) for word in step.get('argv', ())))}"
+            return line if step.get("cwd") is None else f"{line} in {say(step['cwd'])}"
         case "database_restore":
             count = len(step.get("statements", ()))
             return f"Run {count} SQL statement{'' if count == 1 else 's'} on {say(step.get('database'))}"
@@ -57,6 +58,19 @@ def words(step: JsonObject, *, say: Any) -> str:
         case "custom":
             return f"Call the agent's handler {say(step.get('handler'))}"
     return f"Undo step of the unknown kind {say(step.get('type'))}"
+
+
+def beyond_words(step: JsonObject) -> Any:
+    """What a step's one line leaves out and only its data says, to be shown as it is; None for nothing.
+
+    Of files and settings the preview has the difference.
+    """
+    match step.get("type"):
+        case "database_restore":
+            return step.get("statements")
+        case "custom":
+            return step.get("data")
+    return None
 
 
 def target_of(step: JsonObject) -> str:

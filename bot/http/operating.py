@@ -64,7 +64,7 @@ def commands(store: Store, audit: Audit, pauses: Pauses, clock: Clock) -> Mappin
                 }
                 for item in found.items
             ],
-            "left_out": {left.request_id: left.why for left in found.left_out},
+            "left_out": {left.request_id: _shown(left.why) for left in found.left_out},
         }
 
     return {
@@ -93,7 +93,7 @@ def rollback_commands(rollbacks: Rollbacks) -> Mapping[str, Command]:
         return {
             "id": begun.id,
             "requests": [item.request_id for item in begun.items],
-            "left_out": {left.request_id: left.why for left in begun.left_out},
+            "left_out": {left.request_id: _shown(left.why) for left in begun.left_out},
         }
 
     return {"rollback": start}

@@ -1,12 +1,14 @@
 """View `rollback.confirm`: what an undo would change, in words and as a diff. Pure."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from bot.core import undo
 from bot.core.describe import Quoted
 from bot.core.models import RollbackState
 from bot.core.rollback import Item, Rollback, described
 from bot.slack import ids, wording
+from bot.slack.exact import pretty
 from bot.slack.forms import notice, text_input
 from bot.slack.text import (
     Block,
@@ -115,6 +117,7 @@ def _item(item: Item, rollback: Rollback) -> Iterator[Block]:
     steps = undo.steps(item.data)
     for step in steps[:_SHOWN_STEPS]:
         yield line(leaf(shortened(undo.words(step, say=say), 600), bold=True))
+        yield from _exactly(undo.beyond_words(step))
     if len(steps) > _SHOWN_STEPS:
         yield line(leaf(f"… and {len(steps) - _SHOWN_STEPS} more steps", italic=True))
     # What stopped it was seen last: at the preview, or when it was to be applied.
@@ -131,6 +134,15 @@ def _item(item: Item, rollback: Rollback) -> Iterator[Block]:
     if seen.diff:
         room = 2600 if len(rollback.items) == 1 else 700
         shown = cut(seen.diff, characters=room, lines=80)
+        yield preformatted(shown.text or " ")
+        if shown.note:
+            yield line(leaf(f"… {shown.note}", italic=True))
+
+
+def _exactly(data: Any) -> Iterator[Block]:
+    """What is confirmed, as the agent sent it: its own preview may tell it in other words."""
+    if data is not None:
+        shown = cut(pretty(data), characters=900, lines=30)
         yield preformatted(shown.text or " ")
         if shown.note:
             yield line(leaf(f"… {shown.note}", italic=True))

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from bot.core import rollback
 from bot.core.models import Effect, RollbackState
 from bot.core.rollback import Report
@@ -144,3 +146,40 @@ def test_a_rollback_that_failed_too_late_to_try_again_still_says_what_remains_by
     assert "Copy it from the backup." in card
     assert "Could be rolled back until " in card
     assert "rollback.start" not in card
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        (
+            {"type": "custom", "handler": "rebuild", "data": {"table": "orders", "since": 7}},
+            '"table": "orders"',
+        ),
+        (
+            {
+                "type": "database_restore",
+                "database": "shop",
+                "statements": [{"sql": "DELETE FROM item WHERE id = ?", "params": [42]}],
+            },
+            "DELETE FROM item WHERE id = ?",
+        ),
+        (
+            {"type": "command_undo", "argv": ["make", "undo"], "cwd": "/srv/shop"},
+            "Run “make undo” in “/srv/shop”",
+        ),
+    ],
+)
+def test_the_form_shows_what_is_confirmed_whatever_the_agents_preview_says(step, shown):
+    seen, _ = previewed(ran(step))
+    texts = [leaf["text"] for leaf in leaves(rollback_view(seen)["blocks"])]
+    assert any(shown in text for text in texts)
+
+
+def leaves(value):
+    """Every object that has a text, wherever it is."""
+    if isinstance(value, list):
+        return [found for one in value for found in leaves(one)]
+    if not isinstance(value, dict):
+        return []
+    own = [value] if isinstance(value.get("text"), str) else []
+    return own + [found for one in value.values() for found in leaves(one)]
