@@ -191,3 +191,29 @@ def test_a_file_that_has_grown_huge_since_is_not_held_in_memory_and_only_its_siz
         FILES.apply(restore(file), force=False)
     FILES.apply(restore(file), force=True)
     assert file.read_bytes() == b"old\n"
+
+
+@pytest.mark.parametrize("name", ["settings", "\U0001f511" * 60, "é" * 127])
+def test_what_a_try_that_was_killed_left_behind_is_gone_after_the_next_one(place, name, monkeypatch):
+    file = place / name
+    file.write_bytes(b"new\n")
+
+    class Killed(BaseException):
+        """Nothing is tidied up after it."""
+
+    def killed(*_given, **_options):
+        monkeypatch.setattr(os, "unlink", kept)
+        raise Killed
+
+    def kept(*_given, **_options):
+        pass
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", killed)
+        with pytest.raises(Killed):
+            FILES.apply(restore(file), force=False)
+    monkeypatch.undo()
+    assert len(list(place.iterdir())) == 2
+    FILES.apply(restore(file), force=False)
+    assert [entry.name for entry in place.iterdir()] == [name]
+    assert file.read_bytes() == b"old\n"

@@ -5,7 +5,6 @@ so that nobody can swap a directory for a link between the look and the write (P
 """
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -125,7 +124,9 @@ def _look(directory: int, name: str, path: str) -> os.stat_result | None:
 
 
 def _write(directory: int, name: str, content: bytes, mode: int, present: os.stat_result | None) -> None:
-    temporary = f".{name[:100]}.{secrets.token_hex(6)}.keyturn"
+    temporary = _temporary(name)
+    with suppress(FileNotFoundError):  # of a try that was killed half-way
+        os.unlink(temporary, dir_fd=directory)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=directory), "wb") as file:
         try:
@@ -142,6 +143,12 @@ def _write(directory: int, name: str, content: bytes, mode: int, present: os.sta
                 os.unlink(temporary, dir_fd=directory)
             raise
     os.fsync(directory)
+
+
+def _temporary(name: str) -> str:
+    """The name of a file's replacement until it takes its place; always the same, so none piles up."""
+    encoded = os.fsencode(name)
+    return f".{encoded[:100].decode('utf-8', 'ignore')}.{sha256(encoded).hexdigest()[:12]}.keyturn"
 
 
 @contextmanager
