@@ -84,7 +84,6 @@ class Bot:
             tasks.create_task(self.outbox.run(loops, self.health.beat))
             tasks.create_task(self.slack.run(loops))
             tasks.create_task(self.scheduler.watch(loops))
-            tasks.create_task(self.checkpoints.run(loops))
             tasks.create_task(self.reloads.run(loops))
             serving = [
                 tasks.create_task(server.serve([self.listeners.http])),
@@ -98,6 +97,7 @@ class Bot:
                 server.should_exit = commands.should_exit = True
                 await asyncio.wait(serving)
                 loops.set()
+        await self.checkpoints.run_once()
 
     async def _start_ticking(self) -> None:
         async def notice() -> None:
@@ -116,7 +116,7 @@ class Bot:
             while await self.store.write(Prune(self.clock.now())):
                 pass  # piece by piece, so that other writes come in between
 
-        await self.scheduler.start(due=due, notice=notice, prune=prune)
+        await self.scheduler.start(due=due, notice=notice, checkpoint=self.checkpoints.run_once, prune=prune)
 
     async def _until(self, stop: asyncio.Event, serving: list[asyncio.Task[None]]) -> None:
         """Until `stop`, or until a server ends by itself, which it never should."""

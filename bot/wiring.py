@@ -187,7 +187,8 @@ def _connect(
         workspace = policies.current.workspace
         return Anchors(workspace.audit_channel, workspace.audit_webhook)
 
-    checkpoints = Checkpoints(store, clock, signing_key(settings.keyturn_key_dir), kept, anchors)
+    key = signing_key(settings.keyturn_key_dir)
+    checkpoints = Checkpoints(store, clock, key, kept, anchors, scheduler.checkpoint_now)
     audit = Audit(store, clock, checkpoints.public, kept)
     pauses = Pauses(store, clock)
     directory = SlackDirectory(client, clock, on_call.now)

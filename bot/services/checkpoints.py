@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,8 +37,6 @@ from bot.store.checkpoints import AddCheckpoint
 log = logging.getLogger(__name__)
 
 ROWS = 1000
-EVERY = timedelta(seconds=60)
-
 KEY_FILE = "checkpoints.pem"
 
 
@@ -157,11 +154,12 @@ class Anchors:
 
 
 class Checkpoints:
-    """The pass that signs.
+    """The pass that signs. The scheduler makes it every minute.
 
     Args:
         kept: The second place of each note.
         anchors: Places on other machines, by the policies in force.
+        hurry: Told that enough has happened for the next pass.
     """
 
     def __init__(
@@ -171,7 +169,9 @@ class Checkpoints:
         key: Ed25519PrivateKey,
         kept: NoteFile,
         anchors: Callable[[], Anchors] = Anchors,
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
+        self._hurry = hurry
         self._anchors = anchors
         self._store = store
         self._clock = clock
@@ -179,22 +179,22 @@ class Checkpoints:
         self._kept = kept
         self.public = NoteKey(NAME, key.public_key())
         self._rows = 0
-        self._enough = asyncio.Event()
+        self._passing = asyncio.Lock()
         store.on_commit(self._committed)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Sign whenever it is time, until `stop`; then once more, so that a clean stop leaves no gap."""
-        async with asyncio.TaskGroup() as tasks:
-            stopping = tasks.create_task(self._wait_for(stop))
-            while not stop.is_set():
-                try:
-                    async with asyncio.timeout(EVERY.total_seconds()):
-                        await self._enough.wait()
-                except TimeoutError:
-                    pass
-                await self._pass()
-            stopping.cancel()
-        await self._pass()
+    async def run_once(self) -> None:
+        """Sign what happened since the last pass, and bring every note to its second place.
+
+        Trouble is logged, and left to the next pass. The last one is made after everything else has
+        stopped, so that a clean stop leaves no gap.
+        """
+        async with self._passing:
+            self._rows = 0
+            try:
+                await self.sign()
+                await self.keep()
+            except (Unavailable, OSError, BadNote) as trouble:
+                log.error("no checkpoint: %s", trouble, extra={"event": "no_checkpoint"})
 
     async def sign(self) -> Checkpoint | None:
         """Sign the present end of the chain; None when nothing but checkpoints was added since the last."""
@@ -244,23 +244,11 @@ class Checkpoints:
         [first] = await self._store.reads.links(0, limit=1)
         return checkpoint.log_name(bytes(first.hash))
 
-    async def _pass(self) -> None:
-        self._rows = 0
-        self._enough.clear()
-        try:
-            await self.sign()
-            await self.keep()
-        except (Unavailable, OSError, BadNote) as trouble:
-            log.error("no checkpoint: %s", trouble, extra={"event": "no_checkpoint"})
-
-    async def _wait_for(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._enough.set()
-
     def _committed(self, changes: Sequence[Committed]) -> None:
         self._rows += len(changes)
         if self._rows >= ROWS:
-            self._enough.set()
+            self._rows = 0
+            self._hurry()
 
 
 def _new_key() -> bytes:

@@ -23,18 +23,13 @@ log = logging.getLogger(__name__)
 
 SWEEP = timedelta(seconds=30)
 _NOTICE = timedelta(seconds=5)
+_CHECKPOINT = timedelta(seconds=60)
 _HOURLY = timedelta(hours=1)
 """Pruning; a server that is restarted every night must come to it, too."""
 
 _WATCH = timedelta(seconds=5)
 _STEP = timedelta(seconds=2)
 """By how much the two clocks may part between two looks before it counts as a step."""
-
-_AFTER_START = timedelta(minutes=1)
-"""When a process that has just started prunes: one that is restarted daily must, too."""
-
-_AFTER_TROUBLE = timedelta(seconds=2)
-"""When a pass that failed is tried again, rather than at the next sweep."""
 
 _AFTER_TROUBLE = timedelta(seconds=2)
 """When a pass that failed is tried again, which is sooner than the next sweep."""
@@ -60,24 +55,28 @@ class Scheduler:
         self._again = False
         self._every: dict[str, timedelta] = {}
         self._due: Pass | None = None
+        self._checkpoint: Pass | None = None
         self._armed_at: datetime | None = None
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": _OVERLAPPING, "misfire_grace_time": None},
         )
 
-    async def start(self, *, due: Pass, notice: Pass, prune: Pass) -> None:
+    async def start(self, *, due: Pass, notice: Pass, checkpoint: Pass, prune: Pass) -> None:
         """Tick from now on; what fell due while nobody looked is handled first, beside everything else.
 
         Args:
             due: The pass over what is due (`Escalations.run_once`).
             notice: The pass that looks for what other processes changed.
+            checkpoint: The pass that signs the audit's end (`Checkpoints.run_once`).
             prune: The pass that forgets what has outlived its use; nothing waits for it.
         """
         self._due = due
+        self._checkpoint = self._guarded("checkpoint", checkpoint, beats=False)
         for name, work, every in (
             ("sweep", self._pass_over_due, SWEEP),
             ("notice", self._guarded("notice", notice), _NOTICE),
+            ("checkpoint", self._checkpoint, _CHECKPOINT),
             ("prune", self._guarded("prune", prune, beats=False), _HOURLY),
         ):
             self._scheduler.add_job(work, "interval", seconds=every.total_seconds(), id=name)
@@ -87,7 +86,10 @@ class Scheduler:
         await self._guarded("notice", notice)()
 
     def next_at(self, name: str) -> datetime | None:
-        """When `sweep`, `notice` or `prune` comes next by APScheduler's clock; None when it is stopped."""
+        """When a job comes next by APScheduler's clock: `sweep`, `notice`, `checkpoint` or `prune`.
+
+        None when it is stopped.
+        """
         job = self._scheduler.get_job(name)
         return None if job is None else job.next_run_time
 
@@ -135,6 +137,11 @@ class Scheduler:
         self._scheduler.add_job(
             self._pass_over_due, "date", run_date=deadline, id="due", replace_existing=True
         )
+
+    def checkpoint_now(self) -> None:
+        """So much happened that the next checkpoint is not waited for."""
+        if self._checkpoint is not None:
+            self._scheduler.add_job(self._checkpoint, id="checkpoint now", replace_existing=True)
 
     async def _pass_over_due(self) -> None:
         """One pass at a time; a tick that comes meanwhile makes it look once more."""

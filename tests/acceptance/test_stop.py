@@ -66,7 +66,7 @@ async def until_waiting(agent: httpx.AsyncClient, number: int) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("part", ["store", "outbox", "slack", "checkpoints", "reloads", "scheduler"])
+@pytest.mark.parametrize("part", ["store", "outbox", "slack", "reloads", "scheduler"])
 async def test_a_loop_that_dies_ends_the_server(tmp_path: Path, part: str) -> None:
     async with running_sandbox() as sandbox:
         process = BotProcess(tmp_path, sandbox.environment())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
-from bot.core.checkpoint import check
+from bot.core.checkpoint import check, read
 from bot.notify.checkpoints import CheckpointWebhook
 from bot.sandbox.model import Message
 from bot.services.audit import verify
@@ -48,6 +48,16 @@ async def signed(desk: Desk, many: int) -> list[Message]:
     await desk.ask()
     assert await desk.bot.checkpoints.sign() is not None
     return await desk.sandbox.until(lambda: found if len(found := notes(desk)) == many else None)
+
+
+async def test_a_clean_stop_leaves_no_row_unsigned(tmp_path: Path) -> None:
+    async with running_desk(tmp_path) as desk:
+        await desk.card(await desk.ask())
+    async with Store.reading(f"sqlite:///{tmp_path}/keyturn.db") as reads:
+        note, head = await reads.last_checkpoint(), await reads.chain_head()
+    assert note is not None
+    assert read(note).place.seq == head.seq - 1, "the last row says that the one before was signed"
+    assert note_file(tmp_path / "keyturn.db").notes()[-1] == note
 
 
 async def test_each_checkpoint_is_posted_under_one_message_of_the_day(desk: Desk, tmp_path: Path) -> None:

@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.core.checkpoint import read
 from bot.services import checkpoints as signing
+from bot.services import scheduler as scheduling
 from bot.services.audit import Audit
 from bot.services.checkpoints import Checkpoints, NoteFile, note_file, signing_key
+from bot.services.scheduler import Scheduler
 from bot.store import Store
 from bot.store.commands import CreateRequest
+from bot.system import SystemClock
 from tests.store.conftest import HandClock
 from tests.store.histories import submitted
 
@@ -29,8 +33,14 @@ def kept(tmp_path: Path) -> NoteFile:
 
 
 @pytest.fixture
-def signer(store: Store, kept: NoteFile, tmp_path: Path) -> Checkpoints:
-    return Checkpoints(store, HandClock(), signing_key(tmp_path), kept)
+def scheduler(store: Store) -> Scheduler:
+    return Scheduler(store, lambda _name: None, SystemClock())
+
+
+@pytest.fixture
+def signer(store: Store, kept: NoteFile, tmp_path: Path, scheduler: Scheduler) -> Checkpoints:
+    hurry = scheduler.checkpoint_now
+    return Checkpoints(store, HandClock(), signing_key(tmp_path), kept, hurry=hurry)
 
 
 async def asked(store: Store, number: int) -> int:
@@ -43,47 +53,62 @@ async def until_signed(store: Store, place: int) -> None:
     committed = asyncio.Event()
     store.on_commit(lambda _changes: committed.set())
     async with asyncio.timeout(20):
-        while (note := await store.reads.last_checkpoint()) is None or read(note).place.seq < place:
-            committed.clear()
+        while True:
+            committed.clear()  # before the look, so that nothing is missed after it
+            note = await store.reads.last_checkpoint()
+            if note is not None and read(note).place.seq >= place:
+                return
             await committed.wait()
 
 
 @asynccontextmanager
-async def run(signer: Checkpoints) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(signer.run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
+async def run(scheduler: Scheduler, signer: Checkpoints) -> AsyncIterator[None]:
+    await scheduler.start(due=nothing, notice=nothing, checkpoint=signer.run_once, prune=nothing)
+    try:
+        yield
+    finally:
+        scheduler.stop()
+
+
+async def nothing() -> None:
+    """A pass with nothing to do."""
 
 
 def places(notes: list[str]) -> list[int]:
     return [read(note).place.seq for note in notes]
 
 
-async def test_enough_rows_are_signed_at_once_and_a_stop_signs_the_rest(
-    store: Store, signer: Checkpoints, kept: NoteFile, monkeypatch: pytest.MonkeyPatch
+async def test_enough_rows_are_signed_without_waiting_for_the_minute(
+    store: Store,
+    signer: Checkpoints,
+    scheduler: Scheduler,
+    kept: NoteFile,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(signing, "ROWS", 3)
-    async with run(signer):
+    async with run(scheduler, signer):
         first = await asked(store, 1)
         await asked(store, 2)
         await until_signed(store, first)
         last = await asked(store, 3)
+    await signer.run_once()
     assert places(kept.notes())[-1] >= last
     assert places(kept.notes()) == places(list(await store.reads.checkpoints()))
 
 
 async def test_time_signs_too_and_idle_time_signs_nothing(
-    store: Store, signer: Checkpoints, kept: NoteFile, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    signer: Checkpoints,
+    scheduler: Scheduler,
+    kept: NoteFile,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(signing, "EVERY", signing.EVERY / 6000)
+    monkeypatch.setattr(scheduling, "_CHECKPOINT", timedelta(milliseconds=10))
     last = await asked(store, 1)
-    async with run(signer):
+    async with run(scheduler, signer):
         await until_signed(store, last)
         assert await signer.sign() is None
+    await signer.run_once()
     assert places(kept.notes()) == [last]
 
 
@@ -123,8 +148,8 @@ async def test_a_file_that_cannot_be_written_is_tried_again(
     file = tmp_path / "k.db.checkpoints"
     file.mkdir()
     place = await asked(store, 1)
-    await signer._pass()
+    await signer.run_once()
     assert "no checkpoint" in caplog.text
     file.rmdir()
-    await signer._pass()
+    await signer.run_once()
     assert places(kept.notes()) == [place]

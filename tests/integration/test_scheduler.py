@@ -56,7 +56,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 async def test_a_deadline_that_falls_due_during_a_pass_is_looked_at_after_it(store: Store) -> None:
     passes, scheduler = Passes(), Scheduler(store, lambda _name: None, SystemClock())
-    await scheduler.start(due=passes, notice=nothing, prune=nothing)
+    await scheduler.start(due=passes, notice=nothing, checkpoint=nothing, prune=nothing)
     try:
         await passes.until(1)
         passes.free.clear()
@@ -78,7 +78,7 @@ async def test_a_step_of_the_clock_is_noticed_and_every_tick_set_anew(store: Sto
     passes, scheduler = Passes(), Scheduler(store, lambda _name: None, clock)
     stop = asyncio.Event()
     await store.write(EnqueueOutbox((Outgoing("slack.note", {}, order="lane"),), clock.now()))
-    await scheduler.start(due=passes, notice=nothing, prune=nothing)
+    await scheduler.start(due=passes, notice=nothing, checkpoint=nothing, prune=nothing)
     await passes.until(1)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(scheduler.watch(stop, timedelta(milliseconds=20)))
@@ -113,7 +113,7 @@ class Failing(Passes):
 async def test_a_pass_that_failed_is_tried_again_before_the_sweep(store: Store, trouble: Exception) -> None:
     passes, beaten = Failing(trouble), asyncio.Event()
     scheduler = Scheduler(store, lambda name: beaten.set() if name == "escalations" else None, SystemClock())
-    await scheduler.start(due=passes, notice=nothing, prune=nothing)
+    await scheduler.start(due=passes, notice=nothing, checkpoint=nothing, prune=nothing)
     try:
         await passes.until(1)
         assert not beaten.is_set()
@@ -132,7 +132,7 @@ async def test_pruning_is_nobodys_pulse(
     health = Health(clock, {"escalations": SWEEP, "notice": SWEEP})
     scheduler, pruned = Scheduler(store, health.beat, clock), Passes()
     monkeypatch.setattr("bot.services.scheduler._HOURLY", timedelta(milliseconds=1))
-    await scheduler.start(due=nothing, notice=nothing, prune=pruned)
+    await scheduler.start(due=nothing, notice=nothing, checkpoint=nothing, prune=pruned)
     try:
         await pruned.until(1)
         await asyncio.sleep(0)
