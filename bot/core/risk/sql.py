@@ -15,6 +15,7 @@ from bot.core.risk.facts import Facts, Signal, SqlWorst
 from bot.core.risk.statements import (
     ACTS,
     NOTHING,
+    SERVER_SETTING,
     UNREADABLE,
     USER_DDL,
     Statements,
@@ -134,18 +135,22 @@ def _worst(found: list[Statements]) -> Statements:
 
 def _statement(tree: exp.Expr) -> Statements:
     """Judge one statement by every node in it that acts; one of a kind nobody knows is destructive."""
-    found = [judge(node) for node in tree.walk() if (judge := _judge_of(node)) is not None]
-    if _judge_of(tree) is None and not isinstance(tree, _HARMLESS):
+    found = [judge(node) for node in tree.walk() if (judge := _JUDGES[type(node)]) is not None]
+    if _JUDGES[type(tree)] is None and not isinstance(tree, _HARMLESS):
         found.append(destructive(f"{type(tree).__name__.upper()}, whose effect cannot be read"))
     return _worst([NOTHING, *found])
 
 
-Judge = Callable[[exp.Expr], "Statements"]
+Judge = Callable[[exp.Expr], Statements]
 
 
-def _judge_of(node: exp.Expr) -> Judge | None:
-    """Of its class, or of the nearest above it that has one."""
-    return next((_JUDGES[base] for base in type(node).__mro__ if base in _JUDGES), None)
+class _Judges(dict[type, Judge | None]):
+    """By class of node: its own judge, or that of the nearest class above it that has one."""
+
+    def __missing__(self, kind: type) -> Judge | None:
+        found = next((self[base] for base in kind.__mro__[1:] if base in self), None)
+        self[kind] = found
+        return found
 
 
 def _delete(node: exp.Expr) -> Statements:
@@ -201,9 +206,19 @@ def _complements(left: exp.Expr, right: exp.Expr) -> bool:
     left, right = left.unnest(), right.unnest()
     if {type(left), type(right)} == {exp.EQ, exp.NEQ}:
         return bool(left.this == right.this and left.expression == right.expression)
-    return (isinstance(right, exp.Not) and right.this.unnest() == left) or (
-        isinstance(left, exp.Not) and left.this.unnest() == right
-    )
+    return _positive(left) == _positive(right) and _is_negated(left) is not _is_negated(right)
+
+
+def _is_negated(node: exp.Expr) -> bool:
+    """`NOT a`, and `a IS NOT NULL`, which is read as an IS that is negated."""
+    return isinstance(node, exp.Not) or bool(node.args.get("negate"))
+
+
+def _positive(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Not):
+        inner: exp.Expr = node.this.unnest()
+        return inner
+    return exp.Is(this=node.this.copy(), expression=node.expression.copy()) if _is_negated(node) else node
 
 
 def _same_column(node: exp.Expr) -> bool:
@@ -288,7 +303,9 @@ def _copy(node: exp.Expr) -> Statements:
 
 def _merge(node: exp.Expr) -> Statements:
     if any(str(then.this).upper() == "DELETE" for then in node.find_all(exp.Var)):
-        return destructive("MERGE that deletes")
+        on = node.args.get("on")
+        every = on is not None and _always(on)
+        return destructive("MERGE that deletes", "MERGE matches every row" if every else None)
     return write("MERGE")
 
 
@@ -324,8 +341,10 @@ def _select(node: exp.Expr) -> Statements:
 
 
 def _set(node: exp.Expr) -> Statements:
-    text = node.sql()
-    return rights("it changes the role or a password") if USER_DDL.match(text) else NOTHING
+    text = without_strings(node.sql())
+    if USER_DDL.match(text):
+        return rights("it changes the role or a password")
+    return write("SET of the whole server") if SERVER_SETTING.search(text) else NOTHING
 
 
 def _command(node: exp.Expr) -> Statements:
@@ -370,27 +389,29 @@ _HARMLESS = (
 )
 """Statements that by themselves change nothing."""
 
-_JUDGES: dict[type, Judge] = {
-    exp.Alter: _alter,
-    exp.Anonymous: _function,
-    exp.Attach: _plain_write,
-    exp.Command: _command,
-    exp.Comment: _plain_write,
-    exp.Copy: _copy,
-    exp.Create: _create,
-    exp.Delete: _delete,
-    exp.Drop: _drop,
-    exp.Execute: _call,
-    exp.Grant: _right,
-    exp.Insert: _insert,
-    exp.Kill: _kill,
-    exp.LoadData: _plain_write,
-    exp.Merge: _merge,
-    exp.Pragma: _pragma,
-    exp.Revoke: _right,
-    exp.Select: _select,
-    exp.Set: _set,
-    exp.TruncateTable: _truncate,
-    exp.Update: _update,
-}
+_JUDGES = _Judges(
+    {
+        exp.Alter: _alter,
+        exp.Anonymous: _function,
+        exp.Attach: _plain_write,
+        exp.Command: _command,
+        exp.Comment: _plain_write,
+        exp.Copy: _copy,
+        exp.Create: _create,
+        exp.Delete: _delete,
+        exp.Drop: _drop,
+        exp.Execute: _call,
+        exp.Grant: _right,
+        exp.Insert: _insert,
+        exp.Kill: _kill,
+        exp.LoadData: _plain_write,
+        exp.Merge: _merge,
+        exp.Pragma: _pragma,
+        exp.Revoke: _right,
+        exp.Select: _select,
+        exp.Set: _set,
+        exp.TruncateTable: _truncate,
+        exp.Update: _update,
+    }
+)
 """What a statement, or a part of one, does. What is not here does nothing by itself."""

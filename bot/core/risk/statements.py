@@ -33,6 +33,9 @@ USER_DDL = re.compile(
     r"(ROLE|SESSION\s+AUTHORIZATION|PASSWORD)\b|(GRANT|REVOKE|DENY)\b|ALTER\s+DEFAULT\s+PRIVILEGES|REASSIGN\s+OWNED",
     re.IGNORECASE,
 )
+SERVER_SETTING = re.compile(r"(?:\bSET|,)\s+(?:@@)?(?:GLOBAL|PERSIST(?:_ONLY)?)\b", re.IGNORECASE)
+"""A setting that is not the session's own."""
+
 _ADDS = re.compile(r"TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?\S+\s+ADD\b", re.IGNORECASE)
 _VERBS = re.compile(
     r"\b(DELETE|DROP|TRUNCATE|UPDATE|INSERT|ALTER|GRANT|REVOKE|CREATE|EXEC(UTE)?|CALL|COPY|MERGE)\b",
@@ -107,6 +110,8 @@ def kept_as_text(verb: str, rest: str) -> Statements | str:
         and _VERBS.search(without_strings(rest))
     ):
         return UNREADABLE
+    if verb == "SET" and SERVER_SETTING.search(without_strings(whole)):
+        return write("SET of the whole server")
     if verb in _COMMAND_READS:
         return NOTHING
     return write(verb) if verb in _COMMAND_WRITES else destructive(f"{verb}, whose effect cannot be read")
