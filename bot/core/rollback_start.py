@@ -109,7 +109,8 @@ def _nothing(left_out: Sequence[LeftOut], session_id: str | None) -> str:
     if session_id is None and left_out:
         return left_out[0].why
     whys = "; ".join(f"{entry.request_id}: {entry.why}" for entry in left_out[:5])
-    return f"Nothing of this session can be rolled back. {whys}".strip()
+    gone = "Whatever ran of it has failed or was rolled back before."
+    return f"Nothing of this session can be rolled back. {whys or gone}"
 
 
 def _item(id: str, place: int, request: ApprovalRequest, session_id: str | None) -> Item:

@@ -49,9 +49,11 @@ def _standing(rollback: Rollback) -> str:
                 f"When it has, confirm on the card, or with `/rollback {rollback.items[0].request_id}`."
             )
         case "conflict":
-            anyway = (
-                "" if rollback.session_id else " The card offers to roll back anyway, for a second reason."
-            )
+            anyway = " The card offers to roll back anyway, for a second reason."
+            if rollback.session_id is not None:
+                anyway = (
+                    " That action's own card offers it anyway, for a second reason; then start this again."
+                )
             return (
                 f"Something has changed since the action, so nothing was rolled back. "
                 f"{literal(_differs(rollback))}{anyway}"

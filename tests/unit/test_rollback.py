@@ -415,6 +415,12 @@ def test_a_session_stops_at_the_first_failure_is_called_partial_and_can_be_resum
     assert [item.data["path"] for item in again.items] == ["/srv/app/b", "/srv/app/a"]
 
 
+def test_a_session_that_was_undone_before_is_refused_with_the_reason():
+    play = Play(ran(session_id="evening"), session="evening").preview().confirm().claim().report()
+    with pytest.raises(NotRollbackable, match="was rolled back before"):
+        started(*play.requests.values(), ran(success=False, number=2), session="evening")
+
+
 def test_what_a_session_cannot_undo_is_named():
     nothing = ran(None, number=1, session_id="evening")
     undoable = ran(UNDO, number=2, session_id="evening")

@@ -69,6 +69,17 @@ def test_a_rollback_that_stopped_shows_what_differs():
     assert "-x\\n+y" in words(view)
 
 
+def test_a_session_that_stopped_says_how_to_go_on():
+    requests = (
+        ran(number=1, session_id="evening"),
+        ran({**UNDO, "path": "/x"}, number=2, session_id="evening"),
+    )
+    stopped, _ = previewed(*requests, told=(DIFFERS, SHOWN), session="evening")
+    assert "own card offers it anyway, for a second reason; then start this again" in words(
+        rollback_view(stopped)
+    )
+
+
 def test_a_partial_rollback_is_called_partial_on_the_card():
     requests = (
         ran(number=1, session_id="evening"),
