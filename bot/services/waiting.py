@@ -1,7 +1,8 @@
 """Waking whoever waits for a request to change.
 
 In this process a commit wakes its waiters at once. A change made by another process is
-noticed by a sweep over the waited-for ids, so a lost wake-up costs seconds, never a decision.
+noticed by a sweep over the waited-for ids and the latest pause, so a lost wake-up costs seconds, never a
+decision.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ class Waiters:
         self._store = store
         self._events: dict[RequestId, set[asyncio.Event]] = {}
         self._seen: dict[RequestId, int] = {}
+        self._paused_at: int | None = None
+        """The place of the last pause or its end that was noticed; None before the first look."""
         store.on_commit(self._committed)
 
     def __len__(self) -> int:
@@ -44,7 +47,11 @@ class Waiters:
             self._seen.setdefault(request_id, version)
 
     async def sweep(self) -> None:
-        """Wake those whose request another process has changed since the last sweep."""
+        """Wake those whose request another process has changed since the last sweep, and all at a pause."""
+        paused_at = await self._store.reads.last_pause_seq()
+        if self._paused_at not in (None, paused_at):
+            self.wake_all()
+        self._paused_at = paused_at
         ids = list(self._events)
         for start in range(0, len(ids), _SWEEP_PAGE):
             versions = await self._store.reads.versions(ids[start : start + _SWEEP_PAGE])

@@ -79,6 +79,10 @@ class AuditReads:
         found = await self._all(_PAUSES_SINCE, {"after": after_seq, "limit": limit})
         return [_audit_event(row) for row in found]
 
+    async def last_pause_seq(self) -> int:
+        """The place of the last event that paused or resumed something; 0 when there is none."""
+        return int((await self._all(_LAST_PAUSE, {}))[0]["seq"])
+
     async def last_seq(self, request_id: str) -> int:
         """The place of a request's last event; 0 when there is none."""
         row = await self._one(
@@ -265,6 +269,9 @@ _COLUMNS = f"""
 """
 _PAUSES_SINCE = f"""
     {_AUDIT} WHERE event IN ('agent_paused', 'agent_resumed') AND seq > :after ORDER BY seq LIMIT :limit
+"""
+_LAST_PAUSE = """
+    SELECT COALESCE(MAX(seq), 0) AS seq FROM audit WHERE event IN ('agent_paused', 'agent_resumed')
 """
 # Each by itself is one look into the index; both in one query would read every row.
 _ENDS = """

@@ -11,6 +11,7 @@ from bot.core.errors import Unauthorized
 from bot.core.models import Cause, RequestId, Status, Via
 from bot.sandbox import Sandbox, running_sandbox
 from bot.services.agents import Agents, token_hash
+from bot.services.pauses import Pauses
 from bot.services.waiting import Waiters
 from bot.store import Store
 from bot.store.commands import AddAgent, CreateRequest, RevokeAgent, SaveTransition
@@ -75,6 +76,26 @@ async def test_a_sweep_wakes_those_whose_request_another_process_changed(tmp_pat
             await waiters.sweep()
             assert changed.is_set()
         assert len(waiters) == 0
+
+
+async def test_a_sweep_wakes_everybody_when_another_process_paused_or_resumed_something(
+    tmp_path: Path,
+) -> None:
+    clock = SystemClock()
+    async with Store.open(f"sqlite:///{tmp_path}/k.db", clock=clock) as store:
+        waiters, others = Waiters(Deaf(store)), Pauses(store, clock)  # type: ignore[arg-type]  # as above
+        await others.pause("all", reason="before anybody waited", cancel=False)
+        request_id = await stored(store, clock.now())
+        with waiters.waiting(request_id) as changed:
+            await waiters.sweep()
+            await waiters.sweep()
+            assert not changed.is_set(), "nothing has changed yet"
+            await others.resume("all")
+            await waiters.sweep()
+            assert changed.is_set()
+            changed.clear()
+            await waiters.sweep()
+            assert not changed.is_set(), "it was told once"
 
 
 async def test_what_fell_due_while_nobody_looked_happens_once_at_the_next_start(tmp_path: Path) -> None:
