@@ -1,8 +1,9 @@
 """The params of an action as fields of the edit form, and what came back in them.
 
 Pure. A nested object is opened, so that each of its leaves is a field of its own: a text as text, all
-else as JSON, a list whole, since its items may be added and taken away. What comes back as it was shown
-keeps its exact value; what cannot be shown exactly, or does not fit, is no field and is kept.
+else as JSON, a list whole, since its items may be added and taken away. What the agent's schema allows
+and its params leave out is an empty field, as far as there is room. What comes back as it was shown keeps
+its exact value; what cannot be shown exactly, or does not fit, is no field and is kept.
 """
 
 from collections import deque
@@ -45,9 +46,12 @@ class Field:
     pointer: str
     """The JSON Pointer into the params."""
     path: tuple[str, ...]
-    value: Any
+    kind: str
+    """The JSON type that it keeps, in words."""
     shown: str
     editable: bool
+    given: bool
+    """False for what the agent left out and its schema allows."""
     said: JsonObject
     """What the agent's schema says of it."""
     choices: tuple[str, ...] = ()
@@ -64,9 +68,14 @@ class Field:
         return self.pointer.removeprefix("/") or "(empty name)"
 
     @property
-    def kind(self) -> str:
-        """The type that it keeps, in words."""
-        return _kind(self.value)
+    def is_text(self) -> bool:
+        """Whether it is typed as it is, and not as JSON."""
+        return self.kind == _TEXT
+
+    @property
+    def is_compound(self) -> bool:
+        """Whether its JSON may take several lines."""
+        return self.kind in (_LIST, _OBJECT)
 
     def read(self, text: str) -> Any:
         """The value of `text`, of the same JSON type as before.
@@ -74,7 +83,7 @@ class Field:
         Raises:
             ValueError: with a sentence for the person.
         """
-        if isinstance(self.value, str):
+        if self.is_text:
             return text
         try:
             value = jsontext.loads(text.encode())
@@ -82,7 +91,7 @@ class Field:
             raise ValueError("This number cannot be kept exactly; use fewer digits.") from None
         except (InvalidJson, UnicodeEncodeError):
             raise ValueError(f"Write this as JSON, {self.kind}.") from None
-        if self.value is not None and _kind(value) != self.kind:
+        if self.kind not in (_NULL, _kind(value)):
             raise ValueError(f"This must stay {self.kind}.")
         return value
 
@@ -95,11 +104,13 @@ def fields_of(request: ApprovalRequest) -> list[Field]:
     _open(root, schema)
     leaves = list(_leaves(root))
     room, inputs, editable = _MOST_TEXT, 0, set[tuple[str, ...]]()
-    for part in sorted(leaves, key=lambda part: len(part.path)):  # what stands at the top goes first
+    # What is there goes before what could be, and what stands at the top before what is inside.
+    for part in sorted(leaves, key=lambda part: (part.value is _ABSENT, len(part.path))):
         if part.exact and len(part.shown) <= min(LONGEST_INPUT, room) and inputs < _MOST_INPUTS:
             room, inputs = room - len(part.shown), inputs + 1
             editable.add(part.path)
-    return [_field(part, part.path in editable) for part in leaves]
+    fields = (_field(part, part.path in editable) for part in leaves)
+    return [one for one in fields if one.given or one.editable]
 
 
 def edited_params(request: ApprovalRequest, values: Values) -> JsonObject:
@@ -148,6 +159,8 @@ class _Part:
 
     @property
     def shown(self) -> str:
+        if self.value is _ABSENT:
+            return ""
         return self.masked if isinstance(self.masked, str) else pretty(self.masked)
 
     @property
@@ -167,7 +180,7 @@ def _open(root: _Part, schema: JsonObject) -> None:
         inside = list(_inside(part, schema)) if isinstance(part.masked, Mapping) else []
         whole = part is not root and part.exact and len(part.shown) <= LONGEST_INPUT
         if inside and (not whole or len(inside) <= room + 1):
-            part.inside, room = inside, room + 1 - len(inside)
+            part.inside, room = [*inside, *_left_out(part, schema)], room + 1 - len(inside)
             waiting.extend(inside)
 
 
@@ -176,6 +189,15 @@ def _inside(part: _Part, schema: JsonObject) -> Iterator[_Part]:
         said = _followed(_object(_object(part.said.get("properties")).get(name)), schema)
         named = part.named and visible(label) == name and said.get("readOnly") is not True
         yield _Part((*part.path, name), value, masked, said, named)
+
+
+def _left_out(part: _Part, schema: JsonObject) -> Iterator[_Part]:
+    """What the schema says could stand in an object and does not, where a field can take it."""
+    for name, under in _object(part.said.get("properties")).items():
+        said = _followed(_object(under), schema)
+        named = part.named and visible(name) == name and said.get("readOnly") is not True
+        if name not in part.value and named and _kind_said(said) is not None:
+            yield _Part((*part.path, name), _ABSENT, _ABSENT, said, named)
 
 
 def _leaves(part: _Part) -> Iterator[_Part]:
@@ -203,27 +225,29 @@ def _object(value: Any) -> JsonObject:
 
 
 def _field(part: _Part, editable: bool) -> Field:
-    choices = _choices(part) if editable else ()
-    shown = part.shown
+    given, shown = part.value is not _ABSENT, part.shown
+    kind = (None if given else _kind_said(part.said)) or _kind(part.value)
+    choices = _choices(kind, part.said) if editable else ()
     return Field(
         pointer=ids.pointer(*part.path),
         path=part.path,
-        value=part.value,
+        kind=kind,
         shown=shown,
         editable=editable,
+        given=given,
         said=part.said,
-        choices=choices if shown in choices else (),
+        choices=choices if shown in choices or not given else (),
     )
 
 
-def _choices(part: _Part) -> tuple[str, ...]:
+def _choices(kind: str, said: JsonObject) -> tuple[str, ...]:
     """The values of a schema's `enum`, or of a boolean, as a menu can show them; else none."""
-    if isinstance(part.value, bool):
+    if kind == _TRUTH:
         return ("true", "false")
-    listed = part.said.get("enum")
+    listed = said.get("enum")
     if not isinstance(listed, list) or not 1 <= len(listed) <= _MOST_CHOICES:
         return ()
-    alike = [one for one in listed if _kind(one) == _kind(part.value)]
+    alike = [one for one in listed if _kind(one) == kind]
     texts = [one if isinstance(one, str) else jsontext.dumps(one).decode() for one in alike]
     fits = all(0 < len(text) <= LONGEST_CHOICE and visible(text) == text.strip() == text for text in texts)
     return tuple(dict.fromkeys(texts)) if fits else ()
@@ -235,13 +259,32 @@ def _with(params: JsonObject, path: tuple[str, ...], value: Any) -> JsonObject:
     return {**params, name: _with(params[name], tuple(rest), value) if rest else value}
 
 
+_ABSENT = object()
+"""Stands for what the agent left out."""
+
+_TRUTH, _NUMBER, _TEXT, _NULL = "true or false", "a number", "a text in quotes", "null"
+_LIST, _OBJECT = "a list", "an object"
+_SAID = {"boolean": _TRUTH, "number": _NUMBER, "integer": _NUMBER, "string": _TEXT, "array": _LIST}
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
-        return "true or false"
+        return _TRUTH
     if isinstance(value, int | Decimal):
-        return "a number"
+        return _NUMBER
     if isinstance(value, str):
-        return "a text in quotes"
+        return _TEXT
     if isinstance(value, list):
-        return "a list"
-    return "null" if value is None else "an object"
+        return _LIST
+    return _NULL if value is None else _OBJECT
+
+
+def _kind_said(said: JsonObject) -> str | None:
+    """The type that a schema wants for a value, where it wants one that a single field can take."""
+    named, listed = said.get("type"), said.get("enum")
+    if named is None and isinstance(listed, list):
+        kinds = {_kind(one) if _kind(one) in _SAID.values() else None for one in listed}
+    else:
+        names = named if isinstance(named, list) else [named]
+        kinds = {_SAID.get(str(name)) for name in names if name != "null"}
+    return kinds.pop() if len(kinds) == 1 else None

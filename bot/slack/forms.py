@@ -170,11 +170,10 @@ def _kept(names: Sequence[str]) -> list[Block]:
 def _param_input(field: Field) -> Block:
     if field.choices:
         return _menu(field)
-    text = isinstance(field.value, str)
     element: Block = {
         "type": "plain_text_input",
         "action_id": ids.VALUE,
-        "multiline": "\n" in field.shown or len(field.shown) > 80 or isinstance(field.value, dict | list),
+        "multiline": "\n" in field.shown or len(field.shown) > 80 or field.is_compound,
         "max_length": LONGEST_INPUT,
     }
     if field.shown:
@@ -184,7 +183,7 @@ def _param_input(field: Field) -> Block:
         "block_id": field.block_id,
         "label": plain(field.label, 200),
         "element": element,
-        "optional": text,
+        "optional": field.is_text or not field.given,
     }
     hint = _hint(field)
     return block | ({"hint": plain(hint, 300)} if hint else {})
@@ -196,25 +195,27 @@ def _menu(field: Field) -> Block:
         "type": "static_select",
         "action_id": ids.VALUE,
         "options": list(options.values()),
-        "initial_option": options[field.shown],
+        **({"initial_option": options[field.shown]} if field.given else {}),
     }
     block: Block = {
         "type": "input",
         "block_id": field.block_id,
         "label": plain(field.label, 200),
         "element": element,
+        **({} if field.given else {"optional": True}),
     }
-    said = field.said.get("description")
-    return block | ({"hint": plain(f"The agent says: {said}", 300)} if isinstance(said, str) and said else {})
+    hint = _hint(field)
+    return block | ({"hint": plain(hint, 300)} if hint else {})
 
 
 def _hint(field: Field) -> str:
-    """How to write the value, and what the agent's schema says of it."""
-    parts = [] if isinstance(field.value, str) else [f"JSON, {field.kind}"]
+    """How to write the value where no menu offers it, and what the agent's schema says of it."""
+    parts = [] if field.given else ["The agent left this out, and so may you"]
+    parts += [] if field.is_text or field.choices else [f"JSON, {field.kind}"]
     choices, said = field.said.get("enum"), field.said.get("description")
-    if isinstance(choices, list):
+    if isinstance(choices, list) and not field.choices:
         parts.append(f"One of {', '.join(jsontext.dumps(choice).decode() for choice in choices[:10])}")
-    if isinstance(said, str):
+    if isinstance(said, str) and said:
         parts.append(f"The agent says: {said}")
     return ". ".join(parts)
 

@@ -202,6 +202,62 @@ def test_the_agents_schema_reaches_into_nested_objects_also_by_reference() -> No
     assert edited["to"]["iban"] == "DE02"
 
 
+OPTIONAL = {
+    "properties": {
+        "path": {"type": "string"},
+        "dry_run": {"type": "boolean", "description": "change nothing"},
+        "level": {"enum": ["low", "high"]},
+        "limit": {"type": ["integer", "null"]},
+        "tags": {"type": "array"},
+        "note": {"type": "string"},
+        "fixed": {"type": "string", "readOnly": True},
+        "any": {},
+        "size": {"type": "object", "properties": {"max": {"type": "number"}}},
+    }
+}
+
+
+def test_what_the_schema_allows_and_the_agent_left_out_is_an_empty_field() -> None:
+    request = make_request(type="tool", params={"path": "/x", "size": {"min": 1}}, params_schema=OPTIONAL)
+    shown = {name: block for name, block in inputs(modify_form(request)).items() if name.startswith("param:")}
+    assert view_problems(modify_form(request), MODAL) == []
+    left_out = ["dry_run", "level", "limit", "tags", "note"]
+    assert list(shown) == [
+        "param:/path",
+        "param:/size/min",
+        "param:/size/max",
+        *(f"param:/{n}" for n in left_out),
+    ]
+    assert all(shown[f"param:/{name}"]["optional"] for name in left_out)
+    assert "initial_option" not in shown["param:/dry_run"]["element"]
+    assert shown["param:/dry_run"]["hint"]["text"].endswith("The agent says: change nothing")
+    assert edited_params(request, filled(request)) == request.action.params
+    filled_in = filled(request, limit="5", tags='["a"]', note="n", **{"/size/max": "1.50"})
+    edited = edited_params(
+        request, filled_in | {"param:/dry_run": chosen("true"), "param:/level": chosen("low")}
+    )
+    assert edited == {
+        "path": "/x",
+        "size": {"min": 1, "max": Decimal("1.50")},
+        **{"dry_run": True, "level": "low", "limit": 5, "tags": ["a"], "note": "n"},
+    }
+    with pytest.raises(InvalidFields) as fault:
+        edited_params(request, filled(request, limit='"5"', tags="{}"))
+    assert fault.value.fields == {
+        "param:/limit": "This must stay a number.",
+        "param:/tags": "This must stay a list.",
+    }
+
+
+def test_what_could_be_takes_no_room_from_what_is() -> None:
+    schema = {"properties": {f"maybe{number}": {"type": "string"} for number in range(200)}}
+    params = {f"is{number}": "x" for number in range(79)}
+    view = modify_form(make_request(type="tool", params=params, params_schema=schema))
+    shown = [name for name in inputs(view) if name.startswith("param:")]
+    assert shown == [*(f"param:/is{number}" for number in range(79)), "param:/maybe0"]
+    assert "maybe1" not in str(view)
+
+
 @pytest.mark.parametrize("value", ["x" * 3001, "a\u202eb", "tab\there", "\r\n", ["\u200b"], ["x" * 3000]])
 def test_what_cannot_be_shown_exactly_is_read_only_and_kept(value: Any) -> None:
     request = make_request(type="tool", params={"odd": value, "plain": "x"})
