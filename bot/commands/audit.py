@@ -123,6 +123,8 @@ def verify(
         if as_json
         else _verdict(found, compared=bool(notes) or source.is_database)
     )
+    if found.problem is not None and found.problem.kind == "missing" and not source.is_database:
+        typer.echo("If filters left rows out of this export, add --partial to check each row alone.", err=True)
     raise typer.Exit(0 if found.ok else 1)
 
 

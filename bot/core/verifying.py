@@ -138,13 +138,17 @@ class Verifier:
         missing = self.head.seq + 1
         if self._ahead:
             last = self._ahead[0]
-            detail = f"rows {missing} to {last.place.seq} are missing; they were signed at {last.at}"
+            detail = f"{_rows(missing, last.place.seq)} missing; signed at {last.at}"
             return Problem(missing, "truncated", detail)
         if end is None or end == self.head:
             return None
         if end.seq > self.head.seq:
-            return Problem(missing, "truncated", f"rows {missing} to {end.seq} are missing")
+            return Problem(missing, "truncated", f"{_rows(missing, end.seq)} missing")
         return Problem(self.head.seq, "relinked", "the chain's head is not its last row")
+
+
+def _rows(first: int, last: int) -> str:
+    return f"row {first} is" if first == last else f"rows {first} to {last} are"
 
 
 def _signed(notes: Iterable[str], key: NoteKey | None) -> tuple[list[Checkpoint], Problem | None]:

@@ -6,7 +6,7 @@ with none. An export begins with its own entry in the audit.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain, islice
 from typing import Any
 
@@ -119,13 +119,14 @@ async def verify(
     if full:
         for problem in await _copies(reads, end):
             verifier.note(problem)
-        if verifier.note(None):
-            verifier.note(await contradiction(reads, end=end.seq, whole=base == START))
     if first <= base.seq:
         verifier.note(Problem(first, "inserted", f"row {first} stands before row {base.seq + 1}, the first"))
     if last > end.seq:
         verifier.note(Problem(end.seq + 1, "inserted", f"rows {end.seq + 1} to {last} stand behind the end"))
-    return verifier.finish(Place(end.seq, bytes.fromhex(end.hash)))
+    found = verifier.finish(Place(end.seq, bytes.fromhex(end.hash)))
+    if not (full and found.ok):
+        return found
+    return replace(found, problem=await contradiction(reads, end=end.seq, whole=base == START))
 
 
 async def _copies(reads: Reads, end: Head) -> list[Problem | None]:

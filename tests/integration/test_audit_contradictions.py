@@ -69,13 +69,14 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield made
 
 
-def tamper(directory: Path, statement: str) -> None:
+def tamper(directory: Path, *statements: str) -> None:
     with closing(sqlite3.connect(directory / "k.db", isolation_level=None)) as raw:
         for (trigger,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             raw.execute(f"DROP TRIGGER {trigger}")
         raw.execute("PRAGMA ignore_check_constraints = ON")
         ids = {"ran": submitted(1).request.id, "waiting": submitted(2).request.id}
-        assert raw.execute(statement, ids).rowcount == 1
+        for statement in statements:
+            assert raw.execute(statement, ids).rowcount == 1
 
 
 @pytest.mark.parametrize("deed", TAMPERED)
@@ -166,6 +167,17 @@ async def test_what_retention_left_of_a_story_is_compared(store: Store, tmp_path
     problem = (await verify(store.reads)).problem
     assert problem is not None
     assert "has another decision" in problem.detail
+
+
+async def test_rows_that_were_cut_off_are_named_before_what_they_would_have_said(
+    store: Store, tmp_path: Path
+) -> None:
+    assert (await store.reads.chain_head()).seq == 9
+    asked = "UPDATE request SET status = 'approved' WHERE id = :waiting"
+    tamper(tmp_path, "DELETE FROM audit WHERE seq = 9", asked)
+    problem = (await verify(store.reads)).problem
+    assert problem is not None
+    assert (problem.seq, problem.kind, problem.detail) == (9, "truncated", "row 9 is missing")
 
 
 async def test_a_request_that_changes_during_the_look_is_looked_at_again(

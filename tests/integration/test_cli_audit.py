@@ -169,6 +169,17 @@ async def test_an_export_that_broke_off_goes_on(keyturn: Keyturn, database: Path
     )
 
 
+async def test_rows_left_out_by_filters_are_told_from_missing_ones(
+    keyturn: Keyturn, database: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "some.jsonl"
+    copy.write_text((await typed(keyturn, "audit", "export", "--event", "action_requested")).stdout)
+    found = await typed(keyturn, "audit", "verify", copy)
+    assert (found.exit_code, "add --partial" in found.stderr) == (1, True)
+    found = await typed(keyturn, "audit", "verify", copy, "--partial")
+    assert (found.exit_code, "--partial" in found.stderr) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("statement", "row", "kind"),
     [
