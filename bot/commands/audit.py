@@ -124,7 +124,7 @@ def verify(
         else _verdict(found, compared=bool(notes) or source.is_database)
     )
     if found.problem is not None and found.problem.kind == "missing" and not source.is_database:
-        typer.echo("If filters left rows out of this export, add --partial to check each row alone.", err=True)
+        typer.echo("If filters left rows out of this export, --partial checks each row alone.", err=True)
     raise typer.Exit(0 if found.ok else 1)
 
 

@@ -175,7 +175,7 @@ async def test_rows_left_out_by_filters_are_told_from_missing_ones(
     copy = tmp_path / "some.jsonl"
     copy.write_text((await typed(keyturn, "audit", "export", "--event", "action_requested")).stdout)
     found = await typed(keyturn, "audit", "verify", copy)
-    assert (found.exit_code, "add --partial" in found.stderr) == (1, True)
+    assert (found.exit_code, "--partial" in found.stderr) == (1, True)
     found = await typed(keyturn, "audit", "verify", copy, "--partial")
     assert (found.exit_code, "--partial" in found.stderr) == (0, False)
 
