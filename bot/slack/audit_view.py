@@ -135,11 +135,12 @@ def _gist(event: AuditEvent) -> str:
     decision = (body.get("after") or {}).get("decision") or {}
     for said in (
         f"partial, {body['undone']} of {body['of']} undone" if body.get("partial") is True else None,
+        _joined(body, "tried", "on", "code"),
+        _joined(body, "what", "reason"),
         body.get("type"),
         decision.get("reason"),
         body.get("reason"),
         body.get("code"),
-        body.get("what"),
         body.get("explanation"),
         body.get("rule"),
         body.get("text"),
@@ -147,6 +148,12 @@ def _gist(event: AuditEvent) -> str:
         if isinstance(said, str) and said:
             return f": {shortened(said, 160)}"
     return ""
+
+
+def _joined(body: Mapping[str, Any], *names: str) -> str | None:
+    """What an event says under these names, if it says the first at all."""
+    said = [str(body[name]) for name in names if body.get(name) is not None]
+    return "  ·  ".join(said) if body.get(names[0]) is not None else None
 
 
 def _button(label: str, place: Place) -> Block:

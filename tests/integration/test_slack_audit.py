@@ -211,6 +211,15 @@ async def test_only_operators_pause(desk: Desk) -> None:
     assert await desk.bot.store.reads.pauses() == []
 
 
+async def test_an_auditor_reads_what_was_tried_and_what_was_paused(desk: Desk) -> None:
+    who = await operator(desk)
+    await typed(desk, RAFAEL, "/keyturn", "pause all")
+    await typed(desk, who, "/keyturn", "pause deploy-bot hold Incident 4711")
+    said = words(await typed(desk, ALEX, "/audit"))
+    assert "/keyturn pause  ·  all  ·  not_an_approver" in said
+    assert "agent:deploy-bot  ·  Incident 4711" in said
+
+
 async def test_the_listing_has_a_switch_for_each_agent(desk: Desk) -> None:
     who = await operator(desk)
     listing = await typed(desk, who, "/keyturn", "agents")
