@@ -19,10 +19,20 @@ from bot.store.dialect import sqlite_version, sqlite_warning
 from bot.store.errors import CannotOpen
 from bot.store.pool import Readers
 from bot.store.reads import Reads
-from bot.store.transaction import Command, Committed, Tx
+from bot.store.transaction import Changed, Command, Committed, Place, Tx
 from bot.store.writer import Listener, Writer
 
-__all__ = ["CannotOpen", "Command", "Committed", "Store", "Tx", "sqlite_version", "sqlite_warning"]
+__all__ = [
+    "CannotOpen",
+    "Changed",
+    "Command",
+    "Committed",
+    "Place",
+    "Store",
+    "Tx",
+    "sqlite_version",
+    "sqlite_warning",
+]
 
 R = TypeVar("R")
 

@@ -47,7 +47,7 @@ from bot.store.parties import (
 )
 from bot.store.pauses import stopping
 from bot.store.timeline import tell_later
-from bot.store.transaction import Tx
+from bot.store.transaction import Changed, Tx
 from bot.store.upkeep import Probe, Prune
 
 __all__ = [
@@ -254,7 +254,8 @@ def save(tx: Tx, transition: Transition) -> bool:
         _append_messages(tx, request)
     _emit_all(tx, transition)
     enqueue(tx, transition.outbox, transition.now)
-    want_cards_painted(tx, request.id, request.version, transition.now)
+    card = want_cards_painted(tx, request.id, request.version, transition.now)
+    tx.changed.append(Changed(request, card))
     return True
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.core.models import Outgoing
 from bot.store.codec import encode, micros
-from bot.store.transaction import Tx
+from bot.store.transaction import Place, Tx
 
 
 def enqueue(tx: Tx, outgoing: Sequence[Outgoing], now: datetime, *, after: timedelta = timedelta(0)) -> None:
@@ -26,15 +26,17 @@ def enqueue(tx: Tx, outgoing: Sequence[Outgoing], now: datetime, *, after: timed
         _put(tx, work, encode(payload), micros(now), micros(now + after))
 
 
-def want_cards_painted(tx: Tx, request_id: str, version: int, now: datetime) -> None:
+def want_cards_painted(tx: Tx, request_id: str, version: int, now: datetime) -> Place | None:
     """Say that each card of the request should show `version`; the posted ones get work to do so.
 
     A card that is being posted gets its work in `CardPosted`, which sees the version set here.
+    Returns where the first of the posted ones stands.
     """
     cards = tx.fetch_all(_WANT_VERSION, {"request_id": request_id, "version": version})
-    for row in cards:
-        if row["state"] == "posted":
-            enqueue_paint(tx, row["id"], request_id, now)
+    posted = sorted((row for row in cards if row["state"] == "posted"), key=lambda row: row["id"])
+    for row in posted:
+        enqueue_paint(tx, row["id"], request_id, now)
+    return (posted[0]["channel"], posted[0]["ts"]) if posted else None
 
 
 def enqueue_paint(tx: Tx, card_id: int, request_id: str, now: datetime) -> None:
@@ -86,7 +88,7 @@ _INSERT_CARD = """
 """
 _WANT_VERSION = """
     UPDATE card SET request_version = :version WHERE request_id = :request_id AND state <> 'failed'
-    RETURNING id, state
+    RETURNING id, state, channel, ts
 """
 _PUT = """
     INSERT INTO outbox (kind, order_key, coalesce_key, request_id, payload, next_at, created_at)

@@ -34,6 +34,18 @@ class Command(Protocol[R_co]):
         ...
 
 
+Place = tuple[str, str]
+"""A message in Slack: its channel and its `ts`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A request as one commit left it, and where its first card stands, if one does."""
+
+    request: ApprovalRequest
+    card: Place | None
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """One audit row that is on disk."""
@@ -43,6 +55,8 @@ class Committed:
     request_id: str | None
     session_id: str | None
     agent: str | None
+    change: Changed | None = None
+    """What the same commit made of the request that the row is about, if it changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,8 @@ class Tx:
 
     def __init__(self, connection: Connection) -> None:
         self._emitted: list[_Emitted] = []
+        self.changed: list[Changed] = []
+        """The requests that were changed, in order."""
         self.outbox = False
         """Set when something was put into the outbox."""
         self.fetch_one: Callable[[str, Params], Row | None] = connection.fetch_one
@@ -96,13 +112,14 @@ class Tx:
         # Serialised here, where it is this command's fault: what has no canonical form harms no other.
         self._emitted.append(_Emitted(event, micros(at), about, _parts(event)))
 
-    def marked(self) -> int:
-        """How many events there are; what `forget` takes to drop later ones."""
-        return len(self._emitted)
+    def marked(self) -> tuple[int, int]:
+        """How many events and changes there are; what `forget` takes to drop later ones."""
+        return len(self._emitted), len(self.changed)
 
-    def forget(self, mark: int) -> None:
-        """Drop the events emitted since `mark`."""
-        del self._emitted[mark:]
+    def forget(self, mark: tuple[int, int]) -> None:
+        """Drop what was emitted and changed since `mark`."""
+        events, changes = mark
+        del self._emitted[events:], self.changed[changes:]
 
     def chain(self) -> list[Committed]:
         """Give every event its place in the chain and write it."""
@@ -123,8 +140,16 @@ class Tx:
             prev = row["hash"]
         self.execute_many(_INSERT_AUDIT, rows)
         self.execute(_MOVE_HEAD, {"at": at, "hash": prev})
+        changed = {change.request.id: change for change in self.changed}
         return [
-            Committed(row["seq"], row["event"], row["request_id"], row["session_id"], row["agent"])
+            Committed(
+                row["seq"],
+                row["event"],
+                row["request_id"],
+                row["session_id"],
+                row["agent"],
+                changed.get(row["request_id"]),
+            )
             for row in rows
         ]
 
