@@ -4,14 +4,14 @@ FastAPI keeps the document; the routes run without its machinery (see `plain`). 
 `requests`, `sessions`, `rollbacks`, `compat` and `operations`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.core.errors import TooLarge
@@ -75,16 +75,24 @@ class KeyturnApp(FastAPI):
         return Guard(self._routed(), lambda: list(self.router.routes), self.face.services.metrics.answered)
 
     def _routed(self) -> ASGIApp:
-        """The router, with one look for paths that hold no parameter instead of a match for each route."""
-        router, exact = self.router.app, exact_routes(self.router.routes)
+        """The router, with one look for paths that hold no parameter instead of a match for each route.
 
-        async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        It awaits nothing itself: a held call would pay for every frame between it and the server.
+        """
+        router, exact = self.router.app, exact_routes(self.router.routes)
+        others = [r for r in self.router.routes if isinstance(r, PlainRoute) and r not in exact.values()]
+
+        def routed(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             route = exact.get((scope.get("method"), scope.get("path")))
-            if route is None:
-                await router(scope, receive, send)
-                return
-            scope["route"], scope["path_params"] = route, {}
-            await route.handle(scope, receive, send)
+            if route is not None:
+                scope["route"], scope["path_params"] = route, {}
+                return route.handle(scope, receive, send)
+            for other in others:
+                match, found = other.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found)
+                    return other.handle(scope, receive, send)
+            return router(scope, receive, send)
 
         return routed
 

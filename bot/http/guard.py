@@ -3,7 +3,7 @@
 It stands where Starlette would have five layers; a call that is held for a minute pays for each.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -41,14 +41,7 @@ class Guard:
         method = scope["method"]
         if method == "HEAD":
             scope = {**scope, "method": "GET", HEADERS_ONLY: True}
-        started = 0
-
-        async def counted(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = message["status"]
-            await send(message)
-
+        counted = _Counted(send)
         response: Response | None = None
         try:
             # Nothing that is stored holds NUL, and PostgreSQL will not even compare with it.
@@ -59,15 +52,15 @@ class Guard:
             if method == "OPTIONS":
                 response = self._options(scope)
             else:
-                await self._app(scope, receive, counted)
+                await self._app(scope, receive, counted.send)
         except (HungUp, ClientDisconnect):
             return
         except Exception as error:
             response = self._answer_to(error, scope)
-        if response is not None and not started:
-            await response(scope, receive, counted)
-        if started:
-            self._count(method if method in _METHODS else "other", _route_of(scope), started)
+        if response is not None and not counted.status:
+            await response(scope, receive, counted.send)
+        if counted.status:
+            self._count(method if method in _METHODS else "other", _route_of(scope), counted.status)
 
     def _answer_to(self, error: Exception, scope: Scope) -> Response:
         if isinstance(error, KeyturnError):
@@ -99,6 +92,22 @@ class Guard:
         if "GET" in methods:
             methods.add("HEAD")
         return ", ".join(sorted(methods | {"OPTIONS"})) if methods else ""
+
+
+class _Counted:
+    """What a call sends, with the status of its answer; 0 until it has begun."""
+
+    __slots__ = ("_send", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        return self._send(message)
 
 
 def _route_of(scope: Scope) -> str:
