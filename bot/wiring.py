@@ -269,7 +269,7 @@ def _connect(
         health=health,
         metrics=metrics,
         facts=lambda: _facts(store, policies, clock, sandbox=settings.sandbox),
-        slack_link=links.of,
+        links=links,
         slack=slack.http,
     )
     return Bot(

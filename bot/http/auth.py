@@ -62,13 +62,13 @@ class Gate:
         self._rates.count(agent)
         return agent
 
-    async def still(self, request: Request) -> None:
+    async def still(self, agent: Agent) -> None:
         """Check once more, for a call that has just begun to be held.
 
         Raises:
             Unauthorized: the token was revoked in between.
         """
-        await self._agents.authenticate(_token(request))
+        await self._agents.confirm(agent)
 
 
 class Rates:

@@ -1,9 +1,9 @@
 """What every route needs: the services behind it, the caller's admission, and the shape of an answer."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,11 +23,21 @@ from bot.services.receipts import Receipts
 from bot.services.rollbacks import Rollbacks
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.sessions import Sessions
+from bot.store import Changed, Place
 
 T = TypeVar("T")
 
-SlackLink = Callable[[ApprovalRequest], Awaitable[str | None]]
-"""The address of a request's card in Slack, None while there is none."""
+
+class Links(Protocol):
+    """Addresses of requests' cards in Slack; None while there is none."""
+
+    async def of(self, request: ApprovalRequest, /) -> str | None:
+        """Of a request's first card."""
+        ...
+
+    async def at(self, place: Place | None, /) -> str | None:
+        """Of a card that stands in this place."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +60,14 @@ class Facts:
     """What an operator has to beware of with the database."""
 
 
-async def no_link(_request: ApprovalRequest) -> str | None:
+class NoLinks:
     """For a bot without Slack."""
-    return None
+
+    async def of(self, _request: ApprovalRequest, /) -> str | None:
+        return None
+
+    async def at(self, _place: Place | None, /) -> str | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +84,7 @@ class Services:
     health: Health
     metrics: Metrics
     facts: Callable[[], Awaitable[Facts]]
-    slack_link: SlackLink = no_link
+    links: Links = field(default_factory=NoLinks)
     slack: ASGIApp | None = None
     """What answers `/slack/events`; None in Socket Mode."""
 
@@ -97,8 +112,13 @@ class Face:
 
     async def resource(self, request: ApprovalRequest, *, fresh: bool = False) -> dict[str, Any]:
         """A request as agents see it. A fresh one has no card yet, so none is looked for."""
-        link = None if fresh else await self.services.slack_link(request)
+        link = None if fresh else await self.services.links.of(request)
         return wire.resource(request, public_url=self.settings.public_url, slack_link=link)
+
+    async def changed(self, change: Changed) -> dict[str, Any]:
+        """A request as a commit has just left it, without a look into the database."""
+        link = await self.services.links.at(change.card)
+        return wire.resource(change.request, public_url=self.settings.public_url, slack_link=link)
 
     async def answer(
         self,
@@ -120,7 +140,7 @@ class Face:
         idle: Callable[[], Awaitable[None]] | None = None,
     ) -> Coroutine[Any, Any, T]:
         """`OpenCalls.hold`, with the token checked once more after the call is listed as held."""
-        return self.calls.hold(call, agent, work, check=lambda: self.gate.still(call), idle=idle)
+        return self.calls.hold(call, agent, work, check=lambda: self.gate.still(agent), idle=idle)
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

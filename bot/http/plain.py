@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.core import jsontext
 from bot.core.errors import InvalidJson, TooLarge, UnsupportedMediaType
@@ -33,8 +33,8 @@ class Handler(Protocol):
 
     __name__: str
 
-    def __call__(self, call: Request, /) -> Awaitable[Response]:
-        """The answer."""
+    def __call__(self, call: Request, /) -> Awaitable[ASGIApp]:
+        """The answer, or what will give one."""
         ...
 
 
@@ -43,7 +43,7 @@ Declaration = Callable[..., None]
 
 
 class PlainRoute(APIRoute):
-    """One route with a handler `Request -> Response`.
+    """One route with a handler `Request -> Response`, or to what sends a response later.
 
     Args:
         takes: Declares parameters, body and security for the documentation.

@@ -5,14 +5,15 @@ A handler admits the caller, parses, calls one service and answers; it decides n
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from bot.core.digest import canonical
-from bot.core.models import Agent, ApprovalRequest, RequestId, Status
+from bot.core.models import Status
 from bot.http import wire
 from bot.http.asked import filters_of, idempotency_key, last_event, preferred_wait, wait_of
 from bot.http.auth import AGENT, ANYONE, WITHDRAWS
 from bot.http.bodies import CancelBody, ClaimBody, MessageBody, outcome
-from bot.http.calls import Stopping
+from bot.http.decided import OnceDecided
 from bot.http.face import Face, json_response, raw_json
 from bot.http.fields import read
 from bot.http.plain import json_of
@@ -27,7 +28,7 @@ class Requests:
         self._face = face
         self._approvals = face.services.approvals
 
-    async def submit_request(self, call: Request) -> Response:
+    async def submit_request(self, call: Request) -> ASGIApp:
         """Ask for approval of one action. A 201 means that the request is on disk.
 
         With `Prefer: wait=N` the answer is held until the request is decided, at most N seconds.
@@ -42,24 +43,19 @@ class Requests:
         seconds = preferred_wait(call.headers.getlist("prefer"))
         if seconds is None:
             return await self._face.answer(request, status=status, fresh=created)
-        if _worth_waiting(request, seconds):
-            id = request.id
-            del request, body, submission, identity  # a held call keeps nothing that it does not need
-            request = await self._decided(call, agent, id, seconds)
-        return await self._face.answer(
-            request, status=status, headers={"Preference-Applied": f"wait={seconds}"}
-        )
+        applied = {"Preference-Applied": f"wait={seconds}"}
+        if seconds > 0 and request.status is Status.PENDING:
+            return OnceDecided(self._face, agent, request.id, seconds, status=status, headers=applied)
+        return await self._face.answer(request, status=status, headers=applied)
 
-    async def get_request(self, call: Request) -> Response:
+    async def get_request(self, call: Request) -> ASGIApp:
         """One request. With `?wait=N` the answer is held until it is decided, at most N seconds."""
         agent = await self._face.gate.admit(call, ANYONE)
         seconds = wait_of(call.query_params.getlist("wait"))
-        request = await self._approvals.get(agent, call.path_params["id"])
-        if _worth_waiting(request, seconds):
-            id = request.id
-            del request
-            request = await self._decided(call, agent, id, seconds)
-        return await self._face.answer(request)
+        id: str = call.path_params["id"]
+        if seconds > 0:
+            return OnceDecided(self._face, agent, id, seconds)
+        return await self._face.answer(await self._approvals.get(agent, id))
 
     async def request_events(self, call: Request) -> Response:
         """Every change of a request as Server-Sent Events, until its execution is final.
@@ -134,14 +130,3 @@ class Requests:
         agent = await self._face.gate.admit_counted(call)
         submission = parse_submission(await json_of(call), agent)
         return json_response(wire.evaluation(await self._approvals.evaluate(agent, submission)))
-
-    async def _decided(self, call: Request, agent: Agent, id: RequestId, seconds: int) -> ApprovalRequest:
-        """The request once it is decided, or as it stands after `seconds`."""
-        try:
-            return await self._face.hold(call, agent, self._approvals.following.wait(id, seconds=seconds))
-        except Stopping:
-            return await self._approvals.get(agent, id)
-
-
-def _worth_waiting(request: ApprovalRequest, seconds: int) -> bool:
-    return seconds > 0 and request.status is Status.PENDING

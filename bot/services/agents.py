@@ -111,7 +111,18 @@ class Agents:
         Raises:
             Unauthorized: no living token is like this.
         """
-        hashed = token_hash(token)
+        return await self._living(token_hash(token))
+
+    async def confirm(self, agent: Agent) -> None:
+        """Look whether the credential that an agent was authenticated by is still good.
+
+        Raises:
+            Unauthorized: it was revoked or rotated in between.
+        """
+        assert agent.credential is not None, "an authenticated agent has one"
+        await self._living(agent.credential)
+
+    async def _living(self, hashed: str) -> Agent:
         now = self._clock.now()
         known = self._known.get(hashed)
         if known is not None and now < known[1]:

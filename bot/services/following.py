@@ -1,16 +1,14 @@
-"""Waiting for a decision, and following every change of a request until it has run.
+"""Following every change of a request until it has run, and whether there is anything to wait for.
 
-A waiter registers, reads, and only then sleeps, so that nothing which happens in between is missed.
+A follower registers, reads, and only then sleeps, so that nothing which happens in between is missed.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from bot.core import pausing
 from bot.core.errors import NotFound
-from bot.core.models import ApprovalRequest, RequestId, Status
+from bot.core.models import Agent, ApprovalRequest, RequestId, Status
 from bot.services.waiting import Waiters
 from bot.store import Store
 from bot.store.audit_reads import AuditEvent
@@ -36,28 +34,16 @@ class Following:
 
     def __init__(self, store: Store, waiters: Waiters) -> None:
         self._store = store
-        self._waiters = waiters
+        self.waiters = waiters
 
-    async def wait(self, request_id: RequestId, *, seconds: float) -> ApprovalRequest:
-        """The request as soon as it is decided, or as it stands after `seconds`."""
-        with self._waiters.waiting(request_id) as changed:
-            # Ten thousand may wait here: nothing of the request is kept while they do.
-            if (decided := await self._decided(request_id)) is not None:
-                return decided
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while True:
-                        await changed.wait()
-                        changed.clear()
-                        if (decided := await self._decided(request_id)) is not None:
-                            return decided
-        return await self._present(request_id)
+    async def undecided(self, agent: Agent, request_id: RequestId) -> bool:
+        """Whether it is a pending request, and one that this agent may see."""
+        owner = await self._store.reads.agent_of_pending(request_id)
+        return owner is not None and (owner == agent.name or agent.reads_all)
 
     async def events(self, request: ApprovalRequest, *, after: int | None) -> AsyncIterator[Change]:
         """Every change, until execution is final; from `after` on, or first the present state."""
-        with self._waiters.waiting(request.id) as changed:
-            # What was read before its events are: else a change between the two would be taken as heard.
-            self._waiters.saw(request.id, request.version)
+        with self.waiters.waiting(request.id) as changed:
             if after is None:
                 after = await self._store.reads.last_seq(request.id)
                 request = await self._present(request.id)
@@ -88,11 +74,6 @@ class Following:
             and (through is None or event.seq < through)
         ]
         return sorted([*own, *others], key=lambda event: event.seq)
-
-    async def _decided(self, request_id: RequestId) -> ApprovalRequest | None:
-        request = await self._present(request_id)
-        self._waiters.saw(request_id, request.version)
-        return None if request.status is Status.PENDING else request
 
     async def _present(self, request_id: RequestId) -> ApprovalRequest:
         request = await self._store.reads.request(request_id)

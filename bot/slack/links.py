@@ -7,7 +7,7 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.models import ApprovalRequest
-from bot.store import Store
+from bot.store import Place, Store
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +25,18 @@ class CardLinks:
         if not request.plan:
             return None  # decided without people, so nothing was posted
         cards = await self._store.reads.cards(request.id)
-        first = next((card for card in cards if card.channel and card.ts), None)
+        posted = (card for card in cards if card.state == "posted")
+        return await self.at(
+            next(((card.channel, card.ts) for card in posted if card.channel and card.ts), None)
+        )
+
+    async def at(self, place: Place | None) -> str | None:
+        """The address of a card that stands in this place."""
         workspace = await self._address()
-        if first is None or first.ts is None or workspace is None:
+        if place is None or workspace is None:
             return None
-        return f"{workspace}archives/{first.channel}/p{first.ts.replace('.', '')}"
+        channel, ts = place
+        return f"{workspace}archives/{channel}/p{ts.replace('.', '')}"
 
     async def _address(self) -> str | None:
         if self._workspace is None:

@@ -9,7 +9,7 @@ import orjson
 
 from bot.core import jsontext
 from bot.core.chain import GENESIS, START, Link, Place, Problem
-from bot.core.models import Actor, ActorType, JsonObject, Via
+from bot.core.models import Actor, ActorType, JsonObject, RequestId, Via
 from bot.core.verifying import COPIED
 from bot.store import auditing
 from bot.store.auditing import EVERYTHING, AuditFilter
@@ -79,16 +79,17 @@ class AuditReads:
         found = await self._all(_PAUSES_SINCE, {"after": after_seq, "limit": limit})
         return [_audit_event(row) for row in found]
 
-    async def last_pause_seq(self) -> int:
-        """The place of the last event that paused or resumed something; 0 when there is none."""
-        return int((await self._all(_LAST_PAUSE, {}))[0]["seq"])
-
     async def last_seq(self, request_id: str) -> int:
         """The place of a request's last event; 0 when there is none."""
         row = await self._one(
             "SELECT MAX(seq) AS seq FROM audit WHERE request_id = :request_id", {"request_id": request_id}
         )
         return 0 if row is None or row["seq"] is None else int(row["seq"])
+
+    async def written(self, after_seq: int, *, limit: int = 1000) -> list[tuple[int, str, RequestId | None]]:
+        """Place and name of every event after `after_seq`, and the request it is about; oldest first."""
+        found = await self._all(_WRITTEN, {"after": after_seq, "limit": limit})
+        return [(row["seq"], row["event"], row["request_id"]) for row in found]
 
     async def timeline(
         self, agent: str, session_id: str, *, after: int = 0, limit: int = 1000
@@ -263,15 +264,13 @@ _LINK_COLUMNS = "seq, canonical, prev_hash, hash"
 _LINK_WIDTH = len(Link._fields)
 _AUDIT = f"SELECT {_AUDIT_COLUMNS} FROM audit"
 _LINKS = f"SELECT {_LINK_COLUMNS} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit"
+_WRITTEN = "SELECT seq, event, request_id FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit"
 _COLUMNS = f"""
     SELECT {_LINK_COLUMNS}, {", ".join(COPIED)} FROM audit
     WHERE seq > :after ORDER BY seq LIMIT :limit
 """
 _PAUSES_SINCE = f"""
     {_AUDIT} WHERE event IN ('agent_paused', 'agent_resumed') AND seq > :after ORDER BY seq LIMIT :limit
-"""
-_LAST_PAUSE = """
-    SELECT COALESCE(MAX(seq), 0) AS seq FROM audit WHERE event IN ('agent_paused', 'agent_resumed')
 """
 # Each by itself is one look into the index; both in one query would read every row.
 _ENDS = """

@@ -31,8 +31,10 @@ from bot.store.codec import micros, moment, optional_micros, optional_moment
 from bot.store.dialect import Row
 from bot.store.oncall import COVER, COVERS, offer_of
 from bot.store.pauses import COVERING, PAUSES, covering_params, pause_of
+from bot.store.pool import Readers
 from bot.store.rollback_rows import SELECT_ROLLBACK, rollback_of
 from bot.store.timeline import TOLD
+from bot.store.together import Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ class Counts:
 
 class Reads(AuditReads):
     """Queries, each on one connection of a pool."""
+
+    def __init__(self, readers: Readers) -> None:
+        super().__init__(readers)
+        self._pending = Together(self._agents_of_pending)
+        self._credentials = Together(self._agents_by_token_hash)
 
     async def request(self, id: str) -> ApprovalRequest | None:
         """A request with its reviews and messages."""
@@ -144,21 +151,20 @@ class Reads(AuditReads):
 
     async def several(self, ids: Collection[RequestId]) -> list[ApprovalRequest]:
         """Those of `ids` that exist, in no order."""
-        params = {f"id_{place}": id for place, id in enumerate(ids)}
-        if not params:
+        if not ids:
             return []
-        places = ", ".join(f":{name}" for name in params)
+        places, params = _among(ids)
         found = await self._all(f"{REQUEST} WHERE r.id IN ({places})", params)
         return [rows.request_of(row) for row in found]
 
-    async def versions(self, ids: Collection[RequestId]) -> dict[RequestId, int]:
-        """The present version of each of `ids` that exists."""
-        params = {f"id_{place}": id for place, id in enumerate(ids)}
-        if not params:
-            return {}
-        places = ", ".join(f":{name}" for name in params)
-        found = await self._all(f"SELECT id, version FROM request WHERE id IN ({places})", params)
-        return {row["id"]: row["version"] for row in found}
+    async def agent_of_pending(self, id: RequestId) -> str | None:
+        """The agent whose request this is, while it is pending; many who ask at once share a statement."""
+        return await self._pending.get(id)
+
+    async def _agents_of_pending(self, ids: Collection[str]) -> dict[str, str]:
+        places, params = _among(ids)
+        sql = f"SELECT id, agent FROM request WHERE status = 'pending' AND id IN ({places})"
+        return {row["id"]: row["agent"] for row in await self._all(sql, params)}
 
     async def next_deadline(self) -> datetime | None:
         """When the next pending request wants the scheduler, leases considered."""
@@ -213,9 +219,13 @@ class Reads(AuditReads):
         return None if row is None else rows.agent_of(row)
 
     async def agent_by_token_hash(self, hash: str) -> Agent | None:
-        """The agent whose token has this hash, revoked or not."""
-        row = await self._one("SELECT * FROM agent WHERE token_hash = :hash", {"hash": hash})
-        return None if row is None else rows.agent_of(row)
+        """The agent whose token has this hash, revoked or not; many who ask at once share a statement."""
+        return await self._credentials.get(hash)
+
+    async def _agents_by_token_hash(self, hashes: Collection[str]) -> dict[str, Agent]:
+        places, params = _among(hashes)
+        found = await self._all(f"SELECT * FROM agent WHERE token_hash IN ({places})", params)
+        return {row["token_hash"]: rows.agent_of(row) for row in found}
 
     async def agents(self) -> list[Agent]:
         """Every agent by name, revoked ones too."""
@@ -307,6 +317,12 @@ class Reads(AuditReads):
     async def _moment(self, sql: str) -> datetime | None:
         row = await self._one(sql, {})
         return None if row is None else optional_moment(row["at"])
+
+
+def _among(values: Collection[str]) -> tuple[str, dict[str, str]]:
+    """What stands inside `IN (…)`, and its parameters."""
+    params = {f"value_{place}": value for place, value in enumerate(values)}
+    return ", ".join(f":{name}" for name in params), params
 
 
 def _cursor(row: Row) -> str:

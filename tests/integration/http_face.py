@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bot.core import reviewing
-from bot.core.models import Person, SlackId
+from bot.core.models import ApprovalRequest, Person, SlackId
 from bot.core.reviewing import Given
 from bot.http.app import KeyturnApp, create_app
 from bot.http.face import Facts, HttpSettings, Services
@@ -29,7 +29,7 @@ from bot.services.rollbacks import Rollbacks
 from bot.services.safeguards import SafeguardsRequests
 from bot.services.sessions import Sessions
 from bot.services.waiting import Waiters
-from bot.store import Store
+from bot.store import Place, Store
 from bot.store.commands import SaveTransition
 from bot.system import new_id, new_token
 from tests.factories import OWNER, make_given
@@ -92,6 +92,20 @@ class World:
         assert request is not None
         given: Given = make_given(request, **changes)
         assert await self.store.write(SaveTransition(rule(request, given, now=self.clock.now())))
+
+
+class Places:
+    """Names the place where a card stands, instead of an address in a workspace."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def of(self, request: ApprovalRequest) -> str | None:
+        posted = (card for card in await self._store.reads.cards(request.id) if card.state == "posted")
+        return next((f"{card.channel}/{card.ts}" for card in posted), None)
+
+    async def at(self, place: Place | None) -> str | None:
+        return None if place is None else "/".join(place)
 
 
 class Strangers:
@@ -173,6 +187,7 @@ async def served(
             health=health,
             metrics=metrics,
             facts=facts,
+            links=Places(store),
             slack=slack,
         )
         app = create_app(services, HttpSettings(PUBLIC_URL))

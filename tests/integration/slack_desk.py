@@ -10,7 +10,7 @@ from typing import Any
 
 from bot.config import Settings
 from bot.core.clock import Clock
-from bot.core.models import Action, Agent, ApprovalRequest, SlackId, Submission
+from bot.core.models import Action, Agent, ApprovalRequest, RequestId, SlackId, Status, Submission
 from bot.sandbox import Sandbox, Workspace, load_workspace, running_sandbox
 from bot.sandbox.model import Message, Modal, User
 from bot.wiring import Bot, running
@@ -140,6 +140,18 @@ class Desk:
         found = await self.bot.store.reads.request(request.id)
         assert found is not None
         return found
+
+    async def decided(self, request_id: RequestId) -> ApprovalRequest:
+        """The request once it is decided."""
+        with self.bot.waiters.waiting(request_id) as changed:
+            async with asyncio.timeout(30):
+                while True:
+                    changed.clear()
+                    found = await self.bot.store.reads.request(request_id)
+                    assert found is not None
+                    if found.status is not Status.PENDING:
+                        return found
+                    await changed.wait()
 
     async def painted(self, request: ApprovalRequest, words: str, channel: str = "C0APPROVE") -> Message:
         """The card once its headline holds these words."""

@@ -10,6 +10,8 @@ import pytest
 from bot.core import jsontext
 from bot.core.errors import UnknownEscalationTarget
 from bot.services import approvals
+from bot.store.commands import CardPosted
+from tests.factories import NOON
 from tests.integration.http_face import ALLOWED, ASK, BLOCKED, PUBLIC_URL, World, served, until
 
 
@@ -54,6 +56,53 @@ async def test_a_wait_ends_with_the_decision(world: World) -> None:
     decided = (await waiting).json()
     assert decided["status"] == "approved"
     assert decided["decision"]["by"] == [{"id": "U0ANA0001", "name": "u0ana0001"}]
+
+
+async def test_a_waiter_gets_what_a_later_look_shows(world: World) -> None:
+    request = await post(world, "/v1/requests", ASK)
+    await world.store.write(CardPosted(await _card(world, request["id"]), "C0APPROVE", "17.5", 1, NOON))
+    waiting = asyncio.create_task(world.client.get(f"/v1/requests/{request['id']}?wait=55"))
+    await until(lambda: len(world.waiters) == 1)
+    await world.approve(request["id"])
+    told = (await waiting).json()
+    assert told == (await world.client.get(f"/v1/requests/{request['id']}")).json()
+    assert told["links"]["slack"] == "C0APPROVE/17.5"
+
+
+async def _card(world: World, request_id: str) -> int:
+    return (await world.store.reads.cards(request_id))[0].id
+
+
+async def test_what_decides_nothing_wakes_nobody(world: World) -> None:
+    request = await post(world, "/v1/requests", ASK)
+    waiting = asyncio.create_task(world.client.get(f"/v1/requests/{request['id']}?wait=55"))
+    await until(lambda: len(world.waiters) == 1)
+    for text in ("One.", "Two."):
+        await post(world, f"/v1/requests/{request['id']}/messages", {"text": text})
+    assert not waiting.done()
+    await world.approve(request["id"])
+    answer = (await waiting).json()
+    assert (answer["status"], len(answer["messages"])) == ("approved", 2)
+
+
+async def test_a_look_at_what_is_still_pending_goes_on_waiting(world: World) -> None:
+    request = await post(world, "/v1/requests", ASK)
+    waiting = asyncio.create_task(world.client.get(f"/v1/requests/{request['id']}?wait=55"))
+    await until(lambda: len(world.waiters) == 1)
+    for _ in range(3):
+        # Refused, and on record: something that happens to the request and does not change it.
+        claim = await world.client.post(f"/v1/requests/{request['id']}/claim", json={"digest": "sha256:0"})
+        assert claim.json()["code"] == "not_approved"
+    await world.approve(request["id"])
+    assert (await waiting).json()["status"] == "approved"
+
+
+async def test_what_is_decided_or_not_there_is_answered_at_once(world: World) -> None:
+    decided = await post(world, "/v1/requests", ALLOWED)
+    answer = await world.client.get(f"/v1/requests/{decided['id']}?wait=55")
+    assert (answer.status_code, answer.json()["status"]) == (200, "approved")
+    assert (await world.client.get("/v1/requests/req_0?wait=55")).status_code == 404
+    assert len(world.waiters) == 0
 
 
 async def test_a_wait_that_ends_undecided_says_so(world: World) -> None:
@@ -219,6 +268,7 @@ async def test_another_agents_request_does_not_exist(world: World) -> None:
     path = f"/v1/requests/{request['id']}"
     answers = [
         await world.client.get(path, headers=other),
+        await world.client.get(f"{path}?wait=55", headers=other),
         await world.client.get(f"{path}/events", headers=other),
         await world.client.post(f"{path}/cancel", headers=other),
         await world.client.post(f"{path}/claim", json={"digest": request["digest"]}, headers=other),

@@ -119,7 +119,7 @@ async def said(desk: Desk, words: str, channel: str = "C0APPROVE") -> Message:
 
 async def ended(desk: Desk, request: ApprovalRequest) -> ApprovalRequest:
     """The request once it is decided."""
-    return await desk.bot.approvals.following.wait(request.id, seconds=30)
+    return await desk.decided(request.id)
 
 
 async def test_a_request_that_nobody_answers_climbs_to_its_end(

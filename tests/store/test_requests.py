@@ -9,7 +9,14 @@ import pytest
 
 from bot.core.audited import audited_state
 from bot.core.chain import verify
-from bot.core.errors import IdempotencyConflict, InvalidRequest, NotFound, SessionEnded, Unauthorized
+from bot.core.errors import (
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    SessionEnded,
+    Unauthorized,
+    Unavailable,
+)
 from bot.core.models import Review, Reviewer, RiskLevel, Session, Status, Verdict, Via
 from bot.core.replay import replay
 from bot.store.commands import (
@@ -376,10 +383,40 @@ async def test_a_made_up_cursor_is_refused(store, cursor):
         await store.reads.requests(cursor=cursor)
 
 
-async def test_versions_of_many_requests_are_one_question(store):
+async def test_pending_requests_that_many_ask_for_at_once_are_one_question(store, monkeypatch):
     await store.write(CreateRequest(submitted(1)))
     await store.write(CreateRequest(step := submitted(2)))
     await store.write(SaveTransition(approved(step.request)))
-    ids = [submitted(number).request.id for number in (1, 2, 3)]
-    assert await store.reads.versions(ids) == {ids[0]: 1, ids[1]: 2}
-    assert await store.reads.versions([]) == {}
+    asked, ask = [], store.reads._all
+
+    async def count(sql, params):
+        asked.append(len(params))
+        return await ask(sql, params)
+
+    monkeypatch.setattr(store.reads, "_all", count)
+    ids = [submitted(number).request.id for number in (1, 2, 3)] * 2
+    found = await asyncio.gather(*map(store.reads.agent_of_pending, ids))
+    assert found == ["builder", None, None] * 2
+    assert asked == [3]
+
+
+async def test_a_question_of_many_that_cannot_be_asked_fails_for_each_and_is_asked_again(store, monkeypatch):
+    async def fail(_sql, _params):
+        raise Unavailable(retry_after=1)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.reads, "_all", fail)
+        for failed in await asyncio.gather(
+            *(store.reads.agent_of_pending(f"req_{n}") for n in range(3)), return_exceptions=True
+        ):
+            assert isinstance(failed, Unavailable)
+    assert await store.reads.agent_of_pending("req_1") is None
+
+
+async def test_who_leaves_a_question_of_many_takes_nobody_along(store):
+    await store.write(CreateRequest(step := submitted(1)))
+    leaving = asyncio.ensure_future(store.reads.agent_of_pending(step.request.id))
+    staying = asyncio.ensure_future(store.reads.agent_of_pending(step.request.id))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == "builder"
