@@ -72,9 +72,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An action of a session that cannot be undone, and why."""
+    """An action of a session that cannot be undone, in one line, and why."""
 
     request_id: RequestId
+    action: str
     why: str
 
 

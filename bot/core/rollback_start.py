@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.core import undo
+from bot.core.describe import action_line
 from bot.core.digest import canonical, sha256
 from bot.core.errors import InvalidFields, NotRollbackable
 from bot.core.lifecycle import callback
@@ -92,7 +93,7 @@ def _chosen(
         if not found.why_not:
             chosen.append(request)
         else:
-            left_out.append(LeftOut(request.id, found.why_not))
+            left_out.append(LeftOut(request.id, action_line(undo.approved_action(request)), found.why_not))
     return chosen, tuple(left_out)
 
 

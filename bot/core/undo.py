@@ -111,7 +111,7 @@ def beyond_approval(request: ApprovalRequest, data: Any) -> str | None:
     planned = request.submission.rollback
     if planned is not None and undo_digest(planned) != undo_digest(data):
         return "It is not the rollback that was planned and shown with the request."
-    approved = _approved(request)
+    approved = approved_action(request)
     for step in steps(data):
         shown = planned is not None and step.get("type") in CANNOT_BE_CHECKED
         if not shown and not _within(step, approved):
@@ -119,7 +119,8 @@ def beyond_approval(request: ApprovalRequest, data: Any) -> str | None:
     return None
 
 
-def _approved(request: ApprovalRequest) -> Action:
+def approved_action(request: ApprovalRequest) -> Action:
+    """What was approved to run, which an edit may have made another than was submitted."""
     params = request.action.params if request.decision is None else request.decision.params
     return Action(request.action.type, params or {})
 

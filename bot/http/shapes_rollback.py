@@ -65,6 +65,7 @@ class LeftOutShape(Shape):
     """An action of a session that cannot be undone."""
 
     request_id: str
+    action: str
     why: str
 
 

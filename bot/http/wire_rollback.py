@@ -40,7 +40,10 @@ def resource(rollback: Rollback, id: str) -> Json:
             for given in rollback.confirmations
         ],
         "items": [_item(item) for item in items],
-        "left_out": [{"request_id": left.request_id, "why": left.why} for left in rollback.left_out],
+        "left_out": [
+            {"request_id": left.request_id, "action": left.action, "why": left.why}
+            for left in rollback.left_out
+        ],
         "message": rollback.message,
         "expires_at": optional_rfc3339(rollback.due_at),
         "created_at": rfc3339(rollback.created_at),

@@ -162,7 +162,7 @@ def _left_out(rollback: Rollback) -> list[Block]:
     """What of a session stays as it is: whoever confirms must know that it is a part only."""
     if not rollback.left_out:
         return []
-    shown = "\n".join(f"{left.request_id}: {left.why}" for left in rollback.left_out[:10])
+    shown = "\n".join(f"{left.action}: {left.why} ({left.request_id})" for left in rollback.left_out[:10])
     count = len(rollback.left_out)
     stays = (
         "1 action of the session stays as it is"
