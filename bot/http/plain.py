@@ -132,6 +132,8 @@ async def json_of(request: Request, *, optional: bool = False) -> Any:
         if optional:
             return {}
         raise InvalidJson("The body is empty; send a JSON object.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
     _check_media_type(request.headers.get("content-type", ""))
     return jsontext.loads(body)
 

@@ -178,6 +178,14 @@ async def test_another_media_type_is_refused(world: World, content_type: str) ->
     check(answer, "unsupported_media_type")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, identity"])
+async def test_an_encoded_body_is_refused_in_words(world: World, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = await world.client.post("/v1/requests", content=b"{}", headers=headers)
+    check(answer, "unsupported_media_type")
+    assert "Content-Encoding" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("content_type", ["application/json; charset=UTF-8", "APPLICATION/JSON"])
 async def test_json_is_taken_however_it_is_called(world: World, content_type: str) -> None:
     answer = await world.client.post("/v1/requests", json=ASK, headers={"Content-Type": content_type})
