@@ -303,6 +303,7 @@ class AuditProblemShape(Shape):
 
     seq: int
     kind: Literal[
+        "contradicted",
         "edited",
         "forged",
         "inserted",

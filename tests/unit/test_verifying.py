@@ -1,7 +1,10 @@
 """Whether the audit is whole: every kind of tampering, at a thousand places each, found and located."""
 
+import ast
 import hashlib
 import random
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,6 +13,9 @@ from bot.core import checkpoint
 from bot.core.chain import GENESIS, START, Link, Place, link
 from bot.core.checkpoint import NAME, BadNote, NoteKey
 from bot.core.verifying import COPIED, Verifier, miscopied, unlike_notes
+from bot.http.shapes import AuditProblemShape
+
+BOT = Path(__file__).parents[2] / "bot"
 
 ROWS = 400
 STEP = 50
@@ -285,3 +291,12 @@ def test_bytes_that_are_no_event_are_found(bytes_):
     problem = miscopied(chained([bytes_])[0], tuple(SAID.values()))
     assert problem is not None
     assert problem.kind == "edited"
+
+
+def test_the_api_names_every_kind_of_problem_that_the_code_finds():
+    found = set()
+    for part in ("core/chain", "core/verifying", "services/audit", "services/comparing", "store/audit_reads"):
+        for node in ast.walk(ast.parse((BOT / f"{part}.py").read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
+                found |= {kind.value for kind in node.args[1:2] if isinstance(kind, ast.Constant)}
+    assert found == set(get_args(AuditProblemShape.model_fields["kind"].annotation))
