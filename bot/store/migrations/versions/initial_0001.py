@@ -1,7 +1,6 @@
 """The first schema.
 
-SQL by hand: what runs is what is read here. Both databases run the same tables and indexes;
-only the names of three column types differ, and the language of triggers.
+SQL by hand: what runs is what is read here.
 """
 
 from alembic import op
@@ -24,17 +23,17 @@ TABLES = (
         risk_level TEXT NOT NULL,
         status TEXT NOT NULL,
         cause TEXT,
-        version {big} NOT NULL,
-        level {big} NOT NULL,
+        version INTEGER NOT NULL,
+        level INTEGER NOT NULL,
         channel TEXT,
-        approval_valid_for {big} NOT NULL,
-        next_deadline_at {big},
-        due_at {big},
-        decided_at {big},
+        approval_valid_for INTEGER NOT NULL,
+        next_deadline_at INTEGER,
+        due_at INTEGER,
+        decided_at INTEGER,
         decided_digest TEXT,
-        expires_at {big},
+        expires_at INTEGER,
         execution_state TEXT NOT NULL,
-        claimed_at {big},
+        claimed_at INTEGER,
         submission TEXT NOT NULL,
         risk TEXT NOT NULL,
         policy TEXT NOT NULL,
@@ -44,9 +43,9 @@ TABLES = (
         proposal TEXT,
         decision TEXT,
         execution TEXT,
-        undo_until {big},
-        created_at {big} NOT NULL,
-        updated_at {big} NOT NULL,
+        undo_until INTEGER,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
         CONSTRAINT pk_request PRIMARY KEY (id),
         CONSTRAINT ck_request_status
             CHECK (status IN ('pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled')),
@@ -81,38 +80,38 @@ TABLES = (
             CHECK (execution_state = 'not_started' OR status IN ('approved', 'modified')),
         CONSTRAINT ck_request_only_successes_are_undone
             CHECK (undo_until IS NULL OR execution_state = 'succeeded')
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE review (
         request_id TEXT NOT NULL,
-        position {big} NOT NULL,
+        position INTEGER NOT NULL,
         reviewer_id TEXT NOT NULL,
         verdict TEXT NOT NULL,
         digest TEXT NOT NULL,
-        voided {big} NOT NULL,
-        at {big} NOT NULL,
+        voided INTEGER NOT NULL,
+        at INTEGER NOT NULL,
         body TEXT NOT NULL,
         CONSTRAINT pk_review PRIMARY KEY (request_id, position),
         CONSTRAINT ck_review_voided CHECK (voided IN (0, 1)),
         CONSTRAINT ck_review_verdict CHECK (verdict IN ('approve', 'reject', 'modify')),
         CONSTRAINT fk_review_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE message (
         request_id TEXT NOT NULL,
-        position {big} NOT NULL,
-        at {big} NOT NULL,
+        position INTEGER NOT NULL,
+        at INTEGER NOT NULL,
         body TEXT NOT NULL,
         CONSTRAINT pk_message PRIMARY KEY (request_id, position),
         CONSTRAINT fk_message_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE audit (
-        seq {big} NOT NULL,
-        at {big} NOT NULL,
+        seq INTEGER NOT NULL,
+        at INTEGER NOT NULL,
         event TEXT NOT NULL,
         actor_id TEXT NOT NULL,
         agent TEXT,
@@ -120,44 +119,44 @@ TABLES = (
         session_id TEXT,
         action_type TEXT,
         risk_level TEXT,
-        reversible {big},
-        canonical {bytes} NOT NULL,
-        prev_hash {bytes} NOT NULL,
-        hash {bytes} NOT NULL,
+        reversible INTEGER,
+        canonical BLOB NOT NULL,
+        prev_hash BLOB NOT NULL,
+        hash BLOB NOT NULL,
         CONSTRAINT pk_audit PRIMARY KEY (seq),
         CONSTRAINT ck_audit_hashes CHECK (length(prev_hash) = 32 AND length(hash) = 32)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE chain_head (
-        id {big} NOT NULL,
-        seq {big} NOT NULL,
-        at {big} NOT NULL,
-        hash {bytes} NOT NULL,
+        id INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        hash BLOB NOT NULL,
         CONSTRAINT pk_chain_head PRIMARY KEY (id),
         CONSTRAINT ck_chain_head_one_row CHECK (id = 1),
         CONSTRAINT ck_chain_head_hash CHECK (length(hash) = 32)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE audit_base (
-        id {big} NOT NULL,
-        seq {big} NOT NULL,
-        hash {bytes} NOT NULL,
+        id INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        hash BLOB NOT NULL,
         CONSTRAINT pk_audit_base PRIMARY KEY (id),
         CONSTRAINT ck_audit_base_one_row CHECK (id = 1),
         CONSTRAINT ck_audit_base_hash CHECK (length(hash) = 32)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE checkpoint (
-        seq {big} NOT NULL,
-        at {big} NOT NULL,
-        hash {bytes} NOT NULL,
+        seq INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        hash BLOB NOT NULL,
         note TEXT NOT NULL,
         CONSTRAINT pk_checkpoint PRIMARY KEY (seq),
         CONSTRAINT ck_checkpoint_hash CHECK (length(hash) = 32)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE pause (
@@ -165,25 +164,25 @@ TABLES = (
         reason TEXT NOT NULL,
         by_id TEXT NOT NULL,
         by_name TEXT NOT NULL,
-        at {big} NOT NULL,
+        at INTEGER NOT NULL,
         CONSTRAINT pk_pause PRIMARY KEY (what)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE card (
-        id {serial},
+        id INTEGER NOT NULL,
         request_id TEXT NOT NULL,
         channel_target TEXT NOT NULL,
         kind TEXT NOT NULL,
-        level {big} NOT NULL,
+        level INTEGER NOT NULL,
         channel TEXT,
         ts TEXT,
-        request_version {big} NOT NULL,
-        posted_version {big},
-        painted_version {big},
+        request_version INTEGER NOT NULL,
+        posted_version INTEGER,
+        painted_version INTEGER,
         state TEXT NOT NULL,
         error TEXT,
-        created_at {big} NOT NULL,
+        created_at INTEGER NOT NULL,
         CONSTRAINT pk_card PRIMARY KEY (id),
         CONSTRAINT ck_card_state CHECK (state IN ('wanted', 'posted', 'failed')),
         CONSTRAINT ck_card_posted_in_full
@@ -191,53 +190,52 @@ TABLES = (
                 OR (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)),
         CONSTRAINT ck_card_failed_in_full CHECK ((state = 'failed') = (error IS NOT NULL)),
         CONSTRAINT fk_card_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE thread (
         agent TEXT NOT NULL,
         session_id TEXT NOT NULL,
         target TEXT NOT NULL,
-        card_id {big} NOT NULL,
-        told_seq {big} NOT NULL,
+        card_id INTEGER NOT NULL,
+        told_seq INTEGER NOT NULL,
         CONSTRAINT pk_thread PRIMARY KEY (agent, session_id, target),
         CONSTRAINT fk_thread_card_id FOREIGN KEY(card_id) REFERENCES card (id)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE outbox (
-        id {serial},
+        id INTEGER NOT NULL,
         kind TEXT NOT NULL,
         order_key TEXT NOT NULL,
         coalesce_key TEXT,
         request_id TEXT,
         payload TEXT NOT NULL,
-        attempts {big} DEFAULT 0 NOT NULL,
-        generation {big} DEFAULT 1 NOT NULL,
-        next_at {big} NOT NULL,
-        lease_until {big},
-        lease_owner TEXT,
-        unclear {big} DEFAULT 0 NOT NULL,
-        first_attempt_at {big},
+        attempts INTEGER DEFAULT 0 NOT NULL,
+        generation INTEGER DEFAULT 1 NOT NULL,
+        next_at INTEGER NOT NULL,
+        lease_until INTEGER,
+        unclear INTEGER DEFAULT 0 NOT NULL,
+        first_attempt_at INTEGER,
         last_error TEXT,
-        created_at {big} NOT NULL,
-        done_at {big},
-        failed_at {big},
+        created_at INTEGER NOT NULL,
+        done_at INTEGER,
+        failed_at INTEGER,
         CONSTRAINT pk_outbox PRIMARY KEY (id),
         CONSTRAINT ck_outbox_unclear CHECK (unclear IN (0, 1)),
         CONSTRAINT ck_outbox_one_end CHECK (done_at IS NULL OR failed_at IS NULL),
         CONSTRAINT ck_outbox_failed_in_full CHECK (failed_at IS NULL OR last_error IS NOT NULL),
         CONSTRAINT ck_outbox_leased_while_open
             CHECK (lease_until IS NULL OR (done_at IS NULL AND failed_at IS NULL))
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE pace (
         key TEXT NOT NULL,
-        free_at {big} NOT NULL,
-        ready_at {big},
+        free_at INTEGER NOT NULL,
+        ready_at INTEGER,
         CONSTRAINT pk_pace PRIMARY KEY (key)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE session (
@@ -245,11 +243,11 @@ TABLES = (
         id TEXT NOT NULL,
         name TEXT,
         metadata TEXT,
-        started_at {big} NOT NULL,
-        ended_at {big},
+        started_at INTEGER NOT NULL,
+        ended_at INTEGER,
         summary TEXT,
         CONSTRAINT pk_session PRIMARY KEY (id, agent)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE agent (
@@ -257,14 +255,14 @@ TABLES = (
         token_hash TEXT NOT NULL,
         scopes TEXT NOT NULL,
         owner TEXT,
-        rate {big} NOT NULL,
+        rate INTEGER NOT NULL,
         callback_hosts TEXT NOT NULL,
-        created_at {big} NOT NULL,
-        revoked_at {big},
+        created_at INTEGER NOT NULL,
+        revoked_at INTEGER,
         CONSTRAINT pk_agent PRIMARY KEY (name),
         CONSTRAINT uq_agent_token_hash UNIQUE (token_hash),
         CONSTRAINT ck_agent_rate CHECK (rate >= 0)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE rollback (
@@ -272,24 +270,24 @@ TABLES = (
         agent TEXT NOT NULL,
         session_id TEXT,
         state TEXT NOT NULL,
-        version {big} NOT NULL,
-        due_at {big},
+        version INTEGER NOT NULL,
+        due_at INTEGER,
         body TEXT NOT NULL,
-        created_at {big} NOT NULL,
-        updated_at {big} NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
         CONSTRAINT pk_rollback PRIMARY KEY (id),
         CONSTRAINT ck_rollback_version CHECK (version >= 1),
         CONSTRAINT ck_rollback_state CHECK (state IN ('requested', 'previewed', 'claimed',
             'succeeded', 'failed', 'conflict', 'expired')),
         CONSTRAINT ck_rollback_due_while_open
             CHECK ((state IN ('requested', 'previewed', 'claimed')) = (due_at IS NOT NULL))
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE rollback_item (
         id TEXT NOT NULL,
         rollback_id TEXT NOT NULL,
-        position {big} NOT NULL,
+        position INTEGER NOT NULL,
         request_id TEXT NOT NULL,
         state TEXT NOT NULL,
         body TEXT NOT NULL,
@@ -299,7 +297,7 @@ TABLES = (
             'succeeded', 'failed', 'conflict', 'expired')),
         CONSTRAINT fk_rollback_item_rollback_id FOREIGN KEY (rollback_id) REFERENCES rollback (id),
         CONSTRAINT fk_rollback_item_request_id FOREIGN KEY (request_id) REFERENCES request (id)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE oncall_cover (
@@ -307,21 +305,21 @@ TABLES = (
         schedule TEXT NOT NULL,
         covering TEXT NOT NULL,
         covered TEXT NOT NULL,
-        starts_at {big} NOT NULL,
-        ends_at {big} NOT NULL,
+        starts_at INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL,
         offered_by TEXT NOT NULL,
         offered_to TEXT NOT NULL,
-        takes {big} NOT NULL,
-        offered_at {big} NOT NULL,
+        takes INTEGER NOT NULL,
+        offered_at INTEGER NOT NULL,
         state TEXT NOT NULL,
-        decided_at {big},
+        decided_at INTEGER,
         CONSTRAINT pk_oncall_cover PRIMARY KEY (id),
         CONSTRAINT ck_oncall_cover_state CHECK (state IN ('offered', 'accepted', 'withdrawn')),
         CONSTRAINT ck_oncall_cover_decided_in_full CHECK ((state = 'offered') = (decided_at IS NULL)),
         CONSTRAINT ck_oncall_cover_takes CHECK (takes IN (0, 1)),
         CONSTRAINT ck_oncall_cover_span CHECK (starts_at < ends_at),
         CONSTRAINT ck_oncall_cover_two_people CHECK (offered_by <> offered_to AND covering <> covered)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE idempotency (
@@ -330,10 +328,10 @@ TABLES = (
         key TEXT NOT NULL,
         body_digest TEXT NOT NULL,
         request_id TEXT NOT NULL,
-        answer {bytes},
-        created_at {big} NOT NULL,
+        answer BLOB,
+        created_at INTEGER NOT NULL,
         CONSTRAINT pk_idempotency PRIMARY KEY (agent, scope, key)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE grants (
@@ -350,16 +348,16 @@ TABLES = (
         highest TEXT NOT NULL,
         giver_id TEXT NOT NULL,
         giver_name TEXT NOT NULL,
-        uses {big} NOT NULL,
-        used {big} NOT NULL,
-        created_at {big} NOT NULL,
-        expires_at {big} NOT NULL,
-        revoked_at {big},
+        uses INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        revoked_at INTEGER,
         CONSTRAINT pk_grants PRIMARY KEY (id),
         CONSTRAINT ck_grants_uses CHECK (used >= 0 AND used <= uses),
         CONSTRAINT ck_grants_expires CHECK (expires_at > created_at),
         CONSTRAINT fk_grants_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) {strict}
+    ) STRICT
     """,
     """
     CREATE TABLE grant_use (
@@ -368,34 +366,27 @@ TABLES = (
         CONSTRAINT pk_grant_use PRIMARY KEY (grant_id, request_id),
         CONSTRAINT fk_grant_use_grant_id FOREIGN KEY(grant_id) REFERENCES grants (id),
         CONSTRAINT fk_grant_use_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) {keyed}
-    """,
-    """
-    CREATE TABLE budget (
-        name TEXT NOT NULL,
-        spent_at {big} NOT NULL,
-        CONSTRAINT pk_budget PRIMARY KEY (name)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE spend (
         request_id TEXT NOT NULL,
         budget TEXT NOT NULL,
         agent TEXT NOT NULL,
-        at {big} NOT NULL,
-        whole {big} NOT NULL,
-        millionths {big} NOT NULL,
+        at INTEGER NOT NULL,
+        whole INTEGER NOT NULL,
+        millionths INTEGER NOT NULL,
         CONSTRAINT pk_spend PRIMARY KEY (request_id, budget),
         CONSTRAINT ck_spend_amount CHECK (whole >= 0 AND millionths >= 0 AND millionths < 1000000),
         CONSTRAINT fk_spend_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) {keyed}
+    ) WITHOUT ROWID, STRICT
     """,
     """
     CREATE TABLE meta (
         name TEXT NOT NULL,
         value TEXT NOT NULL,
         CONSTRAINT pk_meta PRIMARY KEY (name)
-    ) {strict}
+    ) STRICT
     """,
 )
 
@@ -441,16 +432,6 @@ INDEXES = (
     "CREATE INDEX ix_oncall_cover_live ON oncall_cover (schedule, ends_at) WHERE state = 'accepted'",
 )
 
-_WORDS = {
-    "sqlite": {
-        "big": "INTEGER",
-        "bytes": "BLOB",
-        "serial": "INTEGER NOT NULL",
-        "strict": "STRICT",
-        "keyed": "WITHOUT ROWID, STRICT",
-    },
-}
-
 _REWRITTEN = (
     "status, cause, version, level, channel, next_deadline_at, decided_at, decided_digest,"
     " expires_at, execution_state, claimed_at, requirement, plan, watch, proposal, decision,"
@@ -466,7 +447,7 @@ def _refuse(name: str, when: str, table: str, condition: str, why: str) -> str:
     )
 
 
-SQLITE_TRIGGERS = (
+TRIGGERS = (
     _refuse("audit_no_update", "UPDATE", "audit", "", "audit rows are never changed"),
     _refuse(
         "audit_no_delete",
@@ -548,10 +529,7 @@ SQLITE_TRIGGERS = (
 
 def upgrade() -> None:
     """Make every table, index and trigger, and the head of an empty chain."""
-    dialect = op.get_bind().dialect.name
-    for table in TABLES:
-        op.execute(table.format_map(_WORDS[dialect]))
-    for statement in (*INDEXES, *SQLITE_TRIGGERS):
+    for statement in (*TABLES, *INDEXES, *TRIGGERS):
         op.execute(statement)
     op.get_bind().exec_driver_sql(
         f"INSERT INTO chain_head (id, seq, at, hash) VALUES (1, 0, 0, x'{'00' * 32}')"
