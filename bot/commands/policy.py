@@ -274,7 +274,7 @@ def _tested(*directories: Path) -> list[Asked]:
     for directory in directories:
         for at, given in enumerate(policy_tests.cases(directory)):
             action = Action(given.type, given.params)
-            # A day apart each, so that no test uses up another's limit.
+            # Further apart than any limit looks back, so that no test uses up another's.
             asked = Asked(f"test {at + 1}", given.agent, action, start + timedelta(days=400 * at))
             found.setdefault((given.agent, digest_of(action)), asked)
     return list(found.values())

@@ -20,9 +20,6 @@ from bot.http.fields import (
 )
 from bot.http.undo import Rollback
 
-SAFEGUARDS_ID = 128
-"""Characters of a Safeguards client's id."""
-
 
 class CancelBody(Body):
     """Why the agent no longer asks."""

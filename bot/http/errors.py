@@ -6,7 +6,7 @@ with a reference number, and the number is all that the answer says of it.
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -117,11 +117,6 @@ def problem_response(
     return Response(
         jsontext.dumps(body), status_code=status, headers=dict(headers or {}), media_type=PROBLEM_JSON
     )
-
-
-def codes_of(status: int) -> Sequence[str]:
-    """The codes that share a status, in the order of the table."""
-    return [code for code, its_status in STATUS.items() if its_status == status]
 
 
 def _headers(error: KeyturnError) -> dict[str, str]:

@@ -9,7 +9,7 @@ from bot.core.clock import Clock
 from bot.core.describe import visible
 from bot.core.errors import NotFound
 from bot.core.models import Actor, Via
-from bot.core.rollback import Asked, described
+from bot.core.rollback import Asked, Rollback, described
 from bot.core.times import read_rfc3339
 from bot.http.admin import Command
 from bot.services.audit import Audit, filter_of
@@ -52,20 +52,7 @@ def commands(store: Store, audit: Audit, pauses: Pauses, clock: Clock) -> Mappin
         found = await store.reads.rollback(body["id"])
         if found is None:
             raise NotFound(f"There is no rollback {body['id']}.")
-        return {
-            "id": found.id,
-            "state": described(found),
-            "message": _shown(found.message),
-            "items": [
-                {
-                    "request": item.request_id,
-                    "state": item.state.value,
-                    "said": None if item.result is None else _shown(item.result.said),
-                }
-                for item in found.items
-            ],
-            "left_out": {left.request_id: _shown(left.why) for left in found.left_out},
-        }
+        return _standing(found)
 
     return {
         "pause": pause,
@@ -73,6 +60,24 @@ def commands(store: Store, audit: Audit, pauses: Pauses, clock: Clock) -> Mappin
         "audit/exported": exported,
         "audit/prune": prune,
         "rollback/standing": standing,
+    }
+
+
+def _standing(found: Rollback) -> dict[str, Any]:
+    """How a rollback stands, for a terminal."""
+    return {
+        "id": found.id,
+        "state": described(found),
+        "message": _shown(found.message),
+        "items": [
+            {
+                "request": item.request_id,
+                "state": item.state.value,
+                "said": None if item.result is None else _shown(item.result.said),
+            }
+            for item in found.items
+        ],
+        "left_out": {left.request_id: _shown(left.why) for left in found.left_out},
     }
 
 

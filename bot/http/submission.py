@@ -37,7 +37,6 @@ LONGEST_TIMEOUT = 604_800
 SLACK_ID_OR_EMAIL = r"^(?:[UW][A-Z0-9]{1,30}|[^@\s\x00<>]{1,64}@[^@\s\x00<>]{1,255})$"
 """Not `<@U…>`, a mention: nobody would be found by it, so nobody would be kept from approving."""
 
-
 _KNOWN_WORDS = "; ".join(
     f"{name} " + ", ".join(f"{key} ({kind.value.removeprefix('must be ')})" for key, kind in keys.items())
     for name, keys in KNOWN.items()

@@ -32,7 +32,6 @@ from bot.store.reads import Reads
 Progress = Callable[[int], None]
 """Told now and then how far it is: the place of the last row."""
 
-
 _AT_ONCE = 10_000
 _PRUNED = b'"event":"audit_pruned"'
 

@@ -16,7 +16,6 @@ SHOWN = 15
 """Requests listed; a message ends at 50 blocks, a Home at 100."""
 
 GRANTS_SHOWN = 10
-AGENTS_SHOWN = 20
 AUTOMATIC_SHOWN = 10
 
 
