@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from bot.core.audited import changed, noted
+from bot.core.digest import digest_of
 from bot.core.errors import (
     AlreadyClaimed,
     ApprovalExpired,
@@ -25,6 +26,7 @@ from bot.core.errors import (
 )
 from bot.core.lifecycle import bumped
 from bot.core.models import (
+    Action,
     Actor,
     ApprovalRequest,
     Event,
@@ -97,6 +99,8 @@ def why_not(
         return NotApproved(f"The request is {request.status.value}; nothing may run.")
     if digest != decision.digest:
         return DigestMismatch(f"{digest} is not what was approved; approved was {decision.digest}.")
+    if digest_of(Action(request.action.type, decision.params or {})) != decision.digest:
+        return DigestMismatch("What is stored is not what was approved: somebody changed the database.")
     if paused is not None:
         return Paused(f"{paused}. Nothing runs until an operator resumes it.")
     if now >= decision.expires_at:
@@ -129,6 +133,21 @@ def report(request: ApprovalRequest, outcome: Outcome, *, now: datetime) -> Tran
         if request.execution.outcome == told:
             return None
         raise OutcomeConflict()
+    after = bumped(request, now, execution=_finished(request, outcome, told, now))
+    event = changed(
+        "action_executed" if outcome.success else "action_failed",
+        request,
+        after,
+        Actor.agent(request.agent),
+        Via.HTTP,
+        message=outcome.message,
+        duration_ms=None if outcome.duration_ms is None else str(outcome.duration_ms),
+        reversible=after.execution.rollback_until is not None,
+    )
+    return Transition(after, (event,), now)
+
+
+def _finished(request: ApprovalRequest, outcome: Outcome, told: JsonObject, now: datetime) -> Execution:
     execution = replace(
         request.execution,
         state=ExecutionState.SUCCEEDED if outcome.success else ExecutionState.FAILED,
@@ -138,25 +157,10 @@ def report(request: ApprovalRequest, outcome: Outcome, *, now: datetime) -> Tran
         outcome=told,
     )
     data = outcome.rollback if outcome.rollback is not None else request.submission.rollback
-    if outcome.success and data is not None:
-        execution = replace(
-            execution,
-            rollback_until=now + _policy_of(request).rollback_until,
-            rollback_digest=undo_digest(data),
-        )
-    after = bumped(request, now, execution=execution)
-    name = "action_executed" if outcome.success else "action_failed"
-    event = changed(
-        name,
-        request,
-        after,
-        Actor.agent(request.agent),
-        Via.HTTP,
-        message=outcome.message,
-        duration_ms=None if outcome.duration_ms is None else str(outcome.duration_ms),
-        reversible=execution.rollback_until is not None,
-    )
-    return Transition(after, (event,), now)
+    if not outcome.success or data is None:
+        return execution
+    until = now + _policy_of(request).rollback_until
+    return replace(execution, rollback_until=until, rollback_digest=undo_digest(data))
 
 
 def _policy_of(request: ApprovalRequest) -> PolicyDecision:

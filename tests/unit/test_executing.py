@@ -1,5 +1,6 @@
 """A claim consumes an approval once; an outcome is told once."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -47,6 +48,12 @@ def test_each_reason_to_refuse_has_its_own_code():
     previewed = approved(preview="-1 row")
     assert refusal(previewed) == "preview_changed"
     assert refusal(previewed, preview_digest=previewed.preview_digest) is None
+
+
+def test_params_that_were_changed_behind_the_approval_may_not_run():
+    request = approved()
+    swapped = replace(request, decision=replace(request.decision, params={"path": "/etc/passwd"}))
+    assert refusal(swapped) == "digest_mismatch"
 
 
 def test_the_first_reason_in_the_documented_order_wins():
