@@ -44,7 +44,7 @@ class Guard:
         counted = _Counted(send)
         response: Response | None = None
         try:
-            # Nothing that is stored holds NUL, so nothing can be found by it.
+            # Nothing that is stored holds NUL, and PostgreSQL will not even compare with it.
             if "\0" in scope["path"]:
                 raise NotFound("There is nothing at this path.")
             if b"%00" in scope["query_string"]:

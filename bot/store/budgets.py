@@ -19,8 +19,10 @@ _MILLION = 1_000_000
 
 
 def fits(tx: Tx, charges: Sequence[Charge], now: datetime) -> bool:
-    """Whether every limit still has room."""
-    for charge in charges:
+    """Whether every limit still has room. The limits are this transaction's alone from here on."""
+    for charge in sorted(charges, key=lambda charge: charge.limit):
+        # On PostgreSQL the row is locked until COMMIT, and the look below sees all that was committed.
+        tx.execute(_TAKE, {"name": charge.limit, "at": micros(now)})
         sql, params = query(charge, now)
         row = tx.fetch_one(sql, params)
         if not used_of(row).leaves_room_for(charge):
@@ -62,6 +64,10 @@ def _row(request: ApprovalRequest, charge: Charge, now: datetime) -> dict[str, A
     }
 
 
+_TAKE = """
+    INSERT INTO budget (name, spent_at) VALUES (:name, :at)
+    ON CONFLICT (name) DO UPDATE SET spent_at = excluded.spent_at
+"""
 _SPEND = """
     INSERT INTO spend (request_id, budget, agent, at, whole, millionths)
     VALUES (:request_id, :budget, :agent, :at, :whole, :millionths)

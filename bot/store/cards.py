@@ -44,7 +44,7 @@ class CardPosted:
 
     def apply(self, tx: Tx) -> None:
         message = {"channel": self.channel, "ts": self.ts, "version": self.version}
-        known = tx.fetch_one(_CARD, {"id": self.card_id})
+        known = tx.fetch_one(_LOCK_CARD, {"id": self.card_id})
         if known is None or (known["channel"], known["ts"]) == (self.channel, self.ts):
             return
         sql = _POSTED if known["ts"] is None else _POSTED_AGAIN
@@ -112,7 +112,8 @@ class EndOffers:
         return len(over)
 
 
-_CARD = "SELECT request_id, channel, ts FROM card WHERE id = :id"
+# An update that changes nothing: it locks the row on PostgreSQL against a change of the request.
+_LOCK_CARD = "UPDATE card SET state = state WHERE id = :id RETURNING request_id, channel, ts"
 _POSTED = """
     UPDATE card SET state = 'posted', channel = :channel, ts = :ts, posted_version = :version,
         painted_version = :version, error = NULL
@@ -132,9 +133,10 @@ _PAINTED = """
 """
 _FAILED = "UPDATE card SET state = 'failed', error = :error WHERE id = :id"
 _STANDING = "SELECT id FROM card WHERE request_id = :request_id AND state = 'posted' ORDER BY id"
+# The condition stands outside too: another process may have ended it since the look inside.
 _END_OFFERS = """
     UPDATE request SET undo_until = NULL
-    WHERE id IN (
+    WHERE undo_until <= :now AND id IN (
         SELECT r.id FROM request r WHERE r.undo_until <= :now AND NOT EXISTS (
             SELECT 1 FROM card c WHERE c.request_id = r.id AND c.state = 'wanted')
         ORDER BY r.undo_until LIMIT :limit)

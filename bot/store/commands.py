@@ -1,8 +1,8 @@
 """What each change writes: one frozen command for each.
 
-A command is applied within one group commit (`transaction.run`), whole or not at all. Whoever made
-it has read before, and others may have written since: a change of a request names the version it was
-made from, and a key is whoever's INSERT came first. Work is taken under leases, which outlive a crash.
+A command is applied within one group commit (`transaction.run`), whole or not at all. All of them
+are safe beside other processes that write the same database: changes of a request compare and
+set its version, keys are claimed by INSERT … ON CONFLICT, work is taken under leases.
 """
 
 from collections.abc import Iterable

@@ -64,6 +64,7 @@ class LeaseOutbox:
     Args:
         kinds: What the caller can send.
         pace: After a kind in `paced` is leased, how long nothing of its lane is.
+        owner: Who leases, for people who look into the table.
     """
 
     now: datetime
@@ -72,6 +73,7 @@ class LeaseOutbox:
     kinds: Collection[str]
     pace: timedelta = timedelta(seconds=1)
     paced: frozenset[str] = POSTING
+    owner: str = ""
 
     def apply(self, tx: Tx) -> list[OutboxItem]:
         now, kinds = micros(self.now), sorted(self.kinds)
@@ -86,13 +88,17 @@ class LeaseOutbox:
     def _take(self, tx: Tx, row: Row, now: int) -> OutboxItem | None:
         until = now + duration_micros(self.lease)
         ready = max(row["next_at"], row["free_at"], row["lease_until"] or 0)
-        lane = {"key": row["order_key"]}
+        lane = {"key": row["order_key"], "seen": row["ready_at"]}
         if ready > now:
             tx.execute(_MOVE_LANE, lane | {"ready_at": ready, "free_at": row["free_at"]})
             return None
         shut = now + duration_micros(self.pace) if row["kind"] in self.paced else row["free_at"]
-        tx.execute(_MOVE_LANE, lane | {"ready_at": until, "free_at": shut})
-        tx.execute(_LEASE, {"id": row["id"], "now": now, "until": until})
+        if tx.execute(_MOVE_LANE, lane | {"ready_at": until, "free_at": shut}) == 0:
+            return None  # another process took the lane
+        taken = {"id": row["id"], "now": now, "until": until, "owner": self.owner}
+        if tx.execute(_LEASE, taken) == 0:
+            _reopen(tx, row["order_key"])
+            return None
         return _item(row, now, until)
 
 
@@ -109,7 +115,7 @@ class RenewLease:
     until: datetime
 
     def apply(self, tx: Tx) -> bool:
-        lane = _lane_of(tx, self.id)
+        lane = _hold(tx, self.id)
         renewed = tx.execute(_RENEW, {"id": self.id, "attempts": self.attempts, "until": micros(self.until)})
         _reopen(tx, lane)
         return renewed == 1
@@ -131,7 +137,7 @@ class CompleteOutbox:
     card: CardPosted | CardPainted | CardFailed | None = None
 
     def apply(self, tx: Tx) -> None:
-        lane = _lane_of(tx, self.id)
+        lane = _hold(tx, self.id)
         params = {"id": self.id, "now": micros(self.now)}
         if tx.execute(_DONE, params | {"generation": self.generation}) == 0:
             tx.execute(_AGAIN, params)
@@ -159,7 +165,7 @@ class RetryOutbox:
     wake: bool = False
 
     def apply(self, tx: Tx) -> None:
-        lane = _lane_of(tx, self.id)
+        lane = _hold(tx, self.id)
         tx.execute(
             _RETRY,
             {
@@ -192,7 +198,7 @@ class FailOutbox:
     wake: bool = False
 
     def apply(self, tx: Tx) -> None:
-        lane = _lane_of(tx, self.id)
+        lane = _hold(tx, self.id)
         tx.execute(_FAIL, {"id": self.id, "now": micros(self.now), "error": self.error})
         if self.wake:
             tx.execute(_WAKE, {"id": self.id, "now": micros(self.now)})
@@ -219,10 +225,10 @@ def _end(tx: Tx, lane: str, events: tuple[Event, ...], outgoing: tuple[Outgoing,
     enqueue(tx, outgoing, now)
 
 
-def _lane_of(tx: Tx, item_id: int) -> str:
-    """The lane of a row; empty, which is no lane, when the row is gone."""
-    row = tx.fetch_one(_LANE, {"id": item_id})
-    return "" if row is None else row["order_key"]
+def _hold(tx: Tx, item_id: int) -> str:
+    """The lane of a row, locked: on PostgreSQL nobody may add to it between the look and the write."""
+    row = tx.fetch_one(_HOLD_LANE, {"id": item_id})
+    return "" if row is None else row["key"]
 
 
 def _reopen(tx: Tx, lane: str) -> None:
@@ -252,7 +258,7 @@ def _item(row: Row, now: int, until: int) -> OutboxItem:
 _OPEN = "done_at IS NULL AND failed_at IS NULL"
 
 _DUE = f"""
-    SELECT p.free_at, o.id, o.kind, o.order_key, o.coalesce_key, o.request_id, o.payload,
+    SELECT p.free_at, p.ready_at, o.id, o.kind, o.order_key, o.coalesce_key, o.request_id, o.payload,
         o.attempts, o.generation, o.unclear, o.next_at, o.lease_until, o.first_attempt_at, o.created_at,
         o.last_error
     FROM pace p JOIN outbox o
@@ -260,18 +266,21 @@ _DUE = f"""
     WHERE p.ready_at <= :now AND o.kind IN ({{kinds}})
     ORDER BY p.ready_at LIMIT :limit
 """
-_MOVE_LANE = "UPDATE pace SET ready_at = :ready_at, free_at = :free_at WHERE key = :key"
-_LEASE = """
-    UPDATE outbox SET attempts = attempts + 1, lease_until = :until,
+_MOVE_LANE = "UPDATE pace SET ready_at = :ready_at, free_at = :free_at WHERE key = :key AND ready_at = :seen"
+_LEASE = f"""
+    UPDATE outbox SET attempts = attempts + 1, lease_until = :until, lease_owner = :owner,
         unclear = CASE WHEN lease_until IS NULL THEN unclear ELSE 1 END,
         first_attempt_at = COALESCE(first_attempt_at, :now)
-    WHERE id = :id
+    WHERE id = :id AND {_OPEN} AND (lease_until IS NULL OR lease_until <= :now)
 """
 _RENEW = f"""
     UPDATE outbox SET lease_until = :until
     WHERE id = :id AND attempts = :attempts AND lease_until < :until AND {_OPEN}
 """
-_LANE = "SELECT order_key FROM outbox WHERE id = :id"
+_HOLD_LANE = """
+    UPDATE pace SET ready_at = ready_at WHERE key = (SELECT order_key FROM outbox WHERE id = :id)
+    RETURNING key
+"""
 _REOPEN_LANE = f"""
     UPDATE pace SET ready_at = (
         SELECT CASE WHEN COALESCE(o.lease_until, o.next_at) > pace.free_at
@@ -286,17 +295,17 @@ _SHUT_LANE = """
         ready_at = CASE WHEN pace.ready_at < excluded.free_at THEN excluded.free_at ELSE pace.ready_at END
 """
 _DONE = f"""
-    UPDATE outbox SET done_at = :now, lease_until = NULL, unclear = 0
+    UPDATE outbox SET done_at = :now, lease_until = NULL, lease_owner = NULL, unclear = 0
     WHERE id = :id AND generation = :generation AND {_OPEN}
 """
 # What was asked for again starts afresh: its attempts are its own.
 _AGAIN = f"""
-    UPDATE outbox SET lease_until = NULL, next_at = :now, attempts = 0, unclear = 0,
+    UPDATE outbox SET lease_until = NULL, lease_owner = NULL, next_at = :now, attempts = 0, unclear = 0,
         first_attempt_at = NULL, last_error = NULL
     WHERE id = :id AND {_OPEN}
 """
 _RETRY = f"""
-    UPDATE outbox SET lease_until = NULL, next_at = :next_at, last_error = :error,
+    UPDATE outbox SET lease_until = NULL, lease_owner = NULL, next_at = :next_at, last_error = :error,
         unclear = CASE WHEN :unclear = 1 THEN 1 ELSE unclear END
     WHERE id = :id AND {_OPEN} AND attempts = COALESCE(:attempts, attempts)
 """
@@ -305,6 +314,6 @@ _WAKE = """
     WHERE id = (SELECT request_id FROM outbox WHERE id = :id) AND status = 'pending' AND due_at > :now
 """
 _FAIL = f"""
-    UPDATE outbox SET failed_at = :now, last_error = :error, lease_until = NULL
+    UPDATE outbox SET failed_at = :now, last_error = :error, lease_until = NULL, lease_owner = NULL
     WHERE id = :id AND {_OPEN}
 """

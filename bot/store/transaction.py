@@ -248,6 +248,7 @@ def _audit_row(emitted: _Emitted, seq: int, at: int, stamp: bytes, prev: bytes) 
     }
 
 
+# The update comes first: on PostgreSQL it locks the head against the other writers' batches.
 _TAKE_PLACES = "UPDATE chain_head SET seq = seq + :count WHERE id = 1 RETURNING seq, at, hash"
 _MOVE_HEAD = "UPDATE chain_head SET at = :at, hash = :hash WHERE id = 1"
 _INSERT_AUDIT = """

@@ -60,7 +60,7 @@ async def test_a_leased_row_is_nobody_elses_until_the_lease_ends(store):
 
 async def test_two_claimants_never_hold_the_same_row(store):
     await put(store, *(work(str(number), order=f"lane:{number}") for number in range(40)))
-    leases = await asyncio.gather(*(lease(store, limit=10) for _ in range(8)))
+    leases = await asyncio.gather(*(lease(store, limit=10, owner=str(n)) for n in range(8)))
     ids = [item.id for items in leases for item in items]
     assert sorted(ids) == sorted(set(ids))
     assert len(ids) == 40

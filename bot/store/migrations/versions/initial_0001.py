@@ -1,6 +1,7 @@
 """The first schema.
 
-SQL by hand: what runs is what is read here.
+SQL by hand: what runs is what is read here. Both databases run the same tables and indexes;
+only the names of three column types differ, and the language of triggers.
 """
 
 from alembic import op
@@ -23,17 +24,17 @@ TABLES = (
         risk_level TEXT NOT NULL,
         status TEXT NOT NULL,
         cause TEXT,
-        version INTEGER NOT NULL,
-        level INTEGER NOT NULL,
+        version {big} NOT NULL,
+        level {big} NOT NULL,
         channel TEXT,
-        approval_valid_for INTEGER NOT NULL,
-        next_deadline_at INTEGER,
-        due_at INTEGER,
-        decided_at INTEGER,
+        approval_valid_for {big} NOT NULL,
+        next_deadline_at {big},
+        due_at {big},
+        decided_at {big},
         decided_digest TEXT,
-        expires_at INTEGER,
+        expires_at {big},
         execution_state TEXT NOT NULL,
-        claimed_at INTEGER,
+        claimed_at {big},
         submission TEXT NOT NULL,
         risk TEXT NOT NULL,
         policy TEXT NOT NULL,
@@ -43,9 +44,9 @@ TABLES = (
         proposal TEXT,
         decision TEXT,
         execution TEXT,
-        undo_until INTEGER,
-        created_at INTEGER NOT NULL,
-        updated_at INTEGER NOT NULL,
+        undo_until {big},
+        created_at {big} NOT NULL,
+        updated_at {big} NOT NULL,
         CONSTRAINT pk_request PRIMARY KEY (id),
         CONSTRAINT ck_request_status
             CHECK (status IN ('pending', 'approved', 'modified', 'rejected', 'timed_out', 'cancelled')),
@@ -80,38 +81,38 @@ TABLES = (
             CHECK (execution_state = 'not_started' OR status IN ('approved', 'modified')),
         CONSTRAINT ck_request_only_successes_are_undone
             CHECK (undo_until IS NULL OR execution_state = 'succeeded')
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE review (
         request_id TEXT NOT NULL,
-        position INTEGER NOT NULL,
+        position {big} NOT NULL,
         reviewer_id TEXT NOT NULL,
         verdict TEXT NOT NULL,
         digest TEXT NOT NULL,
-        voided INTEGER NOT NULL,
-        at INTEGER NOT NULL,
+        voided {big} NOT NULL,
+        at {big} NOT NULL,
         body TEXT NOT NULL,
         CONSTRAINT pk_review PRIMARY KEY (request_id, position),
         CONSTRAINT ck_review_voided CHECK (voided IN (0, 1)),
         CONSTRAINT ck_review_verdict CHECK (verdict IN ('approve', 'reject', 'modify')),
         CONSTRAINT fk_review_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
     """,
     """
     CREATE TABLE message (
         request_id TEXT NOT NULL,
-        position INTEGER NOT NULL,
-        at INTEGER NOT NULL,
+        position {big} NOT NULL,
+        at {big} NOT NULL,
         body TEXT NOT NULL,
         CONSTRAINT pk_message PRIMARY KEY (request_id, position),
         CONSTRAINT fk_message_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
     """,
     """
     CREATE TABLE audit (
-        seq INTEGER NOT NULL,
-        at INTEGER NOT NULL,
+        seq {big} NOT NULL,
+        at {big} NOT NULL,
         event TEXT NOT NULL,
         actor_id TEXT NOT NULL,
         agent TEXT,
@@ -119,44 +120,44 @@ TABLES = (
         session_id TEXT,
         action_type TEXT,
         risk_level TEXT,
-        reversible INTEGER,
-        canonical BLOB NOT NULL,
-        prev_hash BLOB NOT NULL,
-        hash BLOB NOT NULL,
+        reversible {big},
+        canonical {bytes} NOT NULL,
+        prev_hash {bytes} NOT NULL,
+        hash {bytes} NOT NULL,
         CONSTRAINT pk_audit PRIMARY KEY (seq),
         CONSTRAINT ck_audit_hashes CHECK (length(prev_hash) = 32 AND length(hash) = 32)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE chain_head (
-        id INTEGER NOT NULL,
-        seq INTEGER NOT NULL,
-        at INTEGER NOT NULL,
-        hash BLOB NOT NULL,
+        id {big} NOT NULL,
+        seq {big} NOT NULL,
+        at {big} NOT NULL,
+        hash {bytes} NOT NULL,
         CONSTRAINT pk_chain_head PRIMARY KEY (id),
         CONSTRAINT ck_chain_head_one_row CHECK (id = 1),
         CONSTRAINT ck_chain_head_hash CHECK (length(hash) = 32)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE audit_base (
-        id INTEGER NOT NULL,
-        seq INTEGER NOT NULL,
-        hash BLOB NOT NULL,
+        id {big} NOT NULL,
+        seq {big} NOT NULL,
+        hash {bytes} NOT NULL,
         CONSTRAINT pk_audit_base PRIMARY KEY (id),
         CONSTRAINT ck_audit_base_one_row CHECK (id = 1),
         CONSTRAINT ck_audit_base_hash CHECK (length(hash) = 32)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE checkpoint (
-        seq INTEGER NOT NULL,
-        at INTEGER NOT NULL,
-        hash BLOB NOT NULL,
+        seq {big} NOT NULL,
+        at {big} NOT NULL,
+        hash {bytes} NOT NULL,
         note TEXT NOT NULL,
         CONSTRAINT pk_checkpoint PRIMARY KEY (seq),
         CONSTRAINT ck_checkpoint_hash CHECK (length(hash) = 32)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE pause (
@@ -164,25 +165,25 @@ TABLES = (
         reason TEXT NOT NULL,
         by_id TEXT NOT NULL,
         by_name TEXT NOT NULL,
-        at INTEGER NOT NULL,
+        at {big} NOT NULL,
         CONSTRAINT pk_pause PRIMARY KEY (what)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
     """,
     """
     CREATE TABLE card (
-        id INTEGER NOT NULL,
+        id {serial},
         request_id TEXT NOT NULL,
         channel_target TEXT NOT NULL,
         kind TEXT NOT NULL,
-        level INTEGER NOT NULL,
+        level {big} NOT NULL,
         channel TEXT,
         ts TEXT,
-        request_version INTEGER NOT NULL,
-        posted_version INTEGER,
-        painted_version INTEGER,
+        request_version {big} NOT NULL,
+        posted_version {big},
+        painted_version {big},
         state TEXT NOT NULL,
         error TEXT,
-        created_at INTEGER NOT NULL,
+        created_at {big} NOT NULL,
         CONSTRAINT pk_card PRIMARY KEY (id),
         CONSTRAINT ck_card_state CHECK (state IN ('wanted', 'posted', 'failed')),
         CONSTRAINT ck_card_posted_in_full
@@ -190,52 +191,53 @@ TABLES = (
                 OR (channel IS NOT NULL AND ts IS NOT NULL AND posted_version IS NOT NULL)),
         CONSTRAINT ck_card_failed_in_full CHECK ((state = 'failed') = (error IS NOT NULL)),
         CONSTRAINT fk_card_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE thread (
         agent TEXT NOT NULL,
         session_id TEXT NOT NULL,
         target TEXT NOT NULL,
-        card_id INTEGER NOT NULL,
-        told_seq INTEGER NOT NULL,
+        card_id {big} NOT NULL,
+        told_seq {big} NOT NULL,
         CONSTRAINT pk_thread PRIMARY KEY (agent, session_id, target),
         CONSTRAINT fk_thread_card_id FOREIGN KEY(card_id) REFERENCES card (id)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
     """,
     """
     CREATE TABLE outbox (
-        id INTEGER NOT NULL,
+        id {serial},
         kind TEXT NOT NULL,
         order_key TEXT NOT NULL,
         coalesce_key TEXT,
         request_id TEXT,
         payload TEXT NOT NULL,
-        attempts INTEGER DEFAULT 0 NOT NULL,
-        generation INTEGER DEFAULT 1 NOT NULL,
-        next_at INTEGER NOT NULL,
-        lease_until INTEGER,
-        unclear INTEGER DEFAULT 0 NOT NULL,
-        first_attempt_at INTEGER,
+        attempts {big} DEFAULT 0 NOT NULL,
+        generation {big} DEFAULT 1 NOT NULL,
+        next_at {big} NOT NULL,
+        lease_until {big},
+        lease_owner TEXT,
+        unclear {big} DEFAULT 0 NOT NULL,
+        first_attempt_at {big},
         last_error TEXT,
-        created_at INTEGER NOT NULL,
-        done_at INTEGER,
-        failed_at INTEGER,
+        created_at {big} NOT NULL,
+        done_at {big},
+        failed_at {big},
         CONSTRAINT pk_outbox PRIMARY KEY (id),
         CONSTRAINT ck_outbox_unclear CHECK (unclear IN (0, 1)),
         CONSTRAINT ck_outbox_one_end CHECK (done_at IS NULL OR failed_at IS NULL),
         CONSTRAINT ck_outbox_failed_in_full CHECK (failed_at IS NULL OR last_error IS NOT NULL),
         CONSTRAINT ck_outbox_leased_while_open
             CHECK (lease_until IS NULL OR (done_at IS NULL AND failed_at IS NULL))
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE pace (
         key TEXT NOT NULL,
-        free_at INTEGER NOT NULL,
-        ready_at INTEGER,
+        free_at {big} NOT NULL,
+        ready_at {big},
         CONSTRAINT pk_pace PRIMARY KEY (key)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
     """,
     """
     CREATE TABLE session (
@@ -243,11 +245,11 @@ TABLES = (
         id TEXT NOT NULL,
         name TEXT,
         metadata TEXT,
-        started_at INTEGER NOT NULL,
-        ended_at INTEGER,
+        started_at {big} NOT NULL,
+        ended_at {big},
         summary TEXT,
         CONSTRAINT pk_session PRIMARY KEY (id, agent)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE agent (
@@ -255,14 +257,14 @@ TABLES = (
         token_hash TEXT NOT NULL,
         scopes TEXT NOT NULL,
         owner TEXT,
-        rate INTEGER NOT NULL,
+        rate {big} NOT NULL,
         callback_hosts TEXT NOT NULL,
-        created_at INTEGER NOT NULL,
-        revoked_at INTEGER,
+        created_at {big} NOT NULL,
+        revoked_at {big},
         CONSTRAINT pk_agent PRIMARY KEY (name),
         CONSTRAINT uq_agent_token_hash UNIQUE (token_hash),
         CONSTRAINT ck_agent_rate CHECK (rate >= 0)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE rollback (
@@ -270,24 +272,24 @@ TABLES = (
         agent TEXT NOT NULL,
         session_id TEXT,
         state TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        due_at INTEGER,
+        version {big} NOT NULL,
+        due_at {big},
         body TEXT NOT NULL,
-        created_at INTEGER NOT NULL,
-        updated_at INTEGER NOT NULL,
+        created_at {big} NOT NULL,
+        updated_at {big} NOT NULL,
         CONSTRAINT pk_rollback PRIMARY KEY (id),
         CONSTRAINT ck_rollback_version CHECK (version >= 1),
         CONSTRAINT ck_rollback_state CHECK (state IN ('requested', 'previewed', 'claimed',
             'succeeded', 'failed', 'conflict', 'expired')),
         CONSTRAINT ck_rollback_due_while_open
             CHECK ((state IN ('requested', 'previewed', 'claimed')) = (due_at IS NOT NULL))
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE rollback_item (
         id TEXT NOT NULL,
         rollback_id TEXT NOT NULL,
-        position INTEGER NOT NULL,
+        position {big} NOT NULL,
         request_id TEXT NOT NULL,
         state TEXT NOT NULL,
         body TEXT NOT NULL,
@@ -297,7 +299,7 @@ TABLES = (
             'succeeded', 'failed', 'conflict', 'expired')),
         CONSTRAINT fk_rollback_item_rollback_id FOREIGN KEY (rollback_id) REFERENCES rollback (id),
         CONSTRAINT fk_rollback_item_request_id FOREIGN KEY (request_id) REFERENCES request (id)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE oncall_cover (
@@ -305,21 +307,21 @@ TABLES = (
         schedule TEXT NOT NULL,
         covering TEXT NOT NULL,
         covered TEXT NOT NULL,
-        starts_at INTEGER NOT NULL,
-        ends_at INTEGER NOT NULL,
+        starts_at {big} NOT NULL,
+        ends_at {big} NOT NULL,
         offered_by TEXT NOT NULL,
         offered_to TEXT NOT NULL,
-        takes INTEGER NOT NULL,
-        offered_at INTEGER NOT NULL,
+        takes {big} NOT NULL,
+        offered_at {big} NOT NULL,
         state TEXT NOT NULL,
-        decided_at INTEGER,
+        decided_at {big},
         CONSTRAINT pk_oncall_cover PRIMARY KEY (id),
         CONSTRAINT ck_oncall_cover_state CHECK (state IN ('offered', 'accepted', 'withdrawn')),
         CONSTRAINT ck_oncall_cover_decided_in_full CHECK ((state = 'offered') = (decided_at IS NULL)),
         CONSTRAINT ck_oncall_cover_takes CHECK (takes IN (0, 1)),
         CONSTRAINT ck_oncall_cover_span CHECK (starts_at < ends_at),
         CONSTRAINT ck_oncall_cover_two_people CHECK (offered_by <> offered_to AND covering <> covered)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE idempotency (
@@ -328,10 +330,10 @@ TABLES = (
         key TEXT NOT NULL,
         body_digest TEXT NOT NULL,
         request_id TEXT NOT NULL,
-        answer BLOB,
-        created_at INTEGER NOT NULL,
+        answer {bytes},
+        created_at {big} NOT NULL,
         CONSTRAINT pk_idempotency PRIMARY KEY (agent, scope, key)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
     """,
     """
     CREATE TABLE grants (
@@ -348,16 +350,16 @@ TABLES = (
         highest TEXT NOT NULL,
         giver_id TEXT NOT NULL,
         giver_name TEXT NOT NULL,
-        uses INTEGER NOT NULL,
-        used INTEGER NOT NULL,
-        created_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL,
-        revoked_at INTEGER,
+        uses {big} NOT NULL,
+        used {big} NOT NULL,
+        created_at {big} NOT NULL,
+        expires_at {big} NOT NULL,
+        revoked_at {big},
         CONSTRAINT pk_grants PRIMARY KEY (id),
         CONSTRAINT ck_grants_uses CHECK (used >= 0 AND used <= uses),
         CONSTRAINT ck_grants_expires CHECK (expires_at > created_at),
         CONSTRAINT fk_grants_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) STRICT
+    ) {strict}
     """,
     """
     CREATE TABLE grant_use (
@@ -366,27 +368,34 @@ TABLES = (
         CONSTRAINT pk_grant_use PRIMARY KEY (grant_id, request_id),
         CONSTRAINT fk_grant_use_grant_id FOREIGN KEY(grant_id) REFERENCES grants (id),
         CONSTRAINT fk_grant_use_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
+    """,
+    """
+    CREATE TABLE budget (
+        name TEXT NOT NULL,
+        spent_at {big} NOT NULL,
+        CONSTRAINT pk_budget PRIMARY KEY (name)
+    ) {keyed}
     """,
     """
     CREATE TABLE spend (
         request_id TEXT NOT NULL,
         budget TEXT NOT NULL,
         agent TEXT NOT NULL,
-        at INTEGER NOT NULL,
-        whole INTEGER NOT NULL,
-        millionths INTEGER NOT NULL,
+        at {big} NOT NULL,
+        whole {big} NOT NULL,
+        millionths {big} NOT NULL,
         CONSTRAINT pk_spend PRIMARY KEY (request_id, budget),
         CONSTRAINT ck_spend_amount CHECK (whole >= 0 AND millionths >= 0 AND millionths < 1000000),
         CONSTRAINT fk_spend_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-    ) WITHOUT ROWID, STRICT
+    ) {keyed}
     """,
     """
     CREATE TABLE meta (
         name TEXT NOT NULL,
         value TEXT NOT NULL,
         CONSTRAINT pk_meta PRIMARY KEY (name)
-    ) STRICT
+    ) {strict}
     """,
 )
 
@@ -432,6 +441,16 @@ INDEXES = (
     "CREATE INDEX ix_oncall_cover_live ON oncall_cover (schedule, ends_at) WHERE state = 'accepted'",
 )
 
+_WORDS = {
+    "sqlite": {
+        "big": "INTEGER",
+        "bytes": "BLOB",
+        "serial": "INTEGER NOT NULL",
+        "strict": "STRICT",
+        "keyed": "WITHOUT ROWID, STRICT",
+    },
+}
+
 _REWRITTEN = (
     "status, cause, version, level, channel, next_deadline_at, decided_at, decided_digest,"
     " expires_at, execution_state, claimed_at, requirement, plan, watch, proposal, decision,"
@@ -447,7 +466,7 @@ def _refuse(name: str, when: str, table: str, condition: str, why: str) -> str:
     )
 
 
-TRIGGERS = (
+SQLITE_TRIGGERS = (
     _refuse("audit_no_update", "UPDATE", "audit", "", "audit rows are never changed"),
     _refuse(
         "audit_no_delete",
@@ -529,7 +548,10 @@ TRIGGERS = (
 
 def upgrade() -> None:
     """Make every table, index and trigger, and the head of an empty chain."""
-    for statement in (*TABLES, *INDEXES, *TRIGGERS):
+    dialect = op.get_bind().dialect.name
+    for table in TABLES:
+        op.execute(table.format_map(_WORDS[dialect]))
+    for statement in (*INDEXES, *SQLITE_TRIGGERS):
         op.execute(statement)
     op.get_bind().exec_driver_sql(
         f"INSERT INTO chain_head (id, seq, at, hash) VALUES (1, 0, 0, x'{'00' * 32}')"
