@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bot.core.policy import PolicyFile, WorkspaceFile, json_schema
+from bot.core.policy.format import editor_schema
 from bot.services.policy_tests import Case, CaseFile
 from bot.services.policy_words import DESCRIPTIONS
 
 
 def _tests() -> dict[str, Any]:
-    schema = TypeAdapter(CaseFile | tuple[Case, ...]).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return editor_schema(TypeAdapter(CaseFile | tuple[Case, ...]).json_schema())
 
 
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = MappingProxyType(

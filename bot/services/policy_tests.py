@@ -19,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from bot.core.models import ACTION_TYPE, Action, Charge, Effect, RiskLevel, Used
 from bot.core.policy import (
@@ -32,22 +32,20 @@ from bot.core.policy import (
     Wants,
     dotted,
 )
+from bot.core.policy.format import Strict
 from bot.core.policy.problems import Location
+from bot.core.policy.wording import fault, telling
 from bot.services.policies import Document, load, load_one, parse
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GivenUsed(_Strict):
+class GivenUsed(Strict):
     """How much of a limit is used up before."""
 
     count: Annotated[int, Field(ge=0)] = 0
     amount: Annotated[Decimal, Field(ge=0)] = Decimal(0)
 
 
-class Given(_Strict):
+class Given(Strict):
     """The action, who asks, and what happened before: of limits by their names, and rejections."""
 
     agent: str = "agent"
@@ -57,7 +55,7 @@ class Given(_Strict):
     rejections: Annotated[int, Field(ge=0)] = 0
 
 
-class ExpectedApprovers(_Strict):
+class ExpectedApprovers(Strict):
     """Who must be asked. What is left out is not compared; the order does not matter."""
 
     quorum: int | None = None
@@ -66,7 +64,7 @@ class ExpectedApprovers(_Strict):
     one_from_each: bool | None = None
 
 
-class Expect(_Strict):
+class Expect(Strict):
     """What the ruling must be. What is left out is not compared."""
 
     effect: Effect | None = None
@@ -77,7 +75,7 @@ class Expect(_Strict):
     approvers: ExpectedApprovers | None = None
 
 
-class Case(_Strict):
+class Case(Strict):
     """One test."""
 
     name: str | None = None
@@ -85,7 +83,7 @@ class Case(_Strict):
     expect: Expect
 
 
-class CaseFile(_Strict):
+class CaseFile(Strict):
     """A file of tests."""
 
     against: str | None = None
@@ -220,16 +218,14 @@ def _checked(document: Document, value: dict[str, Any], *, wrapped: bool) -> Cas
 
 
 def _problems(document: Document, error: ValidationError, *, wrapped: bool) -> Iterator[Problem]:
-    for detail in error.errors():
-        location = detail["loc"][1:] if wrapped else detail["loc"]
+    for detail in telling(error.errors()):
+        location, wrong, instead = fault(detail, CaseFile)
+        location = location[1:] if wrapped else location
         known = location
         while known and known not in document.marks:
             known = known[:-1]
         line, column = document.marks.get(known, (1, 1))
-        message = detail["msg"][:1].lower() + detail["msg"][1:]
-        yield Problem(
-            document.name, line, column, dotted(location), message, "cases have name, given and expect"
-        )
+        yield Problem(document.name, line, column, dotted(location), wrong, instead)
 
 
 def _outcome(case: Case, file: str, line: int, at: int, judgement: Judgement) -> Outcome:

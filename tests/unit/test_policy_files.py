@@ -1,11 +1,16 @@
 """Policy files: what is refused, with which words, and what stays in force."""
 
+import typing
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from bot.core.policy import PolicyError
+from bot.core.policy import PolicyError, PolicyFile, WorkspaceFile
+from bot.core.policy.format import Rule
+from bot.core.policy.wording import example, keys_at
 from bot.services.policies import Policies, load, parse
+from bot.services.policy_tests import CaseFile
 from tests.policies import HEAD, WORKSPACE, faults, policy_set
 
 
@@ -120,11 +125,54 @@ from tests.policies import HEAD, WORKSPACE, faults, policy_set
         ("money: {tiers: [[10000, 40], [1000, 20]]}", "money.tiers", "do not rise"),
         ("money: {rates: {EUR: 0}}", "money.rates.EUR", "greater than 0"),
         ("applies_to: {}", "applies_to", "says nothing"),
+        ("allow: [{name: a, environment: }]", "allow.0.environment",
+         "has no value; remove the key, or write environment: production"),
+        ("block: [{name: b, agent: '!'}]", "block.0.agent", "write !ci-*"),
+        ("limits: [{name: l, per: 1d, sum_of: amount, max: '10,000'}]", "limits.0.max",
+         "numbers have no commas between their digits, write 10000"),
+        ("limits: [{name: l, per: 1d, sum_of: amount, max: '10000'}]", "limits.0.max",
+         "write 10000 without quotes"),
+        ("weights: {production: lots}", "weights.production", "write digits, as in 1000 or 0.5"),
+        ("block: [{name: b, where: {x: {gt: 10,000}}}]", "block.0.where", "no commas"),
+        ("block: [{name: b, where: {x: {glob: 5}}}]", "block.0.where", "write for example {glob: "),
+        ("block: [{name: b, where: {x: {exists: 'no'}}}]", "block.0.where", "write {exists: true} or"),
+        ("block: [{name: b, where: {x: {ne: }}}]", "block.0.where", "ne has no value; write one"),
+        ("require: [{name: r, approvers: {groups: []}}]", "require.0.approvers.groups", "has too few items"),
+        ("money: {tiers: [[1, 2, 3]]}", "money.tiers.0", "has too many; write a pair"),
+        ("escalation_rules: [{name: e, trigger: {repeated_rejections: 3}, escalate_to: sre}]",
+         "escalation_rules.0.trigger.repeated_rejections", "write repeated_rejections: {count: 3"),
     ],
 )  # fmt: skip
 def test_a_fault_names_its_key_and_what_to_write(body: str, location: str, said: str) -> None:
     found = faults(HEAD + body)
     assert any(fault.startswith(f"{location}: ") and said in fault for fault in found), found
+
+
+@pytest.mark.parametrize("key", [key for key in Rule.model_fields if key != "name"])
+def test_a_condition_without_a_value_is_refused_and_not_read_as_none(key: str) -> None:
+    """`environment: # staging` would otherwise allow every environment."""
+    (fault,) = faults(f"{HEAD}allow:\n  - name: a\n    {key}: # staging\n")
+    assert fault.startswith(f"allow.0.{key}: has no value; remove the key, or write {key}: ")
+
+
+@pytest.mark.parametrize("model", [PolicyFile, WorkspaceFile, CaseFile])
+def test_every_key_has_an_example_of_its_own(model: type[BaseModel]) -> None:
+    """The one of the list that a rule stands in says nothing about a key of the rule."""
+    keys = {key for part in _parts(model) for key in keys_at(part, ())}
+    examples = {key: example(("elsewhere", key)) for key in keys}
+    assert [key for key, text in examples.items() if text == example(("elsewhere", "nothing"))] == []
+
+
+def _parts(model: type[BaseModel]) -> set[type[BaseModel]]:
+    """A model and those below it."""
+    found, waiting = set(), [model]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, type) and issubclass(part, BaseModel) and part not in found:
+            found.add(part)
+            waiting += [field.annotation for field in part.model_fields.values()]
+        waiting += typing.get_args(part)
+    return found
 
 
 @pytest.mark.parametrize(

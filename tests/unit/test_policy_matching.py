@@ -54,6 +54,7 @@ def test_exists_false_matches_exactly_what_is_absent() -> None:
         "/etc/passwd", "/etc/a/b", "//etc/passwd", "/tmp/../etc/passwd", "/etc/./passwd", "/etc/passwd/",
         "/tmp/%2e%2e/etc/x",
         "\\etc\\passwd", "/etc/new\nline", "file:///etc/passwd", "/private/etc/x",
+        " /etc/passwd", "/proc/self/root/etc/passwd", "/proc/1/cwd/etc/passwd",
     ],
 )  # fmt: skip
 def test_a_path_is_matched_in_its_normal_form(path: str) -> None:

@@ -96,22 +96,30 @@ def test_every_rule_that_comes_with_keyturn_is_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "said"),
     [
-        ("- {given: {type: x}, expects: {}}", 1),
-        ("- given: {type: x}\n  expect: {effect: maybe}", 2),
-        ("- given: {type: X!}\n  expect: {}", 1),
-        ("tests: []", 1),
-        ("against: examples/nowhere.yaml\ntests: [{given: {type: x}, expect: {}}]", 1),
-        ("just text", 1),
+        (
+            "- {given: {type: x}, expects: {}}",
+            "1:22: [0].expects: 'expects' is not a key that belongs here; did you mean expect?",
+        ),
+        (
+            "- given: {type: x}\n  expect: {effect: maybe}",
+            "2:12: [0].expect.effect: 'maybe' is not known; write one of 'approve', 'reject' or 'review'",
+        ),
+        ("- given: {type: X!}\n  expect: {}", "1:11: [0].given.type: 'X!' does not look right; write "),
+        ("- given: {type: x}\n  expect: {effect: }", "2:12: [0].expect.effect: has no value; "),
+        ("tests: []", "1:1: tests: has too few items; write a list of tests"),
+        ("against: examples/nowhere.yaml\ntests: [{given: {type: x}, expect: {}}]", "1:1: is not there; "),
+        ("just text", "1:1: is not a mapping"),
     ],
 )
-def test_a_file_of_tests_that_cannot_be_read_is_refused_with_its_line(
-    tmp_path: Path, text: str, line: int
+def test_a_file_of_tests_that_cannot_be_read_is_refused_with_its_place_and_what_to_write(
+    tmp_path: Path, text: str, said: str
 ) -> None:
     with pytest.raises(PolicyError) as caught:
         run(_directory(tmp_path, text))
-    assert caught.value.problems[0].line == line
+    assert any(said in str(problem) for problem in caught.value.problems), caught.value.problems
+    assert said.startswith("1:1: tests") or not any("too few" in p.wrong for p in caught.value.problems)
 
 
 def test_an_explanation_shows_the_reading_every_rule_and_who_is_asked() -> None:
@@ -140,5 +148,7 @@ def test_the_schema_accepts_what_the_loader_accepts_and_refuses_unknown_keys() -
         jsonschema.validate(value, json_schema(PolicyFile))
     workspace = parse("workspace.yaml", (POLICIES / "workspace.yaml").read_bytes()).value
     jsonschema.validate(workspace, json_schema(WorkspaceFile))
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"approvers": {"groups": ["a"]}, "auto_aprove_threshold": "low"}, json_schema())
+    rule = {"name": "a", "environment": None}
+    for wrong in ({"auto_aprove_threshold": "low"}, {"allow": [rule]}, {"applies_to": None}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"approvers": {"groups": ["a"]}, **wrong}, json_schema())

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from bot.core.digest import canonical, sha256
 from bot.core.models import ApproverSet, Requirement, RiskLevel
@@ -39,7 +38,7 @@ from bot.core.policy.patterns import Condition, Pattern, Test
 from bot.core.policy.problems import Location
 from bot.core.policy.subject import Match
 from bot.core.policy.where import compile_where
-from bot.core.policy.wording import fault
+from bot.core.policy.wording import fault, telling
 from bot.core.policy.workspace import People, WorkspaceFile
 from bot.core.risk.weights import POINTS, TIERS, Money, Weights
 
@@ -73,7 +72,7 @@ def build(files: Mapping[str, Any], kinds: Collection[str] = ()) -> PolicySet | 
         try:
             models[name] = kind.model_validate(content, context={"kinds": kinds})
         except ValidationError as error:
-            faults.extend(Fault(name, *fault(detail, kind)) for detail in _telling(error.errors()))
+            faults.extend(Fault(name, *fault(detail, kind)) for detail in telling(error.errors()))
     workspace = models.pop(WORKSPACE, WorkspaceFile())
     assert isinstance(workspace, WorkspaceFile)
     policies = {name: model for name, model in models.items() if isinstance(model, PolicyFile)}
@@ -83,15 +82,6 @@ def build(files: Mapping[str, Any], kinds: Collection[str] = ()) -> PolicySet | 
         return faults
     version = sha256(canonical({name: _plain(content) for name, content in files.items()}))
     return _compiled(workspace, policies, version)
-
-
-def _telling(details: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """Without the complaint that a list is too short once its faulty items are left out."""
-    for detail in details:
-        where = detail["loc"]
-        inside = (other["loc"] for other in details if len(other["loc"]) > len(where))
-        if detail["type"] != "too_short" or all(loc[: len(where)] != where for loc in inside):
-            yield detail
 
 
 def _plain(value: Any) -> Any:

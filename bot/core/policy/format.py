@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import re2
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 
 from bot.core.models import RiskLevel
 from bot.core.policy.globs import BadPattern, compile_path
@@ -59,8 +60,8 @@ def _types(value: object) -> tuple[str, ...]:
 def _agents(value: object) -> tuple[str, ...]:
     globs = _texts(value)
     for glob in globs:
-        if not re.fullmatch(r"!?[a-z0-9_.\-*?\[\]!^]+", glob):
-            plain = re.sub(r"[^a-z0-9_.*?-]", "-", glob.lower())
+        if not re.fullmatch(r"!?[a-z0-9_.\-*?\[][a-z0-9_.\-*?\[\]!^]*", glob):
+            plain = re.sub(r"[^a-z0-9_.*?-]", "-", glob.lower().removeprefix("!")) or "!ci-*"
             raise ValueError(
                 f"{glob!r} is no agent's name, which has small letters, digits and _ . -; write {plain}"
             )
@@ -105,10 +106,17 @@ def _accesses(value: object) -> tuple[Access, ...]:
     return tuple(Access(text) for text in texts)
 
 
+_NO_COMMAS = "numbers have no commas between their digits, write 10000 or 1.1"
+
+
 def _number(value: object) -> Decimal:
-    number = amount_of(value) if not isinstance(value, str) else None
+    number = amount_of(value)
+    if isinstance(value, str) and number is not None:
+        raise ValueError(f"takes a number, not text; write {value} without quotes")
+    if isinstance(value, str) and re.search(r"[0-9],[0-9]", value):
+        raise ValueError(f"takes a number, not {value!r}; {_NO_COMMAS}")
     if number is None:
-        raise ValueError(f"takes a number, not {_kind(value)}; write it without quotes")
+        raise ValueError(f"takes a number, not {_kind(value)}; write digits, as in 1000 or 0.5")
     return number
 
 
@@ -136,6 +144,8 @@ def _comparisons(key: object, comparisons: object) -> None:
 
 
 def _comparison(key: str, operator: object, operand: object) -> None:
+    if str(operator).isdecimal():
+        raise ValueError(f"{key}: {operator!r} is not a comparison; {_NO_COMMAS}")
     if operator not in OPERATORS:
         raise ValueError(f"{key}: {operator!r} is not a comparison; write one of {', '.join(OPERATORS)}")
     if operator in ("gt", "gte", "lt", "lte") and amount_of(operand) is None:
@@ -143,9 +153,11 @@ def _comparison(key: str, operator: object, operand: object) -> None:
     if operator == "in" and (not isinstance(operand, list) or not operand):
         raise ValueError(f"{key}: in takes a list that is not empty; write {{in: [a, b]}}")
     if operator == "glob" and (not isinstance(operand, str) or not operand):
-        raise ValueError(f"{key}: glob takes a pattern as text")
+        raise ValueError(f"{key}: glob takes a pattern as text; write for example {{glob: '*.example.com'}}")
     if operator == "exists" and not isinstance(operand, bool):
-        raise ValueError(f"{key}: exists is true or false")
+        raise ValueError(f"{key}: exists is true or false; write {{exists: true}} or {{exists: false}}")
+    if operator in ("eq", "ne") and operand is None:
+        raise ValueError(f"{key}: {operator} has no value; write one, or {{exists: false}} for no such param")
     if operator in ("eq", "ne") and isinstance(operand, list | Mapping):
         raise ValueError(f"{key}: {operator} compares with a single value; use in for several")
 
@@ -206,9 +218,17 @@ Level = Literal[RiskLevel.NONE, RiskLevel.LOW, RiskLevel.MEDIUM, RiskLevel.HIGH,
 
 
 class Strict(BaseModel):
-    """What all parts of the files have in common: unknown keys are refused."""
+    """What all parts of the files have in common: unknown keys and keys without a value are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _told(cls, value: object) -> object:
+        """Refuse a key without a value: read as no condition, it would let a rule match more than it says."""
+        if value is None:
+            raise PydanticCustomError("no_value", "has no value")
+        return value
 
 
 class Approvers(Strict):
@@ -336,5 +356,21 @@ class PolicyFile(Strict):
 
 def json_schema(model: type[BaseModel] = PolicyFile) -> dict[str, Any]:
     """JSON Schema 2020-12 of a policy file, or of `WorkspaceFile`."""
-    schema = model.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return editor_schema(model.model_json_schema())
+
+
+def editor_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema as editors take it, of files in which a key has a value or is left out."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without_null(schema)}
+
+
+def _without_null(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_null(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    kept = {key: _without_null(value) for key, value in part.items() if (key, value) != ("default", None)}
+    if "anyOf" in kept:
+        options = [option for option in kept.pop("anyOf") if option != {"type": "null"}]
+        return {**options[0], **kept} if len(options) == 1 else {"anyOf": options, **kept}
+    return kept
