@@ -38,11 +38,12 @@ def authorise(
     """
     if person.team_id != home_team:
         raise OtherWorkspace()
-    if person.is_bot or person.is_guest or person.is_deleted:
+    if not person.may_decide:
         raise NotAPerson()
     if person.id == request.owner:
         raise OwnRequest()
-    if _is(person, request.submission.on_behalf_of):
+    principal = request.submission.on_behalf_of
+    if principal is not None and person.is_named(principal):
         raise ActsForYou()
     mine = [entry for entry in entitled_sets(request) if belongs(person, entry, members)]
     if not mine:
@@ -85,13 +86,4 @@ def belongs(person: Person, entry: ApproverSet, members: Membership) -> bool:
     """Whether a person is in a set. `members` knows those that are looked up."""
     if entry.users is None:
         return person.id in members.get(entry.source, frozenset())
-    return any(_is(person, name) for name in entry.users)
-
-
-def _is(person: Person, name: str | None) -> bool:
-    """Whether `name`, a Slack id or an e-mail address, is this person's."""
-    if name is None:
-        return False
-    if "@" in name:
-        return person.email is not None and person.email.casefold() == name.casefold()
-    return person.id == name
+    return any(person.is_named(name) for name in entry.users)

@@ -124,18 +124,12 @@ def overridden(found: CoverOffer, by: Person) -> Event:
 
 def belongs(schedule: Schedule, person: Person) -> bool:
     """Whether this person takes turns in the schedule."""
-    return any(_is(person, name) for name in schedule.people)
+    return any(person.is_named(name) for name in schedule.people)
 
 
 def _spelled(schedule: Schedule, person: Person) -> str:
     """How the schedule's file names this person."""
     for name in schedule.people:
-        if _is(person, name):
+        if person.is_named(name):
             return name
     raise CoverRefused(f"{person.name} takes no turns in {schedule.name}; only its people cover each other.")
-
-
-def _is(person: Person, name: str) -> bool:
-    if "@" in name:
-        return person.email is not None and person.email.casefold() == name.casefold()
-    return person.id == name

@@ -374,6 +374,17 @@ class Person:
     is_guest: bool = False
     is_deleted: bool = False
 
+    @property
+    def may_decide(self) -> bool:
+        """Whether anything may be theirs to decide: not a bot's, a guest's, or of one who has left."""
+        return not (self.is_bot or self.is_guest or self.is_deleted)
+
+    def is_named(self, name: str) -> bool:
+        """Whether `name`, a Slack id or an e-mail address, is this person's."""
+        if "@" in name:
+            return self.email is not None and self.email.casefold() == name.casefold()
+        return self.id == name
+
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:

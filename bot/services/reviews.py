@@ -372,7 +372,7 @@ class Reviews:
         if person is None:
             return False
         away = person.team_id != await self._directory.home_team()
-        return away or person.is_bot or person.is_guest or person.is_deleted
+        return away or not person.may_decide
 
 
 def _known(request: ApprovalRequest | None) -> ApprovalRequest:

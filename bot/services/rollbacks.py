@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.core import rollback
+from bot.core.authority import belongs
 from bot.core.clock import Clock
 from bot.core.errors import (
     CannotVerify,
@@ -288,7 +289,7 @@ class Rollbacks(RollbackWork):
         if hand.team_id != await self._directory.home_team():
             raise OtherWorkspace()
         person = await self._directory.person(hand.user_id)
-        if person is None or person.is_bot or person.is_guest or person.is_deleted:
+        if person is None or not person.may_decide:
             raise NotAPerson()
         return person
 
@@ -331,13 +332,13 @@ class Rollbacks(RollbackWork):
         await self._authorised(request, person, needed.approvers)
 
     async def _is_operator(self, person: Person) -> bool:
-        operators = self._policies.current.workspace.operators
+        operators, members = self._policies.current.workspace.operators, {}
         if operators.users is None:
             try:
-                return person.id in await self._directory.members(operators.source)
+                members = {operators.source: await self._directory.members(operators.source)}
             except CannotVerify:
                 return False
-        return person.id in operators.users or (person.email or "") in operators.users
+        return belongs(person, operators, members)
 
     async def _record_refusal(
         self,

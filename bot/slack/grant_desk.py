@@ -78,7 +78,7 @@ class GrantDesk:
         if team_id != await self._directory.home_team():
             raise OtherWorkspace()
         person = await self._directory.person(user_id)
-        if person is None or person.is_bot or person.is_guest or person.is_deleted:
+        if person is None or not person.may_decide:
             raise NotAPerson()
         return Reviewer(person.id, person.name)
 

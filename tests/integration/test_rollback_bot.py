@@ -239,6 +239,15 @@ async def test_only_operators_start_by_command(desk: Desk, place: Path) -> None:
     await desk.private(RAFAEL, "Only operators")
 
 
+async def test_an_operator_may_be_named_by_e_mail_in_any_capitals(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "policies" / "workspace.yaml"
+    group, named = "operators: {slack_usergroup: S0OPS0001}", "operators: {users: [Sam@Example.com]}"
+    file.write_text(file.read_text().replace(group, named))
+    await desk.bot.reloads.reload(asked=True)
+    await desk.sandbox.people.command(SAM, "C0APPROVE", "/rollback", "req_x please")
+    await desk.private(SAM, "There is no request")
+
+
 async def test_a_session_that_somebody_else_started_is_confirmed_by_command(desk: Desk, place: Path) -> None:
     file = place / "settings"
     file.write_bytes(b"old\n")
