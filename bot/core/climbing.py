@@ -26,6 +26,7 @@ from bot.core.models import (
     Cause,
     Event,
     JsonObject,
+    Level,
     Outgoing,
     Reviewer,
     Status,
@@ -149,20 +150,16 @@ def open_next(
     opening = {} if by is not None else summons.opening
     work = [knock for knock in everybody if opening.get(recipient(knock.payload), now) <= now]
     resting = [knock for knock in everybody if knock not in work]
+    notes = [{"kind": "slack.note", "to": channel, "counts": True} for channel in carded]
     event = changed(
         "escalation_triggered",
         request,
         after,
         LADDER if by is None else Actor.human(by),
         Via.SCHEDULER if by is None else Via.SLACK,
+        **_hop(level),
         level=after.level,
-        rule=level.rule,
-        escalate_to=level.escalate_to,
-        targets=[f"{target.kind}:{target.address}" for target in level.notify],
-        asked=[
-            *asked(after, work),
-            *({"kind": "slack.note", "to": channel, "counts": True} for channel in carded),
-        ],
+        asked=[*asked(after, work), *notes],
         why=why,
         resting=list(summons.resting),
         late_seconds=int(late.total_seconds()),
@@ -170,9 +167,16 @@ def open_next(
     missed = misses(after, targets, summons.members)
     left_out = [_left_out(after, knock, opening[recipient(knock.payload)]) for knock in resting]
     alerts = [alert for miss in missed for alert in unreachable_alert(after.id, miss.body, summons.admin)]
-    return Transition(
-        after, (event, *missed, *left_out), now, (*work, *_told(after, carded, why, by), *alerts)
-    )
+    outbox = (*work, *_told(after, carded, why, by), *alerts)
+    return Transition(after, (event, *missed, *left_out), now, outbox)
+
+
+def _hop(level: Level) -> dict[str, Any]:
+    return {
+        "rule": level.rule,
+        "escalate_to": level.escalate_to,
+        "targets": [f"{target.kind}:{target.address}" for target in level.notify],
+    }
 
 
 def acknowledge(request: ApprovalRequest, by: Reviewer, *, now: datetime) -> Transition | None:
@@ -243,8 +247,8 @@ def asks_nobody(step: Transition) -> bool:
     return not any(asked["counts"] for hop in hops for asked in hop["asked"])
 
 
-def outcome_of(kind: str, payload: JsonObject) -> dict[str, Any]:
-    """How an event says which knock it is about: as `asked` said it."""
+def knock_of(kind: str, payload: JsonObject) -> dict[str, Any]:
+    """Which knock a piece of work is, as events name it: `asked` wrote the same."""
     return {"kind": kind, "to": recipient(payload), "level": payload.get("level")}
 
 
@@ -333,7 +337,7 @@ def _left_out(request: ApprovalRequest, knock: Outgoing, opens_at: datetime) -> 
         request,
         LADDER,
         Via.SCHEDULER,
-        **outcome_of(knock.kind, knock.payload),
+        **knock_of(knock.kind, knock.payload),
         code="outside_hours",
         opens_at=rfc3339(opens_at),
     )

@@ -13,8 +13,9 @@
     ├── MissingScope                 the credential may not do this
     ├── NotFound                     no such thing, or not the asker's
     ├── MethodNotAllowed
-    ├── RateLimited                  `retry_after`
-    ├── Unavailable                  storage trouble or overload; `retry_after`
+    ├── Retryable                    try again after `retry_after`
+    │   ├── RateLimited              the token has used up its rate
+    │   └── Unavailable              storage trouble or overload
     ├── Conflict                     the thing is not in a state that allows it
     │   ├── IdempotencyConflict, SessionEnded, AlreadyDecided
     │   ├── AlreadyClaimed, NotApproved, DigestMismatch, Paused,

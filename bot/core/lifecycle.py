@@ -25,7 +25,6 @@ from bot.core.models import (
     Decision,
     Effect,
     Event,
-    Level,
     Message,
     Outgoing,
     RequestId,
@@ -57,6 +56,9 @@ DECIDED_EVENTS = {
     Status.CANCELLED: "action_cancelled",
 }
 """The audit event of each way to settle."""
+
+LADDER = Actor.system("escalation")
+"""Who acts when time does."""
 
 NOBODY_DECIDED = "Nobody decided before the deadline, so the action may not run."
 NOBODY_MAY_DECIDE = "Nobody is left who may approve this, so the action may not run."
@@ -91,9 +93,26 @@ def submit(
         admin: The channel that hears of whom they cannot reach; None when the workspace has none.
     """
     ruling = judged.ruling
-    asks = ruling.effect_is_review
+    fresh = _pending(submission, judged, id=id, agent=agent, now=now)
+    events = [_requested(fresh), _policy_applied(fresh)]
+    if ruling.effect_is_review:
+        widened, outgoing = _acted_at_once(fresh, ruling, members or {})
+        missed = [event.body for event in widened if event.name == "notification_failed"]
+        alerts = [alert for body in missed for alert in unreachable_alert(fresh.id, body, admin)]
+        return Transition(fresh, (*events, *widened), now, (*_cards(fresh), *outgoing, *alerts))
+    settled = _settle_by_policy(replace(fresh, plan=(), watch=Watch()), ruling, now)
+    actor = Actor(ActorType.POLICY, ruling.policy.name or "none", ruling.policy.name or "no policy")
+    events.append(changed(DECIDED_EVENTS[settled.status], fresh, settled, actor, Via.HTTP))
+    return Transition(settled, tuple(events), now, decided_outgoing(settled))
+
+
+def _pending(
+    submission: Submission, judged: Judged, *, id: RequestId, agent: Agent, now: datetime
+) -> ApprovalRequest:
+    """The request before anything came of it, with the ladder that it climbs if people are asked."""
+    ruling = judged.ruling
     plan = escalation.plan(ruling, submission, now=now)
-    fresh = ApprovalRequest(
+    return ApprovalRequest(
         id=id,
         agent=agent.name,
         owner=agent.owner,
@@ -102,7 +121,7 @@ def submit(
         preview_digest=None if submission.preview is None else text_digest(submission.preview),
         risk=judged.risk,
         policy=ruling.policy,
-        requirement=ruling.requirement if asks else None,
+        requirement=ruling.requirement if ruling.effect_is_review else None,
         status=Status.PENDING,
         cause=None,
         decision=None,
@@ -112,18 +131,8 @@ def submit(
         plan=plan,
         approval_valid_for=ruling.approval_valid_for,
         channel=ruling.channel,
-        watch=_watch(ruling, plan, now),
+        watch=Watch(ruling.ack_for, remind_at=escalation.first_reminder(plan[0], now)),
     )
-    events = [_requested(fresh), _policy_applied(fresh)]
-    if asks:
-        widened, outgoing = _acted_at_once(fresh, ruling, members or {})
-        missed = [event.body for event in widened if event.name == "notification_failed"]
-        alerts = [alert for body in missed for alert in unreachable_alert(fresh.id, body, admin)]
-        return Transition(fresh, (*events, *widened), now, (*_cards(fresh), *outgoing, *alerts))
-    settled = _settle_by_policy(replace(fresh, plan=(), watch=Watch()), ruling, now)
-    actor = Actor(ActorType.POLICY, ruling.policy.name or "none", ruling.policy.name or "no policy")
-    events.append(changed(DECIDED_EVENTS[settled.status], fresh, settled, actor, Via.HTTP))
-    return Transition(settled, tuple(events), now, decided_outgoing(settled))
 
 
 def cancel(
@@ -242,10 +251,6 @@ def callback(request: ApprovalRequest, name: str) -> Outgoing:
     )
 
 
-LADDER = Actor.system("escalation")
-"""Who acts when time does."""
-
-
 def _settle_by_policy(request: ApprovalRequest, ruling: Ruling, now: datetime) -> ApprovalRequest:
     status = Status.APPROVED if ruling.policy.effect is Effect.APPROVE else Status.REJECTED
     cause = ruling.cause or Cause.POLICY_RULE
@@ -284,10 +289,6 @@ def _policy_applied(request: ApprovalRequest) -> Event:
         score=str(risk.score),
         factors={factor.name: str(factor.points) for factor in risk.factors},
     )
-
-
-def _watch(ruling: Ruling, plan: Sequence[Level], now: datetime) -> Watch:
-    return Watch(ruling.ack_for, remind_at=escalation.first_reminder(plan[0], now))
 
 
 def _acted_at_once(

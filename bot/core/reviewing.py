@@ -5,7 +5,7 @@ changes nothing, another digest is stale. Who may give one is decided in `author
 reviewer is already known to be entitled.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -261,14 +261,9 @@ def _settled(
         by=by,
         conditions=merged(tuple(r.conditions for r in live if r.conditions is not None)),
     )
-    after = replace(after, version=before.version + 1)
-    events = (
-        _recorded(before, replace(reviewed, version=after.version), given),
-        changed(
-            DECIDED_EVENTS[status], replace(reviewed, version=after.version), after, _actor(given), Via.SLACK
-        ),
-    )
-    return Transition(after, events, now, decided_outgoing(after))
+    after = replace(after, version=reviewed.version)  # the review and what it settles are one change
+    decided = changed(DECIDED_EVENTS[status], reviewed, after, _actor(given), Via.SLACK)
+    return Transition(after, (_recorded(before, reviewed, given), decided), now, decided_outgoing(after))
 
 
 def merged(conditions: Sequence[Conditions]) -> Conditions | None:
@@ -289,14 +284,21 @@ def _joined(texts: Iterable[str | None]) -> str | None:
 
 
 def _recorded(before: ApprovalRequest, reviewed: ApprovalRequest, given: Given) -> Event:
-    review = reviewed.reviews[-1]
-    voided = [
-        after.reviewer.id
-        for earlier, after in zip(before.reviews, reviewed.reviews, strict=False)
-        if after.voided and not earlier.voided
-    ]
-    facts: Mapping[str, object] = {"verdict": review.verdict.value, "voided": voided}
-    return changed("review_recorded", before, reviewed, _actor(given), Via.SLACK, **facts)
+    return changed(
+        "review_recorded",
+        before,
+        reviewed,
+        _actor(given),
+        Via.SLACK,
+        verdict=reviewed.reviews[-1].verdict.value,
+        voided=_newly_voided(before, reviewed),
+    )
+
+
+def _newly_voided(before: ApprovalRequest, reviewed: ApprovalRequest) -> list[SlackId]:
+    """Whose reviews the last one voided, in their order."""
+    pairs = zip(before.reviews, reviewed.reviews, strict=False)  # the new one comes last
+    return [after.reviewer.id for earlier, after in pairs if after.voided and not earlier.voided]
 
 
 def _actor(given: Given) -> Actor:
@@ -307,11 +309,7 @@ def _tell_voided(
     before: ApprovalRequest, reviewed: ApprovalRequest, author: Reviewer
 ) -> tuple[Outgoing, ...]:
     """A private word to everybody else whose approval the edit took away."""
-    people = {
-        earlier.reviewer.id: None
-        for earlier, after in zip(before.reviews, reviewed.reviews, strict=False)
-        if after.voided and not earlier.voided and earlier.reviewer.id != author.id
-    }
+    people = dict.fromkeys(id for id in _newly_voided(before, reviewed) if id != author.id)
     return tuple(
         Outgoing(
             kind="slack.dm",

@@ -160,8 +160,12 @@ def confirm(rollback: Rollback, requests: Requests, given: Given, *, judge: Judg
     )
     if not after.missing.count:
         after = replace(after, confirmed_at=now)
-    facts = {"digest": after.digest, "reason": given.reason, "force_reason": given.force_reason,
-             "missing": after.missing.count}  # fmt: skip
+    facts = {
+        "digest": after.digest,
+        "reason": given.reason,
+        "force_reason": given.force_reason,
+        "missing": after.missing.count,
+    }
     actor = Actor.human(given.reviewer)
     return step_of(after, requests, after.items, "rollback_confirmed", actor, Via.SLACK, now, facts)
 

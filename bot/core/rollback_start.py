@@ -43,9 +43,35 @@ def start(
     chosen, left_out = _chosen(requests, judge, now)
     if not chosen:
         raise NotRollbackable(_nothing(left_out, session_id))
+    fresh = _fresh(chosen, asked, id=id, session_id=session_id, judge=judge, now=now)
+    fresh = replace(fresh, left_out=left_out)
+    step = step_of(
+        fresh,
+        {request.id: request for request in chosen},
+        fresh.items,
+        "rollback_requested",
+        asked.actor,
+        asked.via,
+        now,
+        _facts(fresh),
+    )
+    told = tuple(callback(r, "rollback.requested") for r in chosen if r.submission.callback_url is not None)
+    return replace(step, outbox=told)
+
+
+def _fresh(
+    chosen: Sequence[ApprovalRequest],
+    asked: Asked,
+    *,
+    id: str,
+    session_id: str | None,
+    judge: Judge,
+    now: datetime,
+) -> Rollback:
+    """The undo of these, as dangerous as the most dangerous of them."""
     items = tuple(_item(id, place, request, session_id) for place, request in enumerate(chosen, start=1))
     worst = max((judged(request, judge) for request in chosen), key=lambda found: found.risk.score)
-    fresh = Rollback(
+    return Rollback(
         id=RollbackId(id),
         agent=chosen[0].agent,
         session_id=session_id,
@@ -63,22 +89,19 @@ def start(
         updated_at=now,
         due_at=now + UNCLAIMED,
         version=1,
-        left_out=left_out,
     )
-    facts = {
-        "reason": asked.reason,
-        "force": asked.force,
+
+
+def _facts(fresh: Rollback) -> dict[str, object]:
+    return {
+        "reason": fresh.reason,
+        "force": fresh.force,
         "digest": fresh.digest,
-        "risk": worst.risk.level.value,
-        "policy": worst.ruling.policy.name,
-        "rule": worst.ruling.policy.rule,
-        "left_out": {entry.request_id: entry.why for entry in left_out},
+        "risk": fresh.risk.level.value,
+        "policy": fresh.policy.name,
+        "rule": fresh.policy.rule,
+        "left_out": {entry.request_id: entry.why for entry in fresh.left_out},
     }
-    step = step_of(
-        fresh, {r.id: r for r in chosen}, items, "rollback_requested", asked.actor, asked.via, now, facts
-    )
-    told = tuple(callback(r, "rollback.requested") for r in chosen if r.submission.callback_url is not None)
-    return replace(step, outbox=told)
 
 
 def _chosen(

@@ -59,19 +59,23 @@ def required(requests: Sequence[ApprovalRequest], items: Sequence[Item], judge: 
 
 
 def _own(request: ApprovalRequest, beyond: str | None, judge: Judge) -> Requirement | None:
-    action = request.current_requirement
-    needed: Requirement | None = None
+    """Who must confirm the undo of one action; None when its policies name nobody."""
+    approved_by = request.current_requirement
     judgements = _judged_steps(request, judge)
+    needed: Requirement | None = None
     for found in judgements:
         wanted = found.ruling.requirement if found.ruling.effect_is_review else None
         if wanted is None and beyond is not None:
             wanted = found.ruling.standing
         if wanted is not None:
             needed = wanted if needed is None else stricter(needed, wanted)
-    if needed is None:
-        # Nobody would be asked for such an action: one confirmation, by people the policy trusts.
-        standing = next((found.ruling.standing for found in judgements if found.ruling.standing), None)
-        needed = action if action is not None else None if standing is None else replace(standing, quorum=1)
-    if needed is None or action is None or action.needed <= needed.needed:
+    if needed is None:  # nobody would be asked for such an action
+        return approved_by or _one_of_those_trusted(judgements)
+    if approved_by is None or approved_by.needed <= needed.needed:
         return needed
-    return stricter(needed, action)
+    return stricter(needed, approved_by)
+
+
+def _one_of_those_trusted(judgements: Sequence[Judged]) -> Requirement | None:
+    standing = next((found.ruling.standing for found in judgements if found.ruling.standing), None)
+    return None if standing is None else replace(standing, quorum=1)

@@ -47,10 +47,10 @@ _AT_ONCE = 20
 _FIRST_WAIT = 1.0  # seconds
 _LONGEST_WAIT = 60.0  # seconds
 _SHORTEST_SLEEP = 0.02  # seconds; what is due but leased or paced does not spin
+_LONGEST_SLEEP = 5.0  # seconds; what another process stored is seen by then
+
 _NO_FAULT = frozenset({"no_card"})
 """Failures that only follow from another one, of which the admins are told."""
-
-_LONGEST_SLEEP = 5.0  # seconds; what another process stored is seen by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +316,7 @@ def _asks(item: OutboxItem) -> bool:
 def _about(item: OutboxItem) -> dict[str, Any]:
     """What a row is about; a knock of the ladder, as the event of its level names it."""
     if _asks(item):
-        return climbing.outcome_of(item.kind, item.payload)
+        return climbing.knock_of(item.kind, item.payload)
     return {"kind": item.kind, "to": item.order_key}
 
 

@@ -6,7 +6,8 @@ ASGI application for `/slack/events`. Bolt never sees a body that Slack did not 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -28,7 +29,7 @@ from bot.slack.commands import Commands
 from bot.slack.directory import SlackDirectory
 from bot.slack.grant_desk import GrantDesk
 from bot.slack.homes import Homes
-from bot.slack.listeners import ANYTHING, Asked, Listeners
+from bot.slack.listeners import ANYTHING, Asked, Listeners, Work
 from bot.slack.queue import Queue
 from bot.slack.rota import Rota
 from bot.slack.signed_http import SignedHttp, Verifier
@@ -140,10 +141,23 @@ def bolt_app(
         logger=quiet_logger("bolt", logging.ERROR),
         request_verification_enabled=False,
     )
-    clicks = listeners.clicks
-    for pressed, asked in private.items():
-        app.action(pressed)(listeners.private(asked))
-    for action_id, work in (
+    for action_id, asked in private.items():
+        app.action(action_id)(listeners.private(asked))
+    for pressed, work in _buttons(listeners.clicks, rota, undo):
+        app.action(pressed)(listeners.button(work))
+    for submitted, work in _forms(listeners.clicks, undo):
+        app.view(submitted)(listeners.form(work))
+    app.command(ANYTHING, matchers=[undo.wanted])(undo.command)
+    app.command(ANYTHING)(listeners.command)
+    app.event("app_home_opened")(listeners.home)
+    app.event(ANYTHING)(listeners.ignored)
+    app.error(_broken)
+    return app
+
+
+def _buttons(clicks: Clicks, rota: Rota, undo: Undo) -> Sequence[tuple[str | re.Pattern[str], Work]]:
+    """What each button does, by its `action_id`; Bolt takes the first that fits."""
+    return (
         (ids.APPROVE, clicks.approve),
         (ids.REJECT, clicks.reject),
         (ids.MODIFY, clicks.modify),
@@ -157,9 +171,12 @@ def bolt_app(
         (ids.ACCEPT_COVER, rota.accept),
         (ids.ROLLBACK, undo.start),
         (ANYTHING, clicks.unknown),
-    ):
-        app.action(action_id)(listeners.button(work))
-    for callback_id, submitted in (
+    )
+
+
+def _forms(clicks: Clicks, undo: Undo) -> Sequence[tuple[str | re.Pattern[str], Work]]:
+    """What each submitted form does, by its `callback_id`."""
+    return (
         (ids.APPROVE, clicks.submit_approval),
         (ids.REJECT, clicks.submit_rejection),
         (ids.MODIFY, clicks.submit_changes),
@@ -167,14 +184,7 @@ def bolt_app(
         (ids.GRANT, clicks.submit_grant),
         (ids.ROLLBACK_CONFIRM, undo.confirm),
         (ANYTHING, clicks.unknown),
-    ):
-        app.view(callback_id)(listeners.form(submitted))
-    app.command(ANYTHING, matchers=[undo.wanted])(undo.command)
-    app.command(ANYTHING)(listeners.command)
-    app.event("app_home_opened")(listeners.home)
-    app.event(ANYTHING)(listeners.ignored)
-    app.error(_broken)
-    return app
+    )
 
 
 async def _broken(error: Exception) -> BoltResponse:

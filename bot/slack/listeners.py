@@ -39,7 +39,7 @@ ACK_AFTER = 2.4
 """Seconds after which Slack is answered whatever the call is doing; it gives up at three."""
 
 Work = Callable[[Interaction], Awaitable[Answer]]
-
+"""Does what a button or a form is for."""
 
 Asked = Callable[[Interaction], Awaitable[dict[str, Any]]]
 """Answers a button of a private message: arguments of the message that takes its place."""
