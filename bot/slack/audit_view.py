@@ -137,7 +137,7 @@ def _gist(event: AuditEvent) -> str:
         f"partial, {body['undone']} of {body['of']} undone" if body.get("partial") is True else None,
         _joined(body, "tried", "on", "code"),
         _joined(body, "what", "reason"),
-        body.get("type"),
+        _joined(body, "type", "description"),
         decision.get("reason"),
         body.get("reason"),
         body.get("code"),

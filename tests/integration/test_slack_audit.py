@@ -135,9 +135,10 @@ async def test_the_story_of_a_request_tells_who_decided(desk: Desk) -> None:
     request = await desk.ask(session_id="run-7")
     await desk.click(RAFAEL, request)
     await desk.until_audited(request, "action_approved")
+    asked = f"{request.action.type}  ·  {request.submission.description}"
     for text in (request.id, "session run-7"):
         said = words(await typed(desk, ALEX, "/audit", text))
-        for fact in ("action_requested", "action_approved", "Rafael", "1 approved", "median"):
+        for fact in ("action_requested", asked, "action_approved", "Rafael", "1 approved", "median"):
             assert fact in said, (text, fact)
 
 

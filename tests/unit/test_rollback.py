@@ -45,6 +45,7 @@ class Play:
         self.judge = judge
         self.requests = by_id(requests)
         self.events: list[str] = []
+        self.hands: list[tuple[str, str | None, str]] = []
         self.rollback: Rollback
         self.take(started(*requests, judge=judge, **options))
 
@@ -52,6 +53,7 @@ class Play:
         self.rollback = step.rollback
         self.requests.update(by_id(step.requests))
         self.events += [event.name for event in step.events]
+        self.hands += [(e.actor.type.value, e.actor.id, e.via.value) for e in step.events]
         return self
 
     def item(self, place=0):
@@ -86,6 +88,17 @@ def test_an_undo_goes_from_the_ask_to_the_end_and_the_request_says_so():
         "rollback_claimed",
         "action_rolled_back",
     ]
+
+
+def test_every_step_of_an_undo_is_on_record_with_who_took_it_and_by_which_way():
+    play = Play(ran()).preview().confirm(ANA).claim().report()
+    agent, person = ("agent", play.rollback.agent, "http"), ("human", ANA, "slack")
+    assert play.hands == [("system", "tests", "http"), agent, person, agent, agent]
+    late = Play(ran())
+    late.take(rollback.expire(late.rollback, late.requests, now=RAN + UNCLAIMED))
+    silent = Play(ran()).preview().confirm().claim()
+    silent.take(rollback.expire(silent.rollback, silent.requests, now=RAN + UNREPORTED))
+    assert late.hands[-1] == silent.hands[-1] == ("system", "rollbacks", "scheduler")
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,18 @@ def test_a_link_in_the_files_place_is_never_followed(place, force):
     secret, file = place / "secret", place / "settings"
     secret.write_bytes(b"new\n")
     file.symlink_to(secret)
-    with pytest.raises(UndoFailed, match="symbolic link"):
+    with pytest.raises(UndoFailed, match="nothing was followed and nothing was changed"):
         FILES.apply(restore(file), force=force)
     assert secret.read_bytes() == b"new\n"
+    assert file.is_symlink()
+
+
+@pytest.mark.parametrize("change", [lambda path: places.replace(path, b"old\n", None), places.remove])
+def test_a_link_that_came_after_the_look_is_left_where_it_is(place, change):
+    file = place / "settings"
+    file.symlink_to(place / "secret")
+    with pytest.raises(UndoFailed, match="nothing was followed and nothing was changed"):
+        change(str(file))
     assert file.is_symlink()
 
 
