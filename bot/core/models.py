@@ -26,6 +26,9 @@ Digest = NewType("Digest", str)
 ACTION_TYPE = r"^[a-z][a-z0-9_.:-]{0,63}$"
 """What an action's `type` looks like."""
 
+MONEY_TYPES = frozenset({"transaction", "transfer", "payment", "refund", "withdrawal", "payout"})
+"""Types of actions that move money."""
+
 JsonObject = Mapping[str, Any]
 """Parsed JSON: str, bool, None, int, Decimal (never float), list and dict."""
 

@@ -10,13 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from bot.core import params_schema
-from bot.core.models import JsonObject
+from bot.core.models import MONEY_TYPES, JsonObject
 
 Fault = tuple[str, str]
 """A JSON Pointer into the params, and a sentence."""
-
-MONEY_TYPES = frozenset({"transaction", "transfer", "payment", "refund", "withdrawal", "payout"})
-"""Types that move money."""
 
 
 class Kind(StrEnum):

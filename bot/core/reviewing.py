@@ -29,6 +29,7 @@ from bot.core.lifecycle import (
     time_out,
 )
 from bot.core.models import (
+    MONEY_TYPES,
     Action,
     Actor,
     ApprovalRequest,
@@ -49,7 +50,6 @@ from bot.core.models import (
     Verdict,
     Via,
 )
-from bot.core.params import MONEY_TYPES
 from bot.core.quorum import live_approvals, missing, stricter
 
 

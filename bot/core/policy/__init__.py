@@ -4,12 +4,12 @@
 action. Reading files is `bot.services.policies`' work.
 """
 
-from bot.core.policy.building import WORKSPACE, Fault, build
+from bot.core.policy.building import Fault, build
 from bot.core.policy.format import PolicyFile, json_schema
 from bot.core.policy.judging import Judgement, Policy, PolicySet, Workspace
 from bot.core.policy.limits import NO_HISTORY, History, Wants
 from bot.core.policy.problems import PolicyError, Problem, dotted
-from bot.core.policy.workspace import WorkspaceFile
+from bot.core.policy.workspace import WORKSPACE, WorkspaceFile
 
 __all__ = [
     "NO_HISTORY",

@@ -39,11 +39,8 @@ from bot.core.policy.problems import Location
 from bot.core.policy.subject import Match
 from bot.core.policy.where import compile_where
 from bot.core.policy.wording import fault, telling
-from bot.core.policy.workspace import People, WorkspaceFile
+from bot.core.policy.workspace import WORKSPACE, People, WorkspaceFile
 from bot.core.risk.weights import POINTS, TIERS, Money, Weights
-
-WORKSPACE = "workspace.yaml"
-"""The file that holds what policies share."""
 
 _CRITICAL = RiskLevel.CRITICAL.rank
 

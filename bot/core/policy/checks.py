@@ -9,14 +9,12 @@ from bot.core.models import RiskLevel, SlackId
 from bot.core.policy import escalating, scheduling
 from bot.core.policy.format import Approvers, PolicyFile, Rule
 from bot.core.policy.problems import Location
-from bot.core.policy.workspace import WorkspaceFile
+from bot.core.policy.workspace import WORKSPACE, WorkspaceFile
 from bot.core.quorum import seats_fillable
 from bot.core.risk.actions import KNOWN_TYPES
 
 Found = tuple[str, Location, str, str]
 """File, location, what is wrong, what to write instead."""
-
-_WORKSPACE = "workspace.yaml"
 
 RESERVED = frozenset({"auto_approve_threshold", "auto_reject_threshold", "paused", "no_policy", "default"})
 """Rule names that Keyturn itself gives."""
@@ -41,6 +39,7 @@ def faults(workspace: WorkspaceFile, policies: Mapping[str, PolicyFile], *, whol
         yield from _money(file, policy)
         yield from _rules(file, policy)
         yield from _limits(file, policy)
+        yield from _rejections(file, policy)
         for location, approvers in _all_approvers(policy):
             yield from _approvers(file, location, approvers, workspace, whole=whole)
         yield from _escalations(file, policy, workspace, whole=whole)
@@ -49,10 +48,14 @@ def faults(workspace: WorkspaceFile, policies: Mapping[str, PolicyFile], *, whol
 def _workspace(workspace: WorkspaceFile) -> Iterator[Found]:
     for location, people in workspace.people().items():
         if people.named != 1:
-            yield (_WORKSPACE, tuple(location), "names people in no way or in several",
-                   "write one of users: [U…, e-mail], slack_usergroup: S… and schedule: NAME")  # fmt: skip
+            yield (
+                WORKSPACE,
+                tuple(location),
+                "names people in no way or in several",
+                "write one of users: [U…, e-mail], slack_usergroup: S… and schedule: NAME",
+            )
     for where, wrong, instead in scheduling.faults(workspace):
-        yield _WORKSPACE, where, wrong, instead
+        yield WORKSPACE, where, wrong, instead
 
 
 def _defaults(policies: Mapping[str, PolicyFile]) -> Iterator[Found]:
@@ -80,8 +83,12 @@ def _thresholds(file: str, policy: PolicyFile) -> Iterator[Found]:
     if "never" in (approve, reject):
         return
     if RiskLevel(approve).rank >= RiskLevel(reject).rank:
-        yield (file, ("auto_approve_threshold",), f"{approve} overlaps auto_reject_threshold {reject}",
-               "approve only below the level that is rejected")  # fmt: skip
+        yield (
+            file,
+            ("auto_approve_threshold",),
+            f"{approve} overlaps auto_reject_threshold {reject}",
+            "approve only below the level that is rejected",
+        )
 
 
 def _money(file: str, policy: PolicyFile) -> Iterator[Found]:
@@ -116,8 +123,10 @@ def _money(file: str, policy: PolicyFile) -> Iterator[Found]:
 def _rules(file: str, policy: PolicyFile) -> Iterator[Found]:
     seen: dict[str, str] = {}
     lists: tuple[tuple[str, Sequence[Rule]], ...] = (
-        ("block", policy.block), ("require", policy.require), ("allow", policy.allow)
-    )  # fmt: skip
+        ("block", policy.block),
+        ("require", policy.require),
+        ("allow", policy.allow),
+    )
     for kind, rules in lists:
         for at, rule in enumerate(rules):
             where: Location = (kind, at)
@@ -157,9 +166,12 @@ def _rule(file: str, where: Location, rule: Rule, policy: PolicyFile) -> Iterato
         )
     highest = rule.max_risk or (RiskLevel.MEDIUM if where[0] == "allow" else RiskLevel.CRITICAL)
     if rule.min_risk is not None and rule.min_risk.rank > highest.rank:
-        yield (file, (*where, "min_risk"),
-        f"{rule.min_risk.value} is above max_risk {highest.value}, so it matches nothing",
-               "lower min_risk or raise max_risk")  # fmt: skip
+        yield (
+            file,
+            (*where, "min_risk"),
+            f"{rule.min_risk.value} is above max_risk {highest.value}, so it matches nothing",
+            "lower min_risk or raise max_risk",
+        )
     yield from _impossible(file, where, rule)
     if where[0] == "allow":
         yield from _allow(file, where, rule, policy)
@@ -185,11 +197,18 @@ def _limits(file: str, policy: PolicyFile) -> Iterator[Found]:
                 f"write at most {LONGEST_WINDOW.days}d",
             )
         yield from _rule(file, where, limit, policy)
+
+
+def _rejections(file: str, policy: PolicyFile) -> Iterator[Found]:
     for at, rule in enumerate(policy.escalation_rules):
         repeated = rule.trigger.repeated_rejections
         if repeated is not None and repeated.within > LONGEST_WINDOW:
-            yield (file, ("escalation_rules", at, "trigger", "repeated_rejections", "within"),
-                   "is longer than a year", f"write at most {LONGEST_WINDOW.days}d")  # fmt: skip
+            yield (
+                file,
+                ("escalation_rules", at, "trigger", "repeated_rejections", "within"),
+                "is longer than a year",
+                f"write at most {LONGEST_WINDOW.days}d",
+            )
 
 
 def _impossible(file: str, where: Location, rule: Rule) -> Iterator[Found]:
@@ -197,22 +216,37 @@ def _impossible(file: str, where: Location, rule: Rule) -> Iterator[Found]:
     if any(set(kind) & set("*?[") or kind not in KNOWN_TYPES for kind in kinds) or not kinds:
         return
     if rule.path_pattern and not _WITH_PATHS.intersection(kinds):
-        yield (file, (*where, "path_pattern"),
-        f"actions of the type {', '.join(kinds)} have no path, so it matches nothing",
-               "remove it, or compare a param with where")  # fmt: skip
+        yield (
+            file,
+            (*where, "path_pattern"),
+            f"actions of the type {', '.join(kinds)} have no path, so it matches nothing",
+            "remove it, or compare a param with where",
+        )
     if rule.command_pattern and "command_execute" not in kinds:
-        yield (file, (*where, "command_pattern"), "only command_execute has a command, so it matches nothing",
-               "write action_type: command_execute or remove it")  # fmt: skip
+        yield (
+            file,
+            (*where, "command_pattern"),
+            "only command_execute has a command, so it matches nothing",
+            "write action_type: command_execute or remove it",
+        )
 
 
 def _allow(file: str, where: Location, rule: Rule, policy: PolicyFile) -> Iterator[Found]:
     if rule.path_pattern and not rule.command_pattern and rule.action_type == ("command_execute",):
-        yield (file, (*where, "path_pattern"), "a path alone never allows a command, so it matches nothing",
-               "add command_pattern with the commands that are allowed")  # fmt: skip
+        yield (
+            file,
+            (*where, "path_pattern"),
+            "a path alone never allows a command, so it matches nothing",
+            "add command_pattern with the commands that are allowed",
+        )
     reject = policy.auto_reject_threshold
     if rule.min_risk is not None and reject != "never" and rule.min_risk.rank >= RiskLevel(reject).rank:
-        yield (file, (*where, "min_risk"), f"actions at {reject} are rejected before they are allowed",
-               "lower min_risk or raise auto_reject_threshold")  # fmt: skip
+        yield (
+            file,
+            (*where, "min_risk"),
+            f"actions at {reject} are rejected before they are allowed",
+            "lower min_risk or raise auto_reject_threshold",
+        )
 
 
 def _all_approvers(policy: PolicyFile) -> Iterator[tuple[Location, Approvers]]:
@@ -250,11 +284,19 @@ def _approvers(
     most = _most(approvers, workspace)
     needed = max(approvers.quorum, len(groups) if approvers.one_from_each else 0)
     if most is not None and needed > most:
-        yield (file, (*where, "quorum"), f"{needed} people must approve and these are only {most}",
-               "lower the quorum or name more people")  # fmt: skip
+        yield (
+            file,
+            (*where, "quorum"),
+            f"{needed} people must approve and these are only {most}",
+            "lower the quorum or name more people",
+        )
     elif approvers.one_from_each and not seats_fillable(groups, _by_person(groups, workspace)):
-        yield (file, (*where, "one_from_each"), "one person stands for one group, and these share too few",
-               "name people who are only in one of them, or fewer groups")  # fmt: skip
+        yield (
+            file,
+            (*where, "one_from_each"),
+            "one person stands for one group, and these share too few",
+            "name people who are only in one of them, or fewer groups",
+        )
 
 
 def _by_person(groups: Sequence[str], workspace: WorkspaceFile) -> dict[SlackId, frozenset[str]]:

@@ -11,7 +11,7 @@ from bot.core.models import RiskLevel
 from bot.core.policy.checks import Found
 from bot.core.policy.format import PolicyFile, Rule
 from bot.core.policy.problems import Location
-from bot.core.policy.workspace import WorkspaceFile
+from bot.core.policy.workspace import WORKSPACE, WorkspaceFile
 from bot.core.risk import KNOWN_TYPES
 
 Lists = tuple[tuple[str, Sequence[Rule]], ...]
@@ -176,7 +176,7 @@ def _unused_groups(workspace: WorkspaceFile, policies: Mapping[str, PolicyFile])
     for name in workspace.groups:
         if name not in used:
             yield (
-                "workspace.yaml",
+                WORKSPACE,
                 ("groups", name),
                 f"no policy asks the group {name}",
                 "use it or remove it",

@@ -12,6 +12,9 @@ from bot.core.oncall import Window
 from bot.core.policy.format import Channel, Duration, Name, Person, Strict
 from bot.core.policy.targets import SLACK_USERGROUP, is_url
 
+WORKSPACE = "workspace.yaml"
+"""The file that holds what policies share."""
+
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _TIME = r"([01][0-9]|2[0-3]):([0-5][0-9])"

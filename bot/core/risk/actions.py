@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Iterable
 
-from bot.core.models import Action
-from bot.core.risk import money, paths, shell, sql
+from bot.core.models import MONEY_TYPES, Action
+from bot.core.risk import paths, shell, sql
 from bot.core.risk.facts import Access, Facts, Signal, Touched
 from bot.core.risk.names import host_of, is_internal, texts_in
 from bot.core.risk.programs import FILE_TOOLS, HANDLERS, is_dangerous
@@ -152,7 +152,7 @@ _READERS: dict[str, Callable[[Facts], None]] = {
             "user_data_access",
             "external_api_call",
             "system_modification",
-            *money.TYPES,
+            *MONEY_TYPES,
         ),
         _nothing,
     ),

@@ -7,9 +7,6 @@ from typing import Any
 
 from bot.core.risk.weights import Money
 
-TYPES = frozenset({"transaction", "transfer", "payment", "refund", "withdrawal", "payout"})
-"""Action types that move money."""
-
 _AMOUNT = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?")
 
 

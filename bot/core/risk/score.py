@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from bot.core.models import RiskAssessment, RiskFactor, RiskLevel
+from bot.core.models import MONEY_TYPES, RiskAssessment, RiskFactor, RiskLevel
 from bot.core.risk import money, paths
 from bot.core.risk.actions import KNOWN_TYPES
 from bot.core.risk.facts import Access, Facts, Signal, SqlWorst, Touched
@@ -57,7 +57,7 @@ def _parts(facts: Facts, weights: Weights) -> Iterator[Part]:
                 weights.points[facts.type],
                 f"actions of the type {facts.type} change other systems",
             )
-        case _ if facts.type in money.TYPES:
+        case _ if facts.type in MONEY_TYPES:
             yield _money(facts, weights)
         case _ if facts.type not in KNOWN_TYPES:
             yield "unknown_type", weights.points["unknown_type"], f"nothing is known of the type {facts.type}"
