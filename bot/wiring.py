@@ -7,8 +7,9 @@ a bot that answers while nothing escalates would be worse than none.
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -39,7 +40,7 @@ from bot.services.grants import Grants
 from bot.services.health import Health
 from bot.services.keys import callback_key, redactor, webhook_secret
 from bot.services.oncall import OnCall
-from bot.services.outbox import Outbox
+from bot.services.outbox import Outbox, Sender
 from bot.services.pause_signs import PauseSigns
 from bot.services.pauses import Pauses
 from bot.services.policies import Policies
@@ -165,6 +166,33 @@ def _webhook_secret(settings: Settings) -> str:
     return secret.get_secret_value() if secret else webhook_secret(settings.keyturn_key_dir)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What more than one face, sender or loop works with."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    policies: Policies
+    client: AsyncWebClient
+    directory: SlackDirectory
+    scheduler: Scheduler
+    waiters: Waiters
+    checkpoints: Checkpoints
+    agents: Agents
+    receipts: Receipts
+    on_call: OnCall
+    asking: Asking
+    grants: Grants
+    approvals: Approvals
+    reviews: Reviews
+    rollbacks: Rollbacks
+    audit: Audit
+    pauses: Pauses
+    links: CardLinks
+    simulator: Simulator
+
+
 def _connect(
     settings: Settings,
     clock: Clock,
@@ -176,68 +204,138 @@ def _connect(
     listeners: Listeners,
 ) -> Bot:
     health = Health(clock, _ALLOWED_AGES)
-    scheduler = Scheduler(store, health.beat, clock)
+    parts = _parts(settings, clock, store, policies, client, Scheduler(store, health.beat, clock))
+    asking, scheduler, rollbacks = parts.asking, parts.scheduler, parts.rollbacks
+    senders = _senders(parts, channels)
+    outbox = Outbox(store, clock, senders, scheduler.note, lambda: asking.admin_channel)
+    slack = _slack_face(parts, access, outbox)
+    metrics = Metrics(clock, lambda: _standing(store, parts.waiters))
+    store.on_commit(metrics.committed)
+
+    def late(by: timedelta) -> None:
+        health.late(by)
+        metrics.late(by)
+
+    return Bot(
+        settings=settings,
+        store=store,
+        policies=policies,
+        reloads=Reloads(policies, store, clock),
+        grants=parts.grants,
+        agents=parts.agents,
+        approvals=parts.approvals,
+        reviews=parts.reviews,
+        rollbacks=rollbacks,
+        escalations=Escalations(store, asking, clock, late),
+        outbox=outbox,
+        scheduler=scheduler,
+        health=health,
+        waiters=parts.waiters,
+        checkpoints=parts.checkpoints,
+        commands={
+            **operating.commands(store, parts.audit, parts.pauses, clock),
+            **operating.rollback_commands(rollbacks),
+        },
+        slack=slack,
+        app=create_app(_http_services(parts, slack, health, metrics), HttpSettings(settings.public_url)),
+        clock=clock,
+        listeners=listeners,
+    )
+
+
+def _parts(
+    settings: Settings,
+    clock: Clock,
+    store: Store,
+    policies: Policies,
+    client: AsyncWebClient,
+    scheduler: Scheduler,
+) -> _Parts:
+    key_dir, kept = settings.keyturn_key_dir, note_file(settings.database_path)
     waiters = Waiters(store)
-    agents = Agents(store, clock, new_token, callback_key(settings.keyturn_key_dir))
-    receipts = Receipts.open(settings.keyturn_key_dir, settings.public_url)
+    receipts = Receipts.open(key_dir, settings.public_url)
     on_call = OnCall(store, lambda: policies.current, clock, new_id)
-    kept = note_file(settings.database_path)
 
     def anchors() -> Anchors:
         workspace = policies.current.workspace
         return Anchors(workspace.audit_channel, workspace.audit_webhook)
 
-    key = signing_key(settings.keyturn_key_dir)
+    key = signing_key(key_dir)
     checkpoints = Checkpoints(store, clock, key, kept, anchors, scheduler.checkpoint_now)
-    audit = Audit(store, clock, checkpoints.public, kept)
-    pauses = Pauses(store, clock)
     directory = SlackDirectory(client, clock, on_call.now)
     asking = Asking(policies, directory)
     grants = Grants(store, directory, clock, new_id)
     approvals = Approvals(store, policies, waiters, receipts, clock, new_id, scheduler.note, asking, grants)
-    reviews = Reviews(store, approvals, directory, asking, grants, clock, scheduler.note)
-    rollbacks = Rollbacks(store, policies, directory, clock, new_id)
-    links = CardLinks(client, store)
-    simulator = Simulator(approvals.judge, lambda: approvals.groups, directory, on_call, clock)
+    return _Parts(
+        settings=settings,
+        clock=clock,
+        store=store,
+        policies=policies,
+        client=client,
+        directory=directory,
+        scheduler=scheduler,
+        waiters=waiters,
+        checkpoints=checkpoints,
+        agents=Agents(store, clock, new_token, callback_key(key_dir)),
+        receipts=receipts,
+        on_call=on_call,
+        asking=asking,
+        grants=grants,
+        approvals=approvals,
+        reviews=Reviews(store, approvals, directory, asking, grants, clock, scheduler.note),
+        rollbacks=Rollbacks(store, policies, directory, clock, new_id),
+        audit=Audit(store, clock, checkpoints.public, kept),
+        pauses=Pauses(store, clock),
+        links=CardLinks(client, store),
+        simulator=Simulator(approvals.judge, lambda: approvals.groups, directory, on_call, clock),
+    )
+
+
+def _senders(parts: _Parts, channels: Mapping[str, Channel]) -> Sequence[Sender]:
+    """Who sends each kind of outbox row."""
+    settings, clock, store, client = parts.settings, parts.clock, parts.store, parts.client
 
     async def callback_of(request_id: str) -> Callback | None:
         request = await store.reads.request(request_id)
         if request is None:
             return None
-        link = await links.of(request)
+        link = await parts.links.of(request)
         data = wire.resource(request, public_url=settings.public_url, slack_link=link)
-        return Callback(await agents.webhook_secret(request.agent), data)
+        return Callback(await parts.agents.webhook_secret(request.agent), data)
 
-    senders = (
+    return (
         SlackSender(
             client,
             store,
-            directory,
+            parts.directory,
             clock,
-            prospect=rollbacks.prospect,
-            posted=reviews.check_fillable,
-            link_to=links.of,
-            coming=simulator.asked_by,
+            prospect=parts.rollbacks.prospect,
+            posted=parts.reviews.check_fillable,
+            link_to=parts.links.of,
+            coming=parts.simulator.asked_by,
         ),
-        Finder(store, asking, reviews.checked_fillable),
+        Finder(store, parts.asking, parts.reviews.checked_fillable),
         PauseSigns(store, clock),
-        AuditSender(client, audit, Reporting(store.reads, clock)),
+        AuditSender(client, parts.audit, Reporting(store.reads, clock)),
         AnchorSender(client),
         CheckpointWebhook(_webhook_secret(settings), clock, allow=settings.keyturn_webhook_allow),
         WebhookSender(callback_of, clock, allow=settings.keyturn_webhook_allow),
-        Notifications(channels, store, clock, links.of),
+        Notifications(channels, store, clock, parts.links.of),
     )
-    outbox = Outbox(store, clock, senders, scheduler.note, lambda: asking.admin_channel)
+
+
+def _slack_face(parts: _Parts, access: SlackAccess, outbox: Outbox) -> SlackFace:
+    store, directory, clock, policies = parts.store, parts.directory, parts.clock, parts.policies
     operators = Role(directory, lambda: policies.current.workspace.operators, "operators")
     auditors = Role(directory, lambda: policies.current.workspace.auditors, "auditors")
-    refusals = Refusals(store, directory, clock)
-    queue, switch = Queue(store, directory), Switch(pauses, store, operators, refusals)
-    rota = Rota(on_call, simulator, directory, lambda: approvals.groups, clock)
-    slack = SlackFace(
+    refusals, queue = Refusals(store, directory, clock), Queue(store, directory)
+    switch = Switch(parts.pauses, store, operators, refusals)
+    rota = Rota(parts.on_call, parts.simulator, directory, lambda: parts.approvals.groups, clock)
+    return SlackFace(
         access,
-        client,
-        reviews=reviews,
-        rollbacks=rollbacks,
+        parts.client,
+        reviews=parts.reviews,
+        rollbacks=parts.rollbacks,
         store=store,
         directory=directory,
         outbox=outbox,
@@ -245,57 +343,29 @@ def _connect(
         queue=queue,
         homes=Homes(queue, rota, switch, operators, lambda: _insiders(policies), store, directory, clock),
         switch=switch,
-        grants=GrantDesk(grants, store, directory, operators, clock),
-        audit=AuditDesk(audit, store, outbox, links, auditors, clock),
+        grants=GrantDesk(parts.grants, store, directory, operators, clock),
+        audit=AuditDesk(parts.audit, store, outbox, parts.links, auditors, clock),
         rota=rota,
         clock=clock,
         new_reference=lambda: new_id("err"),
     )
-    metrics = Metrics(clock, lambda: _standing(store, waiters))
-    store.on_commit(metrics.committed)
 
-    def late(by: timedelta) -> None:
-        health.late(by)
-        metrics.late(by)
 
-    services = Services(
-        approvals=approvals,
-        agents=agents,
+def _http_services(parts: _Parts, slack: SlackFace, health: Health, metrics: Metrics) -> Services:
+    store, clock, sandbox = parts.store, parts.clock, parts.settings.sandbox
+    return Services(
+        approvals=parts.approvals,
+        agents=parts.agents,
         sessions=Sessions(store, clock, new_id),
-        audit=audit,
-        safeguards=SafeguardsRequests(approvals, store),
-        rollbacks=rollbacks,
-        receipts=receipts,
+        audit=parts.audit,
+        safeguards=SafeguardsRequests(parts.approvals, store),
+        rollbacks=parts.rollbacks,
+        receipts=parts.receipts,
         health=health,
         metrics=metrics,
-        facts=lambda: _facts(store, policies, clock, sandbox=settings.sandbox),
-        links=links,
+        facts=lambda: _facts(store, parts.policies, clock, sandbox=sandbox),
+        links=parts.links,
         slack=slack.http,
-    )
-    return Bot(
-        settings=settings,
-        store=store,
-        policies=policies,
-        reloads=Reloads(policies, store, clock),
-        grants=grants,
-        agents=agents,
-        approvals=approvals,
-        reviews=reviews,
-        rollbacks=rollbacks,
-        escalations=Escalations(store, asking, clock, late),
-        outbox=outbox,
-        scheduler=scheduler,
-        health=health,
-        waiters=waiters,
-        checkpoints=checkpoints,
-        commands={
-            **operating.commands(store, audit, pauses, clock),
-            **operating.rollback_commands(rollbacks),
-        },
-        slack=slack,
-        app=create_app(services, HttpSettings(settings.public_url)),
-        clock=clock,
-        listeners=listeners,
     )
 
 
