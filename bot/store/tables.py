@@ -69,6 +69,12 @@ def _bytes(name: str, *, null: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=null)
 
 
+def _index(name: str, *columns: str, where: str | None = None, unique: bool = False) -> Index:
+    """`where`: only rows of which this holds are in it, on both databases."""
+    part = None if where is None else text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=part, postgresql_where=part)
+
+
 def _boolean(name: str) -> CheckConstraint:
     return CheckConstraint(f"{name} IN (0, 1)", name)
 
@@ -140,58 +146,15 @@ request = _table(
         "execution_state = 'not_started' OR status IN ('approved', 'modified')", "only_approved_runs"
     ),
     CheckConstraint("undo_until IS NULL OR execution_state = 'succeeded'", "only_successes_are_undone"),
-    Index("ix_request_agent", "agent", "created_at", "id"),
-    Index("ix_request_created", "created_at", "id"),
-    Index(
-        "ix_request_rejected_agent",
-        "agent",
-        "decided_at",
-        sqlite_where=text(_REJECTED),
-        postgresql_where=text(_REJECTED),
-    ),
-    Index(
-        "ix_request_rejected_digest",
-        "digest",
-        "decided_at",
-        sqlite_where=text(_REJECTED),
-        postgresql_where=text(_REJECTED),
-    ),
-    Index(
-        "ix_request_session",
-        "session_id",
-        "agent",
-        "created_at",
-        "id",
-        sqlite_where=text("session_id IS NOT NULL"),
-        postgresql_where=text("session_id IS NOT NULL"),
-    ),
-    Index(
-        "ix_request_due",
-        "due_at",
-        sqlite_where=text("status = 'pending'"),
-        postgresql_where=text("status = 'pending'"),
-    ),
-    Index(
-        "ix_request_pending",
-        "created_at",
-        "id",
-        sqlite_where=text("status = 'pending'"),
-        postgresql_where=text("status = 'pending'"),
-    ),
-    Index(
-        "ix_request_undo",
-        "undo_until",
-        sqlite_where=text("undo_until IS NOT NULL"),
-        postgresql_where=text("undo_until IS NOT NULL"),
-    ),
-    Index(
-        "ix_request_urgent",
-        "risk_level",
-        "next_deadline_at",
-        "id",
-        sqlite_where=text("status = 'pending'"),
-        postgresql_where=text("status = 'pending'"),
-    ),
+    _index("ix_request_agent", "agent", "created_at", "id"),
+    _index("ix_request_created", "created_at", "id"),
+    _index("ix_request_rejected_agent", "agent", "decided_at", where=_REJECTED),
+    _index("ix_request_rejected_digest", "digest", "decided_at", where=_REJECTED),
+    _index("ix_request_session", "session_id", "agent", "created_at", "id", where="session_id IS NOT NULL"),
+    _index("ix_request_due", "due_at", where="status = 'pending'"),
+    _index("ix_request_pending", "created_at", "id", where="status = 'pending'"),
+    _index("ix_request_undo", "undo_until", where="undo_until IS NOT NULL"),
+    _index("ix_request_urgent", "risk_level", "next_deadline_at", "id", where="status = 'pending'"),
 )
 
 review = _table(
@@ -207,15 +170,7 @@ review = _table(
     PrimaryKeyConstraint("request_id", "position"),
     _boolean("voided"),
     CheckConstraint("verdict IN ('approve', 'reject', 'modify')", "verdict"),
-    Index(
-        "uq_review_live",
-        "request_id",
-        "reviewer_id",
-        "digest",
-        unique=True,
-        sqlite_where=text("voided = 0"),
-        postgresql_where=text("voided = 0"),
-    ),
+    _index("uq_review_live", "request_id", "reviewer_id", "digest", unique=True, where="voided = 0"),
     keyed=True,
 )
 
@@ -246,29 +201,17 @@ audit = _table(
     _bytes("prev_hash"),
     _bytes("hash"),
     CheckConstraint("length(prev_hash) = 32 AND length(hash) = 32", "hashes"),
-    Index("ix_audit_at", "at"),
-    Index("ix_audit_event", "event", "seq"),
-    Index("ix_audit_actor", "actor_id", "seq"),
-    Index("ix_audit_agent", "agent", "seq"),
+    _index("ix_audit_at", "at"),
+    _index("ix_audit_event", "event", "seq"),
+    _index("ix_audit_actor", "actor_id", "seq"),
+    _index("ix_audit_agent", "agent", "seq"),
     # Which of the two narrows more depends on the agent, so neither index alone will do.
-    Index("ix_audit_agent_event", "agent", "event", "seq"),
-    Index("ix_audit_request", "request_id", "seq"),
-    Index(
-        "ix_audit_session",
-        "session_id",
-        "seq",
-        sqlite_where=text("session_id IS NOT NULL"),
-        postgresql_where=text("session_id IS NOT NULL"),
-    ),
-    Index("ix_audit_action_type", "action_type", "seq"),
-    Index("ix_audit_risk_level", "risk_level", "seq"),
-    Index(
-        "ix_audit_reversible",
-        "reversible",
-        "seq",
-        sqlite_where=text("reversible IS NOT NULL"),
-        postgresql_where=text("reversible IS NOT NULL"),
-    ),
+    _index("ix_audit_agent_event", "agent", "event", "seq"),
+    _index("ix_audit_request", "request_id", "seq"),
+    _index("ix_audit_session", "session_id", "seq", where="session_id IS NOT NULL"),
+    _index("ix_audit_action_type", "action_type", "seq"),
+    _index("ix_audit_risk_level", "risk_level", "seq"),
+    _index("ix_audit_reversible", "reversible", "seq", where="reversible IS NOT NULL"),
 )
 
 # Where the kept part of the chain begins: the last row that retention removed, or 0.
@@ -334,7 +277,7 @@ card = _table(
         "posted_in_full",
     ),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", "failed_in_full"),
-    Index("ix_card_request", "request_id"),
+    _index("ix_card_request", "request_id"),
 )
 
 # Where a session's timeline is in each channel: the thread under the first card posted there.
@@ -348,7 +291,7 @@ thread = _table(
     # The place in the audit up to which the thread has been told.
     _integer("told_seq"),
     PrimaryKeyConstraint("agent", "session_id", "target"),
-    Index("ix_thread_card", "card_id"),
+    _index("ix_thread_card", "card_id"),
     keyed=True,
 )
 
@@ -375,26 +318,11 @@ outbox = _table(
     CheckConstraint("done_at IS NULL OR failed_at IS NULL", "one_end"),
     CheckConstraint("failed_at IS NULL OR last_error IS NOT NULL", "failed_in_full"),
     CheckConstraint("lease_until IS NULL OR (done_at IS NULL AND failed_at IS NULL)", "leased_while_open"),
-    Index(
-        "ix_outbox_lane",
-        "order_key",
-        "id",
-        sqlite_where=text(_UNSENT),
-        postgresql_where=text(_UNSENT),
+    _index("ix_outbox_lane", "order_key", "id", where=_UNSENT),
+    _index(
+        "uq_outbox_coalesce", "coalesce_key", unique=True, where=f"coalesce_key IS NOT NULL AND {_UNSENT}"
     ),
-    Index(
-        "uq_outbox_coalesce",
-        "coalesce_key",
-        unique=True,
-        sqlite_where=text(f"coalesce_key IS NOT NULL AND {_UNSENT}"),
-        postgresql_where=text(f"coalesce_key IS NOT NULL AND {_UNSENT}"),
-    ),
-    Index(
-        "ix_outbox_ended",
-        "created_at",
-        sqlite_where=text("done_at IS NOT NULL OR failed_at IS NOT NULL"),
-        postgresql_where=text("done_at IS NOT NULL OR failed_at IS NOT NULL"),
-    ),
+    _index("ix_outbox_ended", "created_at", where="done_at IS NOT NULL OR failed_at IS NOT NULL"),
 )
 
 pace = _table(
@@ -405,12 +333,7 @@ pace = _table(
     # When the first unsent row of the key should be looked at; NULL when nothing is unsent.
     _integer("ready_at", null=True),
     PrimaryKeyConstraint("key"),
-    Index(
-        "ix_pace_ready",
-        "ready_at",
-        sqlite_where=text("ready_at IS NOT NULL"),
-        postgresql_where=text("ready_at IS NOT NULL"),
-    ),
+    _index("ix_pace_ready", "ready_at", where="ready_at IS NOT NULL"),
     keyed=True,
 )
 
@@ -457,12 +380,7 @@ rollback = _table(
     CheckConstraint("version >= 1", "version"),
     CheckConstraint(f"state IN ({_UNDOING}, {_UNDONE})", "state"),
     CheckConstraint(f"(state IN ({_UNDOING})) = (due_at IS NOT NULL)", "due_while_open"),
-    Index(
-        "ix_rollback_due",
-        "due_at",
-        sqlite_where=text("due_at IS NOT NULL"),
-        postgresql_where=text("due_at IS NOT NULL"),
-    ),
+    _index("ix_rollback_due", "due_at", where="due_at IS NOT NULL"),
 )
 
 rollback_item = _table(
@@ -477,13 +395,7 @@ rollback_item = _table(
     UniqueConstraint("rollback_id", "position"),
     CheckConstraint(f"state IN ({_UNDOING}, {_UNDONE})", "state"),
     # One undo at a time, and one that succeeded, for each request.
-    Index(
-        "uq_rollback_item_live",
-        "request_id",
-        unique=True,
-        sqlite_where=text(f"state IN ({_UNDOING}, 'succeeded')"),
-        postgresql_where=text(f"state IN ({_UNDOING}, 'succeeded')"),
-    ),
+    _index("uq_rollback_item_live", "request_id", unique=True, where=f"state IN ({_UNDOING}, 'succeeded')"),
 )
 
 oncall_cover = _table(
@@ -507,13 +419,7 @@ oncall_cover = _table(
     _boolean("takes"),
     CheckConstraint("starts_at < ends_at", "span"),
     CheckConstraint("offered_by <> offered_to AND covering <> covered", "two_people"),
-    Index(
-        "ix_oncall_cover_live",
-        "schedule",
-        "ends_at",
-        sqlite_where=text("state = 'accepted'"),
-        postgresql_where=text("state = 'accepted'"),
-    ),
+    _index("ix_oncall_cover_live", "schedule", "ends_at", where="state = 'accepted'"),
 )
 
 idempotency = _table(
@@ -526,7 +432,7 @@ idempotency = _table(
     _bytes("answer", null=True),
     _integer("created_at"),
     PrimaryKeyConstraint("agent", "scope", "key"),
-    Index("ix_idempotency_created", "created_at"),
+    _index("ix_idempotency_created", "created_at"),
     keyed=True,
 )
 
@@ -553,22 +459,8 @@ grants = _table(
     PrimaryKeyConstraint("id"),
     CheckConstraint("used >= 0 AND used <= uses", "uses"),
     CheckConstraint("expires_at > created_at", "expires"),
-    Index(
-        "ix_grants_live",
-        "expires_at",
-        "id",
-        sqlite_where=text("revoked_at IS NULL"),
-        postgresql_where=text("revoked_at IS NULL"),
-    ),
-    Index(
-        "ix_grants_scope",
-        "agent",
-        "action_type",
-        "rule",
-        "expires_at",
-        sqlite_where=text("revoked_at IS NULL"),
-        postgresql_where=text("revoked_at IS NULL"),
-    ),
+    _index("ix_grants_live", "expires_at", "id", where="revoked_at IS NULL"),
+    _index("ix_grants_scope", "agent", "action_type", "rule", "expires_at", where="revoked_at IS NULL"),
 )
 
 grant_use = _table(
@@ -598,8 +490,8 @@ spend = _table(
     _integer("millionths"),
     PrimaryKeyConstraint("request_id", "budget"),
     CheckConstraint("whole >= 0 AND millionths >= 0 AND millionths < 1000000", "amount"),
-    Index("ix_spend_budget", "budget", "at"),
-    Index("ix_spend_agent", "budget", "agent", "at"),
+    _index("ix_spend_budget", "budget", "at"),
+    _index("ix_spend_agent", "budget", "agent", "at"),
     keyed=True,
 )
 

@@ -3,7 +3,8 @@
 A command that is refused leaves nothing behind, not even the events it emitted, and harms no
 other: the batch is run again with a savepoint around each command, which is safe since a command
 depends on nothing but itself and the database. The events of the whole batch take their places in
-the chain together, at the very end. State, outbox, audit and head commit together or not at all.
+the chain at the very end, so that writers of a shared database hold its head for the shortest
+time. State, outbox, audit and head commit together or not at all.
 """
 
 import logging
@@ -124,10 +125,10 @@ class Tx:
         """Give every event its place in the chain and write it."""
         if not self._emitted:
             return []
-        head = self.fetch_one(_HEAD, {})
+        head = self.fetch_one(_TAKE_PLACES, {"count": len(self._emitted)})
         if head is None:
             raise Unavailable("The audit chain has no head; the database is damaged. Restore a backup.")
-        seq, at, prev = head["seq"], head["at"], head["hash"]
+        seq, at, prev = head["seq"] - len(self._emitted), head["at"], head["hash"]
         rows: list[Params] = []
         stamp = _stamp(at)
         for emitted in self._emitted:
@@ -138,7 +139,7 @@ class Tx:
             rows.append(row)
             prev = row["hash"]
         self.execute_many(_INSERT_AUDIT, rows)
-        self.execute(_MOVE_HEAD, {"seq": seq, "at": at, "hash": prev})
+        self.execute(_MOVE_HEAD, {"at": at, "hash": prev})
         changed = {change.request.id: change for change in self.changed}
         return [
             Committed(
@@ -248,8 +249,8 @@ def _audit_row(emitted: _Emitted, seq: int, at: int, stamp: bytes, prev: bytes) 
 
 
 # The update comes first: on PostgreSQL it locks the head against the other writers' batches.
-_HEAD = "SELECT seq, at, hash FROM chain_head WHERE id = 1"
-_MOVE_HEAD = "UPDATE chain_head SET seq = :seq, at = :at, hash = :hash WHERE id = 1"
+_TAKE_PLACES = "UPDATE chain_head SET seq = seq + :count WHERE id = 1 RETURNING seq, at, hash"
+_MOVE_HEAD = "UPDATE chain_head SET at = :at, hash = :hash WHERE id = 1"
 _INSERT_AUDIT = """
     INSERT INTO audit (seq, at, event, actor_id, agent, request_id, session_id, action_type, risk_level,
         reversible, canonical, prev_hash, hash)
