@@ -63,6 +63,17 @@ def anywhere() -> dict[str, str]:
         "linear key": "lin_api_" + _of(_WORD, 40),
         "new relic key": "NRAK-" + _of(_UPPER, 27),
         "keyturn token": "kt_" + _of(_WORD, 43),
+        "gitlab runner token": "GR1348941" + _of(_WORD, 20),
+        "old openai key": "sk-" + _of(_WORD, 20) + "T3BlbkFJ" + _of(_WORD, 20),
+        "test pypi token": "pypi-AgENdGVzdC5weXBpLm9yZw" + _of(_WORD, 80),
+        "slack webhook": "/".join(
+            ("https://hooks.slack.com/services", "T" + _of(_UPPER, 8), "B" + _of(_UPPER, 8), _of(_WORD, 24))
+        ),
+        "discord bot token": ".".join(("M" + _of(_WORD, 23), _of(_WORD, 6), _of(_WORD, 27))),
+        "square secret": "sq0csp-" + _of(_WORD, 43),
+        "telegram token": _of("123456789", 10) + ":AA" + _of(_WORD, 33),
+        "twilio account": "AC" + _of(_HEX, 32),
+        "twilio key": "SK" + _of(_HEX, 32),
         "webhook secret": "whsec_" + _of(_WORD, 32),
         "rsa key": _pem("RSA "),
         "private key": _pem(""),
@@ -84,6 +95,14 @@ def inside() -> dict[str, tuple[str, str]]:
         "basic header": (f"curl -H 'Authorization: Basic {word}' https://api.example.com", word),
         "environment": (f"PGPASSWORD={word} psql -h db shop", word),
         "aws secret": (f"export AWS_SECRET_ACCESS_KEY={_of(_WORD, 20)}{word}", word),
+        "quoted aws secret": (f"aws prod key is '{_of(_WORD, 20)}{word}'", word),
+        "azure storage key": (f"AccountName=shop;AccountKey={_of(_WORD, 66)}{word}==;TableEndpoint=x", word),
+        "artifactory key": (f"jf rt ping AKC{word} --server shop", word),
+        "artifactory password": (f"jf rt ping AP6{word} --server shop", word),
+        "discord webhook": (
+            f"https://discord.com/api/webhooks/{_of(string.digits, 18)}/{_of(_WORD, 48)}{word}",
+            word,
+        ),
         "setting": (f'db_password = "{word}"', word),
         "json": (json.dumps({"client_secret": word}), word),
     }

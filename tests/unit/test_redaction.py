@@ -34,6 +34,18 @@ def test_only_the_secret_goes(name: str) -> None:
     assert masked[:4] == text[:4]
 
 
+def test_no_pattern_can_go_without_a_secret_being_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [*(f"x {secret} y" for secret in ANYWHERE.values()), *(text for text, _ in INSIDE.values())]
+    hidden_now, patterns = [secrets_in(text) for text in texts], redaction._patterns()
+    untried = []
+    for at, (source, *_) in enumerate(redaction._sources()):
+        others = (*patterns[:at], *patterns[at + 1 :])
+        monkeypatch.setattr(redaction, "_patterns_in", lambda _text, others=others: others)
+        if [secrets_in(text) for text in texts] == hidden_now:
+            untried.append(source)
+    assert untried == []
+
+
 @pytest.mark.parametrize("name", UNDER)
 def test_the_value_of_a_secret_sounding_key_goes_whole(name: str) -> None:
     masked = ONE.value({"outer": {name: UNDER[name], "other": "stays"}})
