@@ -144,7 +144,9 @@ def add(
     scope: Annotated[
         list[str] | None, typer.Option(help="agent (default), auditor or operator; repeatable.")
     ] = None,
-    rate: Annotated[int, typer.Option(help="POSTs of requests per minute; 0 for no limit.")] = 600,
+    rate: Annotated[
+        int, typer.Option(help="POSTs of requests and evaluations per minute; 0 for no limit.")
+    ] = 600,
     callback_host: Annotated[
         list[str] | None, typer.Option(help="Host, or HOST:PORT, that callback_url may name; repeatable.")
     ] = None,
