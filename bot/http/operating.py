@@ -6,11 +6,11 @@ from typing import Any
 
 from bot.core import redaction
 from bot.core.clock import Clock
-from bot.core.describe import visible
 from bot.core.errors import NotFound
 from bot.core.models import Actor, Via
 from bot.core.rollback import Asked, Rollback, described
 from bot.core.times import read_rfc3339
+from bot.core.visible import visible
 from bot.http.admin import Command
 from bot.services.audit import Audit, filter_of
 from bot.services.exports import Format

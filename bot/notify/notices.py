@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.core import redaction
-from bot.core.describe import action_line, visible
+from bot.core.describe import action_line
 from bot.core.models import ApprovalRequest
 from bot.core.times import optional_rfc3339, rfc3339
+from bot.core.visible import visible
 from bot.notify.channel import Notice
 from bot.store.outbox import OutboxItem
 

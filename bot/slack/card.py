@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from bot.core import grants, redaction
-from bot.core.describe import Ceremony, action_line, ceremony, target, visible
+from bot.core.describe import Ceremony, action_line, ceremony, target
 from bot.core.models import Action, ApprovalRequest, RiskFactor, RiskLevel, Status, Urgency
 from bot.core.pausing import Pause
 from bot.core.rollback import Chance, Prospect
+from bot.core.visible import visible
 from bot.slack import ids, wording
 from bot.slack.exact import around_difference, differences, pretty, texts
 from bot.slack.text import (

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from bot.core import redaction
 from bot.core.deliveries import Told
-from bot.core.describe import action_line, target, visible
+from bot.core.describe import action_line, target
 from bot.core.models import Action, ApprovalRequest, Status
+from bot.core.visible import visible
 from bot.slack import ids, wording
 from bot.slack.card import confirmation
 from bot.slack.exact import pretty, texts

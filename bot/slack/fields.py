@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from bot.core import jsontext, redaction
-from bot.core.describe import visible
 from bot.core.errors import InexactNumber, InvalidFields, InvalidJson
 from bot.core.models import ApprovalRequest, JsonObject
+from bot.core.visible import visible
 from bot.slack import ids
 from bot.slack.exact import pretty
 

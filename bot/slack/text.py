@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.core.describe import fitting, visible
+from bot.core.visible import fitting, visible
 
 Block = dict[str, Any]
 """One block, element or text object as JSON."""

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.describe import action_line, visible
+from bot.core.describe import action_line
 from bot.core.grants import Grant
 from bot.core.models import Alternative, ApprovalRequest, Reviewer, RiskLevel, SlackId, Urgency
+from bot.core.visible import visible
 from bot.sandbox.limits import MODAL, message_problems, message_text_length, view_problems
 from bot.slack.card import card
 from bot.slack.details import details

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from bot.core.describe import Ceremony, action_line, ceremony, target, visible
+from bot.core.describe import Ceremony, action_line, ceremony, target
 from bot.core.models import Action, RiskLevel
+from bot.core.visible import visible
 
 LINES: list[tuple[str, dict[str, Any], str]] = [
     (
