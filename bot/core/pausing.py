@@ -42,9 +42,14 @@ class Pause:
         return f"{subject(self.what)} paused: {self.reason}"
 
 
+def of_agent(name: str) -> str:
+    """What is paused when an agent is."""
+    return _AGENT + name
+
+
 def covering(agent: str, action_type: str) -> tuple[str, str, str]:
     """Everything whose pause stops an agent's action, widest first."""
-    return (ALL, _AGENT + agent, _TYPE + action_type)
+    return (ALL, of_agent(agent), _TYPE + action_type)
 
 
 def concerns(what: object, agent: str, action_type: str) -> bool:
@@ -153,6 +158,11 @@ def _state(pause: Pause | None) -> dict[str, str] | None:
 def agent_in(what: str) -> str | None:
     """The agent that a pause of `what` is about; None for a type and for everything."""
     return what.removeprefix(_AGENT) if what.startswith(_AGENT) else None
+
+
+def type_in(what: str) -> str | None:
+    """The action type that a pause of `what` is about; None for an agent and for everything."""
+    return what.removeprefix(_TYPE) if what.startswith(_TYPE) else None
 
 
 def _person(by: Reviewer, via: Via) -> Actor:

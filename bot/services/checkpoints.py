@@ -16,12 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from bot.core import checkpoint
 from bot.core.chain import Place
@@ -30,7 +24,7 @@ from bot.core.clock import Clock
 from bot.core.errors import Unavailable
 from bot.core.models import Outgoing
 from bot.core.times import rfc3339
-from bot.services.keys import private_file
+from bot.services.keys import ed25519_key
 from bot.store import Committed, Store
 from bot.store.checkpoints import AddCheckpoint
 
@@ -122,11 +116,7 @@ def signing_key(key_dir: Path) -> Ed25519PrivateKey:
         OSError: the directory cannot be written, or the key cannot be read.
         ValueError: the file holds no Ed25519 key.
     """
-    path = key_dir / KEY_FILE
-    key = load_pem_private_key(private_file(path, _new_key), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{path} holds no Ed25519 key; move it away and a new one is made.")
-    return key
+    return ed25519_key(key_dir / KEY_FILE)
 
 
 def known_key(key_dir: Path) -> NoteKey | None:
@@ -249,8 +239,3 @@ class Checkpoints:
         if self._rows >= ROWS:
             self._rows = 0
             self._hurry()
-
-
-def _new_key() -> bytes:
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -7,9 +7,9 @@ anybody: then nobody is told yes or no.
 
 from collections.abc import Iterable
 
-from bot.core.authority import authorise, sources
+from bot.core.authority import authorise, belongs, sources
 from bot.core.errors import NotAnApprover, SourceGone
-from bot.core.models import ApprovalRequest, Person, SlackId
+from bot.core.models import ApprovalRequest, ApproverSet, Person, SlackId
 from bot.services.directory import Directory
 
 
@@ -28,6 +28,16 @@ async def entitle(directory: Directory, request: ApprovalRequest, person: Person
         if gone is not None:
             raise gone from None
         raise
+
+
+async def is_in(directory: Directory, person: Person, people: ApproverSet) -> bool:
+    """Whether a person is in a set of people.
+
+    Raises:
+        CannotVerify: its members could not be looked up.
+    """
+    members = {} if people.users is not None else {people.source: await directory.members(people.source)}
+    return belongs(person, people, members)
 
 
 async def members_of(

@@ -7,6 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
 from bot.core.redaction import Redactor
 
 
@@ -29,6 +37,24 @@ def redactor(key_dir: Path) -> Redactor:
 def callback_key(key_dir: Path) -> bytes:
     """The secret from which callback secrets are derived; made at the first use, 0600."""
     return private_file(key_dir / "callbacks.key", lambda: secrets.token_bytes(32))
+
+
+def ed25519_key(path: Path) -> Ed25519PrivateKey:
+    """The signing key in a file, made at the first use, 0600.
+
+    Raises:
+        OSError: the directory cannot be written, or the key cannot be read.
+        ValueError: the file holds no Ed25519 key.
+    """
+    key = load_pem_private_key(private_file(path, _new_ed25519), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{path} holds no Ed25519 key; move it away and a new one is made.")
+    return key
+
+
+def _new_ed25519() -> bytes:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def private_file(path: Path, make: Callable[[], bytes]) -> bytes:

@@ -13,16 +13,10 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from jwt.algorithms import OKPAlgorithm
 
 from bot.core.models import ApprovalRequest
-from bot.services.keys import private_file
+from bot.services.keys import ed25519_key
 
 LIFETIME = timedelta(minutes=5)
 """From the claim to the receipt's `exp`."""
@@ -51,11 +45,7 @@ class Receipts:
             OSError: the directory cannot be written, or the key cannot be read.
             ValueError: the file holds no Ed25519 key.
         """
-        path = key_dir / "receipts.pem"
-        key = load_pem_private_key(private_file(path, _new_key), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError(f"{path} holds no Ed25519 key; move it away and a new one is made.")
-        return cls(key, issuer)
+        return cls(ed25519_key(key_dir / "receipts.pem"), issuer)
 
     def sign(
         self, request: ApprovalRequest, *, id: str, audience: str | None, now: datetime
@@ -94,11 +84,6 @@ class Receipts:
     def jwks(self) -> dict[str, Any]:
         """The public key, as `/.well-known/jwks.json` serves it."""
         return {"keys": [{**self._public, "kid": self._kid, "use": "sig", "alg": "EdDSA"}]}
-
-
-def _new_key() -> bytes:
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _thumbprint(public: dict[str, Any]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.core import rollback
-from bot.core.authority import belongs
 from bot.core.clock import Clock
 from bot.core.errors import (
     CannotVerify,
@@ -41,7 +40,7 @@ from bot.core.models import (
 )
 from bot.core.rollback import Asked, Chance, Given, Prospect, Requests, Rollback
 from bot.services.directory import Directory
-from bot.services.entitling import entitle
+from bot.services.entitling import entitle, is_in
 from bot.services.policies import Policies
 from bot.services.refusals import Refusals, Tried
 from bot.services.rollback_work import RollbackWork
@@ -332,13 +331,10 @@ class Rollbacks(RollbackWork):
         await self._authorised(request, person, needed.approvers)
 
     async def _is_operator(self, person: Person) -> bool:
-        operators, members = self._policies.current.workspace.operators, {}
-        if operators.users is None:
-            try:
-                members = {operators.source: await self._directory.members(operators.source)}
-            except CannotVerify:
-                return False
-        return belongs(person, operators, members)
+        try:
+            return await is_in(self._directory, person, self._policies.current.workspace.operators)
+        except CannotVerify:
+            return False
 
     async def _record_refusal(
         self,

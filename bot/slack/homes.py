@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 
-from bot.core.authority import belongs
 from bot.core.clock import Clock
 from bot.core.errors import CannotVerify, ReviewRefused
 from bot.core.models import ApprovalRequest, ApproverSet, Person, SlackId
 from bot.services.directory import Directory
+from bot.services.entitling import is_in
 from bot.slack.home import AUTOMATIC_SHOWN, HomeFacts, home_view
 from bot.slack.queue import Queue
 from bot.slack.roles import Role
@@ -88,10 +88,7 @@ class Homes:
 
     async def _is_insider(self, person: Person) -> bool:
         for people in self._insiders():
-            members = {}
             with suppress(CannotVerify):
-                if people.users is None:
-                    members = {people.source: await self._directory.members(people.source)}
-                if belongs(person, people, members):
+                if await is_in(self._directory, person, people):
                     return True
         return False

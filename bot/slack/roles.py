@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from bot.core.authority import belongs
 from bot.core.errors import NotAnApprover, NotAPerson, OtherWorkspace
 from bot.core.models import ApproverSet, Reviewer, SlackId
 from bot.services.directory import Directory
+from bot.services.entitling import is_in
 
 
 class Role:
@@ -32,10 +32,6 @@ class Role:
         person = await self._directory.person(user_id)
         if person is None or not person.may_decide:
             raise NotAPerson()
-        people = self._people()
-        members = {}
-        if people.users is None:
-            members = {people.source: await self._directory.members(people.source)}
-        if not belongs(person, people, members):
+        if not await is_in(self._directory, person, self._people()):
             raise NotAnApprover(f"This is for the {self._name} that policies/workspace.yaml names.")
         return Reviewer(person.id, person.name)

@@ -22,6 +22,7 @@ HELP = {
 }
 
 _SHOWN = 40
+_TYPES_SHOWN = 5
 
 
 class Switch:
@@ -115,13 +116,15 @@ class Switch:
 
 def _others(paused: dict[str, Pause]) -> list[Block]:
     """The switch for everything, and the types that are paused."""
-    whole = [_row("Everything", "all", paused.get(pausing.ALL))]
-    types = [pause for what, pause in paused.items() if what.startswith("type:")]
-    return whole + [_row(f"Type {literal(pause.what[5:])}", pause.what, pause) for pause in types[:5]]
+    types = [(named, pause) for what, pause in paused.items() if (named := pausing.type_in(what)) is not None]
+    return [
+        _row("Everything", pausing.ALL, paused.get(pausing.ALL)),
+        *(_row(f"Type {literal(named)}", pause.what, pause) for named, pause in types[:_TYPES_SHOWN]),
+    ]
 
 
 def _agent(agent: Agent, paused: dict[str, Pause]) -> Block:
-    what = f"agent:{agent.name}"
+    what = pausing.of_agent(agent.name)
     return _row(f"Agent {literal(agent.name)}", what, paused.get(what))
 
 

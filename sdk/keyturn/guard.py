@@ -141,8 +141,10 @@ def finish(settings: Settings, action: Action, error: BaseException | None) -> F
             # Optional data that the server refuses must not cost the fact that it ran.
             _log.error(
                 "Keyturn refused the outcome of %s; reporting it without output and rollback: %s",
-                action.request.id, refused, extra={"event": "outcome_refused"},
-            )  # fmt: skip
+                action.request.id,
+                refused,
+                extra={"event": "outcome_refused"},
+            )
             bare = flows.OutcomeFields(
                 error=outcome.get("error"),
                 duration_ms=outcome.get("duration_ms"),
@@ -167,8 +169,11 @@ def _undelivered(
     action.unreported = failed
     _log.error(
         "The outcome of %s could not be reported (success: %s): %s. Report it again with client.report",
-        action.request.id, error is None, failed, extra={"event": "outcome_unreported"},
-    )  # fmt: skip
+        action.request.id,
+        error is None,
+        failed,
+        extra={"event": "outcome_unreported"},
+    )
     if error is not None:
         error.add_note(f"Keyturn was not told of this failure ({action.request.id}): {failed}")
     if settings.on_unreported is not None:

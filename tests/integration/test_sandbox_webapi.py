@@ -15,7 +15,6 @@ from tests.integration.sandbox_bot import CARD, DONE, FORM, client_of
 
 SAMPLES = Path(__file__).parent.parent / "fixtures" / "slack" / "java-slack-sdk"
 DANA = "U0DANA001"
-LARGE_METADATA = {"event_type": "e", "event_payload": {"k": "x" * 16_000}}
 LONG_SECTION = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}}
 
 

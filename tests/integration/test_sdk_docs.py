@@ -10,7 +10,7 @@ from keyturn import errors
 from tests.stub_keyturn import TOKEN, running_stub
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sdk.md").read_text("utf-8")
-COMPILED_ONLY, NEWLINE = "<!-- compiled only", "\n"
+COMPILED_ONLY = "<!-- compiled only"
 EXAMPLES = [
     pytest.param(
         match["code"], match["mark"] is not None, id=f"line {PAGE[: match.start()].count(chr(10)) + 1}"

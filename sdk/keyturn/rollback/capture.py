@@ -115,13 +115,6 @@ def config_value(
     step = {"type": "config_restore", "store": name, "key": key, "had_value": before is not MISSING, **old}
     with _room_for([old], LARGEST, f"{key} of {name}"), _added() as captured:
         yield captured
-        step = {
-            "type": "config_restore",
-            "store": name,
-            "key": key,
-            "had_value": before is not MISSING,
-            **old,
-        }
         try:
             after = source.get(key)
         except Exception:  # as in _with_after: the block has run, so its undo must not get lost
