@@ -6,6 +6,7 @@ Nothing here writes, and nothing needs Slack. Exit codes: 0 all is well, 1 somet
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from bot.core import jsontext
 from bot.core.describe import action_line
 from bot.core.digest import digest_of
 from bot.core.errors import KeyturnError
-from bot.core.models import Action
+from bot.core.models import ACTION_TYPE, Action
 from bot.core.policy import PolicyError, PolicySet, Problem
 from bot.http import wire
 from bot.services import policy_check, policy_tests
@@ -220,7 +221,7 @@ def _action(file: Path | None, kind: str | None, given: Sequence[str]) -> Action
     if (file is None) is (kind is None):
         refuse("Give the request as FILE (- for standard input), or its --type with --param, one of both.")
     if kind is not None:
-        return Action(kind, dict(_param(one) for one in given))
+        return Action(_type(kind), dict(_param(one) for one in given))
     content = sys.stdin.buffer.read() if str(file) == "-" else Path(str(file)).read_bytes()
     try:
         body = jsontext.loads(content)
@@ -231,7 +232,13 @@ def _action(file: Path | None, kind: str | None, given: Sequence[str]) -> Action
     params = body.get("params", {})
     if not isinstance(params, dict):
         refuse(f"{file}: params is not an object")
-    return Action(body["type"], params)
+    return Action(_type(body["type"]), params)
+
+
+def _type(kind: str) -> str:
+    if not re.fullmatch(ACTION_TYPE, kind):
+        refuse(f"{kind!r} is no action's type; write small letters, digits and _ . : - as in file_write")
+    return kind
 
 
 def _param(given: str) -> tuple[str, Any]:

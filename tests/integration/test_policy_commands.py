@@ -144,6 +144,8 @@ def test_explain_as_json_is_what_evaluate_answers(policies: Path) -> None:
         (("-",), "[1]", "not a request"),
         (("-",), '{"type": "x", "params": 5}', "params is not an object"),
         (("--type", "x", "--param", "novalue"), "", "write NAME=VALUE"),
+        (("--type", "Deploy!"), "", "'Deploy!' is no action's type; write small letters"),
+        (("-",), '{"type": "X", "params": {}}', "is no action's type"),
     ],
 )
 def test_explain_says_what_it_needs(policies: Path, words: tuple[str, ...], text: str, said: str) -> None:

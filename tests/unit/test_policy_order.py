@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from bot.core.models import Action, ApproverSet, Cause, Effect, RiskLevel, Target
-from tests.policies import HEAD, command, judge, policy_set, verdict
+from tests.policies import HEAD, WORKSPACE, command, judge, policy_set, verdict
 
 SAMPLES = {
     "none": ("command_execute", {"command": "ls"}),
@@ -234,6 +234,7 @@ def test_the_version_changes_with_any_file_and_with_nothing_else() -> None:
     assert first.version == policy_set("# a comment\n" + HEAD).version
     assert first.version.startswith("sha256:")
     assert first.version != policy_set(HEAD + "channel: C0APPROVE").version
+    assert first.version != policy_set(HEAD, workspace=WORKSPACE.replace("U0REL0002", "U0REL0003")).version
     assert (
         policy_set(HEAD + "weights: {file_write: 1}").version
         != policy_set(HEAD + "weights: {file_write: 1.00000000000000000001}").version
