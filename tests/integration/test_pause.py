@@ -134,6 +134,22 @@ async def test_pausing_and_resuming_are_audited(world: World, pauses: Pauses) ->
         assert (event.actor.id, event.via, event.agent) == (by.id, Via.SLACK, "builder")
 
 
+async def test_a_pause_from_the_command_line_is_no_persons(world: World, pauses: Pauses) -> None:
+    await pauses.pause("builder", reason="Stop.", cancel=True)
+    await pauses.resume("builder")
+    written = [*await events(world, "agent_paused"), *await events(world, "agent_resumed")]
+    assert {(event.actor.type.value, event.actor.id, event.via) for event in written} == {
+        ("system", "cli", Via.CLI)
+    }
+
+
+async def test_a_pause_in_the_place_of_another_says_what_stood_before(world: World, pauses: Pauses) -> None:
+    await pauses.pause("all", reason="Stop.", cancel=False)
+    await pauses.pause("all", reason="Fire.", cancel=False)
+    first, second = sorted(await events(world, "agent_paused"), key=lambda event: event.seq)
+    assert second.body["before"] == first.body["after"] is not None
+
+
 async def test_agents_are_told_over_their_streams(world: World, pauses: Pauses) -> None:
     request = (await world.client.post("/v1/requests", json=ASK)).json()
     seen: list[tuple[str, str]] = []
