@@ -77,6 +77,19 @@ def test_the_explanation_says_how_full_the_limit_is_and_what_would_have_happened
     )
 
 
+def test_the_explanation_of_a_limit_and_of_a_grant_says_why_the_rules_before_did_not_match() -> None:
+    rules = "block: [{name: large, where: {amount: {gt: 5000}}}]\n"
+    said = after(Used(3, Decimal(0)), MONEY + rules, amount="75").ruling.policy.explanation
+    assert said.endswith("Rules that did not match: large (amount is not gt 5000).")
+
+    rules = "grant_max_risk: high\n" + rules
+    history = History(grants={"default": "grant_1"})
+    policies = policy_set(HEAD + rules)
+    granted = policies.judge(Action("transfer", {"amount": "3000"}), agent="payer", history=history)
+    assert "by the grant grant_1" in granted.ruling.policy.explanation
+    assert "did not match: large (amount is not gt 5000)." in granted.ruling.policy.explanation
+
+
 def test_a_limit_names_who_decides_over_it_and_otherwise_the_policy_does() -> None:
     own = MONEY.replace("max: 1000}", "max: 1000, approvers: {groups: [manager]}}")
     for body, group in ((MONEY, "oncall"), (own, "manager")):

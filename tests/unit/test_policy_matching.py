@@ -162,6 +162,14 @@ def test_allow_by_path_needs_every_path_inside() -> None:
         assert verdict(judge(ALLOW_TMP, "file_write", path=path, content=""))[1] != "temp"
 
 
+def test_allow_by_path_takes_a_whole_directory_only_where_all_below_it_is_named() -> None:
+    body = NEVER + "allow: [{{name: r, path_pattern: '{}', max_risk: high}}]"
+    for pattern, whole in (("/srv/*", False), ("/srv/x", False), ("/srv/**", True)):
+        rules = body.format(pattern)
+        assert verdict(judge(rules, "file_delete", path="/srv/x"))[1] == "r"
+        assert (verdict(judge(rules, "file_delete", path="/srv/x", recursive=True))[1] == "r") is whole
+
+
 def test_a_path_alone_never_allows_a_command() -> None:
     assert verdict(command(ALLOW_TMP, "cat /tmp/x"))[1] != "temp"
 

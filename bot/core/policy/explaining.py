@@ -34,19 +34,19 @@ def explain(policy: "Policy", walk: "Walk", rule: str, why: Why) -> str:
     return f"{decided} {_instead(policy, walk.subject, why)}{_before(walk)}"
 
 
-def granted(policy: "Policy", rule: str, grant: str) -> str:
-    """Which grant approved what which rule puts before people."""
+def granted(policy: "Policy", walk: "Walk", rule: str, grant: str) -> str:
+    """Which grant approved what which rule puts before people, and why the rules before did not match."""
     return (
         f"Approved by the grant {grant}: a person approved similar actions in advance. "
-        f"Without it the rule {rule} of {policy.name} asks people."
+        f"Without it the rule {rule} of {policy.name} asks people.{_before(walk)}"
     )
 
 
-def over_limit(policy: "Policy", limit: "Limit", standing: str, approved: Ruling) -> str:
-    """Which limit is used up, how far, and what would have happened within it."""
+def over_limit(policy: "Policy", walk: "Walk", limit: "Limit", standing: str, approved: Ruling) -> str:
+    """Which limit is used up, how far, what would have happened within it, and which rules did not match."""
     return (
         f"People decide: the limit {limit.name} of {policy.name} has no room for it; {standing}. "
-        f"Within it this would have run at once, by {approved.policy.rule}."
+        f"Within it this would have run at once, by {approved.policy.rule}.{_before(walk)}"
     )
 
 

@@ -201,7 +201,7 @@ class Policy:
         ruling = asked = self._by_rules(walk)
         grant = history.grants.get(asked.policy.rule) if asked.grantable else None
         if grant is not None:
-            ruling = self._granted(asked, grant)
+            ruling = self._granted(walk, asked, grant)
         if self.limits and ruling.policy.effect is Effect.APPROVE:
             return self._within_limits(walk, ruling, asked.requirement)
         return ruling
@@ -224,7 +224,7 @@ class Policy:
             used = walk.history.used.get(limit.key, UNUSED)
             charge = limit.charge(walk.subject, money)
             if charge is None or not used.leaves_room_for(charge):
-                text = explaining.over_limit(self, limit, limit.standing(used, charge, money), approved)
+                text = explaining.over_limit(self, walk, limit, limit.standing(used, charge, money), approved)
                 return self._asks(walk, f"budget:{limit.name}", limit.requirement or otherwise, text)
             charges.append(charge)
         return replace(approved, charges=tuple(charges))
@@ -278,8 +278,8 @@ class Policy:
         cap = self.grant_max_risk
         return cap is not None and rank <= cap.rank and rank < self.reject_from and requirement.needed == 1
 
-    def _granted(self, asked: Ruling, grant: str) -> Ruling:
-        text = explaining.granted(self, asked.policy.rule, grant)
+    def _granted(self, walk: Walk, asked: Ruling, grant: str) -> Ruling:
+        text = explaining.granted(self, walk, asked.policy.rule, grant)
         return Ruling(
             policy=replace(asked.policy, rule=f"grant:{grant}", effect=Effect.APPROVE, explanation=text),
             cause=Cause.GRANT,
