@@ -73,7 +73,7 @@ class BotProcess:
                 assert line, f"the bot did not start:\n{self.log_tail()}"
         async with httpx.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
             # Readiness of another process has no event to wait for.
-            while (await client.get("/readyz")).status_code != httpx.codes.OK:  # noqa: ASYNC110
+            while (await client.get("/readyz")).status_code != httpx.codes.OK:  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.02)
 
     def url_in(self, line: bytes) -> bool:

@@ -54,7 +54,7 @@ async def test_a_full_disk_is_a_503_until_there_is_room_again(tmp_path: Path) ->
             disk.make_room()
             async with asyncio.timeout(30):
                 # Nobody writes: the server itself must find out that it can again.
-                while (await agent.get("/readyz")).status_code != 200:  # noqa: ASYNC110
+                while (await agent.get("/readyz")).status_code != 200:  # noqa: ASYNC110  # another process
                     await asyncio.sleep(0.05)
             assert (await agent.post("/v1/requests", json=BIG)).status_code == 201
             message = sandbox.messages("C0APPROVE")[0]

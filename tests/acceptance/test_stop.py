@@ -62,7 +62,7 @@ async def test_a_server_that_is_stopped_answers_whoever_waits(tmp_path: Path, si
 async def until_waiting(agent: httpx.AsyncClient, number: int) -> None:
     """Until the server counts so many waiters; another process has no event to wait for."""
     async with asyncio.timeout(30):
-        while f"keyturn_waiters {float(number)}" not in (await agent.get("/metrics")).text:  # noqa: ASYNC110
+        while f"keyturn_waiters {float(number)}" not in (await agent.get("/metrics")).text:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0.02)
 
 
