@@ -240,6 +240,18 @@ def test_simulate_fills_limits_as_they_would_have_been_and_counts_rejections(
     assert f"req_{2:032x}" in said
 
 
+def test_simulate_lets_the_window_of_a_limit_roll(policies: Path, tmp_path: Path) -> None:
+    history = History(tmp_path, policies)
+    for number in range(4):  # an hour apart
+        history.ask("file_write", path=f"/srv/{number}")
+    history.store()
+    for per, differ in (("1h", 0), ("2h", 2)):
+        limit = f"limits:\n  - {{name: few, action_type: file_write, per: {per}, count: 1}}\n"
+        changed = write(tmp_path / per, POLICY.partition("limits:")[0] + limit)
+        said, _ = keyturn("simulate", str(changed), "--database", history.url, code=int(differ > 0))
+        assert said.splitlines()[-1] == f"{differ} of 4 would differ"
+
+
 def test_simulate_needs_a_database(policies: Path, tmp_path: Path) -> None:
     _, error = keyturn("simulate", str(policies), "--database", f"sqlite:///{tmp_path}/none.db", code=2)
     assert "none.db" in error

@@ -211,6 +211,15 @@ def test_people_of_several_groups_cannot_be_one_from_each_of_them() -> None:
     policy_set(HEAD + body.replace("boss, ", ""), workspace=workspace)
 
 
+def test_a_rotation_gives_one_approver_at_a_time() -> None:
+    layer = '{rotation: weekly, handover: "Mon 09:00", zone: Europe/Berlin, users: [U0AAAAAA1, U0AAAAAA2]}'
+    shared = f"{WORKSPACE}  duty: {{schedule: primary}}\nschedules: {{primary: {{layers: [{layer}]}}}}\n"
+    rule = "require: [{{name: r, action_type: x, approvers: {{quorum: {}, groups: [duty]}}}}]"
+    (fault,) = faults(HEAD + rule.format(2), workspace=shared)
+    assert "2 people must approve and these are only 1" in fault
+    policy_set(HEAD + rule.format(1), workspace=shared)
+
+
 def test_two_defaults_and_two_of_a_name_are_refused() -> None:
     found = faults(HEAD, HEAD)
     assert any("has no applies_to" in fault for fault in found)

@@ -106,6 +106,13 @@ def test_other_actions_are_outside_the_limit_and_what_may_be_inside_counts() -> 
     assert command(caches, "ls").ruling.charges == ()
 
 
+def test_what_cannot_be_told_to_be_outside_the_limit_counts() -> None:
+    body = "limits: [{name: daily, per: 1d, count: 1, where: {size: {gt: 10}}}]\nauto_approve_threshold: high"
+    for size, effect in ((5, "approve"), (50, "review"), ("large", "review")):
+        found = after(Used(1, Decimal(0)), body, "brew_coffee", size=size)
+        assert found.ruling.policy.effect.value == effect
+
+
 def test_what_people_decide_or_the_policy_rejects_uses_nothing_up() -> None:
     for body in ("require: [{name: r, action_type: transfer}]", "block: [{name: b, action_type: transfer}]"):
         ruling = judge(MONEY + body, "transfer", amount=1).ruling

@@ -338,6 +338,13 @@ def test_an_amount_that_cannot_be_read_is_not_a_small_one(amount: object) -> Non
     assert verdict(judge(large.replace("require", "block"), "payment", amount=amount)) == ("review", "r")
 
 
+def test_what_should_be_text_and_is_not_is_unreadable_to_a_glob() -> None:
+    body = "auto_approve_threshold: high\n{}: [{{name: r, where: {{url: {{glob: '*.internal'}}}}}}]"
+    for rules in ("block", "require"):
+        found = verdict(judge(body.format(rules), "external_api_call", url=["db.internal"]))
+        assert found == ("review", "r")
+
+
 def test_where_reaches_into_objects() -> None:
     body = "block: [{name: r, where: {data.user.plan: {eq: free}, /data/tags/0: {eq: x}}}]"
     assert verdict(judge(body, "call", data={"user": {"plan": "free"}, "tags": ["x"]}))[1] == "r"
