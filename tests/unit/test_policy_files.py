@@ -2,6 +2,7 @@
 
 import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -165,7 +166,8 @@ def test_every_key_has_an_example_of_its_own(model: type[BaseModel]) -> None:
 
 def _parts(model: type[BaseModel]) -> set[type[BaseModel]]:
     """A model and those below it."""
-    found, waiting = set(), [model]
+    found: set[type[BaseModel]] = set()
+    waiting: list[Any] = [model]
     while waiting:
         part = waiting.pop()
         if isinstance(part, type) and issubclass(part, BaseModel) and part not in found:
