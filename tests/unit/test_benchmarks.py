@@ -1,5 +1,7 @@
 """The benchmarks' own arithmetic: what wrk says, ratios by round, and a report that hides nothing."""
 
+from typing import Any
+
 import pytest
 
 from benchmarks.machine import Load, read_wrk
@@ -114,15 +116,35 @@ def test_idle_latency_is_judged_against_the_floor_of_the_same_rounds():
 
 
 def test_an_agent_that_polls_is_shown_with_half_its_period_and_its_load():
-    woken = Woken(1000, [1.0] * 100, [2.0] * 100, get_ms=1.0, kib_each=9.0, bulk=900, bulk_ms=400)
-    section = waiting_section(woken)
+    section = waiting_section(woken(1000))
     assert ["polls every 3 s", "1,501", "2,971", "333 GET/s"] in [list(row) for row in section.rows]
     assert all(target.met for target in section.targets)
 
 
 def test_fewer_waiters_than_promised_are_said_to_be_fewer():
-    few = Woken(1000, [1.0], [1.0], get_ms=1.0, kib_each=9.0, bulk=1, bulk_ms=1)
-    assert "10,000 waiters" in section_text(waiting_section(few))
+    assert "10,000 waiters" in section_text(waiting_section(woken(1000)))
+    assert "10,000 waiters" not in section_text(waiting_section(woken(10_000)))
+
+
+def test_a_waiters_memory_is_that_of_its_connection_and_of_its_call():
+    section = waiting_section(woken(1000, connection_kib=4.6, call_kib=7.5))
+    assert [(target.measured, target.met) for target in section.targets][2] == ("12.1 KiB", False)
+    assert "12.1 KiB: its connection 4.6, its held call 7.5" in section.about
+
+
+def test_the_promise_of_a_wake_up_runs_from_the_decision_and_the_click_stands_beside_it():
+    section = waiting_section(woken(1000, wakes=[1.0] * 100, clicks=[9.0] * 100))
+    assert [target.met for target in section.targets][:2] == [True, True]
+    assert [row[1] for row in section.rows][:2] == ["1.0", "9.0"]
+
+
+def woken(waiters: int, **measured: Any) -> Woken:
+    """What a good run measured."""
+    good = {
+        **{"wakes": [1.0] * 100, "clicks": [2.0] * 100, "acks": [2.0] * 100, "get_ms": 1.0},
+        **{"connection_kib": 4.0, "call_kib": 5.0, "bulk": 900, "bulk_ms": 400.0},
+    }
+    return Woken(waiters=waiters, **{**good, **measured})
 
 
 def test_the_report_says_how_it_was_made_and_what_is_not_met():
