@@ -165,6 +165,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="none",
+                interface="asgi3",
                 http="httptools",
                 ws="none",
                 log_config=None,

@@ -3,7 +3,7 @@
 FastAPI keeps the document; the routes run without its machinery (see `plain`).
 """
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
@@ -31,38 +31,35 @@ class KeyturnApp(FastAPI):
 
     face: Face
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Serve one call, without FastAPI's look for telemetry at each."""
         scope["app"] = self
-        if self.middleware_stack is None:
-            self.middleware_stack = self.build_middleware_stack()
-        await self.middleware_stack(scope, receive, send)
+        return self._guard(scope, receive, send)
 
-    def build_middleware_stack(self) -> ASGIApp:
+    @cached_property
+    def _guard(self) -> Guard:
         """The router behind the guard, and nothing else."""
-        return Guard(self._routed(), lambda: list(self.router.routes), self.face.services.metrics.answered)
+        count = self.face.services.metrics.answered
+        return Guard(self.router.app, self._finder(), lambda: list(self.router.routes), count)
 
-    def _routed(self) -> ASGIApp:
-        """The router, with one look for paths that hold no parameter instead of a match for each route.
-
-        It awaits nothing itself: a held call would pay for every frame between it and the server.
-        """
-        router, exact = self.router.app, exact_routes(self.router.routes)
+    def _finder(self) -> Callable[[Scope], PlainRoute | None]:
+        """Finds a call's route, by one look where its path holds no parameter."""
+        exact = exact_routes(self.router.routes)
         others = [r for r in self.router.routes if isinstance(r, PlainRoute) and r not in exact.values()]
 
-        def routed(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        def find(scope: Scope) -> PlainRoute | None:
             route = exact.get((scope.get("method"), scope.get("path")))
             if route is not None:
                 scope["route"], scope["path_params"] = route, {}
-                return route.handle(scope, receive, send)
+                return route
             for other in others:
                 match, found = other.matches(scope)
                 if match is Match.FULL:
                     scope.update(found)
-                    return other.handle(scope, receive, send)
-            return router(scope, receive, send)
+                    return other
+            return None
 
-        return routed
+        return find
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

@@ -45,14 +45,19 @@ class TimeOver(Exception):
 class Held:
     """One held call: the task that holds it, and what ended it."""
 
-    __slots__ = ("caller", "ended_by", "task")
+    __slots__ = ("_agent", "ended_by", "task")
 
     def __init__(self, agent: Agent) -> None:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
         self.task = task
-        self.caller: Caller = (agent.name, agent.credential)
+        self._agent = agent
         self.ended_by: Exception | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls."""
+        return self._agent.name, self._agent.credential
 
     def end(self, why: Exception) -> None:
         """Let its task raise `why`, unless something has ended it before."""

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.core.errors import InvalidRequest, KeyturnError, MethodNotAllowed, NotFound
 from bot.http.calls import HungUp
 from bot.http.errors import internal, problem
+from bot.http.plain import PlainRoute
 
 Count = Callable[[str, str, int], None]
 """Method, route and status of one answer."""
@@ -27,10 +28,22 @@ HEADERS_ONLY = "keyturn.head"
 
 
 class Guard:
-    """Routes a call and turns whatever is raised into an answer."""
+    """Routes a call and turns whatever is raised into an answer.
 
-    def __init__(self, app: ASGIApp, routes: Callable[[], list[BaseRoute]], count: Count) -> None:
+    Args:
+        find: The route of a call; None for what only `app` can answer. No frame but the guard's own
+            lies between the server and an answer that is held: every one of them is memory.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        find: Callable[[Scope], PlainRoute | None],
+        routes: Callable[[], list[BaseRoute]],
+        count: Count,
+    ) -> None:
         self._app = app
+        self._find = find
         self._routes = routes
         self._count = count
 
@@ -51,14 +64,17 @@ class Guard:
                 raise InvalidRequest("A query must not hold NUL.")
             if method == "OPTIONS":
                 response = self._options(scope)
+            elif (route := self._find(scope)) is not None:
+                answer = await route.answer(scope, receive, counted)
+                await answer(scope, receive, counted)
             else:
-                await self._app(scope, receive, counted.send)
+                await self._app(scope, receive, counted)
         except (HungUp, ClientDisconnect):
             return
         except Exception as error:
             response = self._answer_to(error, scope)
         if response is not None and not counted.status:
-            await response(scope, receive, counted.send)
+            await response(scope, receive, counted)
         if counted.status:
             self._count(method if method in _METHODS else "other", _route_of(scope), counted.status)
 
@@ -103,8 +119,7 @@ class _Counted:
         self._send = send
         self.status = 0
 
-    def send(self, message: Message) -> Awaitable[None]:
-        """Pass a message on."""
+    def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         return self._send(message)

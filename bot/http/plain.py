@@ -79,12 +79,16 @@ class PlainRoute(APIRoute):
         )
         self._handler, self.method = handler, method
 
+    def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[ASGIApp]:
+        """What the handler answers to one call."""
+        return self._handler(Request(scope, receive, send))
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call; every frame between the server and a held call is memory."""
+        """Answer a call that the router brings."""
         if scope["method"] != self.method:
             raise HTTPException(405)
-        response = await self._handler(Request(scope, receive, send))
-        await response(scope, receive, send)
+        answer = await self.answer(scope, receive, send)
+        await answer(scope, receive, send)
 
 
 def exact_routes(routes: Iterable[BaseRoute]) -> dict[tuple[str | None, str | None], PlainRoute]:

@@ -4,7 +4,7 @@ Every method is one statement, so every answer is of one moment. Pages are newes
 from a key, never from an offset. Trouble with storage raises `Unavailable`.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -157,9 +157,9 @@ class Reads(AuditReads):
         found = await self._all(f"{REQUEST} WHERE r.id IN ({places})", params)
         return [rows.request_of(row) for row in found]
 
-    async def agent_of_pending(self, id: RequestId) -> str | None:
+    def agent_of_pending(self, id: RequestId) -> Awaitable[str | None]:
         """The agent whose request this is, while it is pending; many who ask at once share a statement."""
-        return await self._pending.get(id)
+        return self._pending.get(id)
 
     async def _agents_of_pending(self, ids: Collection[str]) -> dict[str, str]:
         places, params = _among(ids)

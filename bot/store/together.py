@@ -27,18 +27,14 @@ class Together(Generic[V]):
         self._asked: dict[str, list[asyncio.Future[V | None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def get(self, key: str) -> V | None:
-        """The value as it was found after this call began; None if there is none.
-
-        Raises:
-            Exception: what the question raised.
-        """
+    def get(self, key: str) -> "asyncio.Future[V | None]":
+        """The value as a look after this call finds it, None if there is none; or what the look raised."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V | None] = loop.create_future()
         self._asked.setdefault(key, []).append(answer)
         if self._task is None:
             self._task = loop.create_task(self._run(), name="store-together")  # ends when nobody asks
-        return await answer
+        return answer
 
     async def _run(self) -> None:
         while self._asked:

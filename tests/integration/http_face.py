@@ -216,7 +216,13 @@ async def _standing(store: Store, waiters: Waiters) -> Standing:
 async def _listening(app: KeyturnApp) -> AsyncIterator[str]:
     server = uvicorn.Server(
         uvicorn.Config(
-            app, host="127.0.0.1", port=0, log_level="warning", ws="none", timeout_graceful_shutdown=5
+            app,
+            host="127.0.0.1",
+            port=0,
+            interface="asgi3",
+            log_level="warning",
+            ws="none",
+            timeout_graceful_shutdown=5,
         )
     )
     serving = asyncio.create_task(server._serve())

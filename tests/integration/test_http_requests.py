@@ -268,7 +268,7 @@ async def test_another_agents_request_does_not_exist(world: World) -> None:
     path = f"/v1/requests/{request['id']}"
     answers = [
         await world.client.get(path, headers=other),
-        await world.client.get(f"{path}?wait=55", headers=other),
+        await asyncio.wait_for(world.client.get(f"{path}?wait=55", headers=other), 30),
         await world.client.get(f"{path}/events", headers=other),
         await world.client.post(f"{path}/cancel", headers=other),
         await world.client.post(f"{path}/claim", json={"digest": request["digest"]}, headers=other),
