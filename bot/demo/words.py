@@ -42,6 +42,8 @@ Then look at what happened to the files:  ls -R {stage.shop}
            read what would change, confirm, and see the settings and the cache come back
   Audit    as Alex, the auditor: /audit session SESSION tells who decided what and when, /audit verify
            checks that nobody changed the record, /audit report 1d draws it
+           Over HTTP: curl -s -H "Authorization: Bearer $(cat {stage.token_file})" \\
+             {stage.server}/v1/sessions/SESSION/timeline
   Rules    what is allowed, blocked and asked: {stage.policies / "shop.yaml"}
   Wire     the two arrows at the top of the page show every call between Slack and the bot
   Logs     {stage.logs}
