@@ -42,7 +42,7 @@ def start(
         raise InvalidFields({"reason": "Say why, for the people who confirm it and for the audit."})
     chosen, left_out = _chosen(requests, judge, now)
     if not chosen:
-        raise NotRollbackable(_nothing(left_out, session_id))
+        raise NotRollbackable(_nothing(requests, left_out, session_id))
     fresh = _fresh(chosen, asked, id=id, session_id=session_id, judge=judge, now=now)
     fresh = replace(fresh, left_out=left_out)
     step = step_of(
@@ -120,21 +120,23 @@ def _chosen(
     return chosen, tuple(left_out)
 
 
-_UNCHANGED = (ExecutionState.NOT_STARTED, ExecutionState.FAILED, ExecutionState.ROLLED_BACK)
-"""Of a session's actions, those that need no word: by their agent's report nothing of them is there. One
-that is still running, or that was never reported, is named."""
+_UNCHANGED = (ExecutionState.NOT_STARTED, ExecutionState.ROLLED_BACK)
+"""Of a session's actions, those that need no word: nothing of them is there. One that is still running, that
+was never reported or that failed may have changed something, and is named."""
 
 
 def _ran_at(request: ApprovalRequest) -> tuple[datetime, str]:
     return (request.execution.finished_at or request.created_at, request.id)
 
 
-def _nothing(left_out: Sequence[LeftOut], session_id: str | None) -> str:
+def _nothing(requests: Sequence[ApprovalRequest], left_out: Sequence[LeftOut], session_id: str | None) -> str:
     if session_id is None and left_out:
         return left_out[0].why
-    whys = "; ".join(f"{entry.request_id}: {entry.why}" for entry in left_out[:5])
-    gone = "Whatever ran of it has failed or was rolled back before."
-    return f"Nothing of this session can be rolled back. {whys or gone}"
+    said = ["Nothing of this session can be rolled back."]
+    said += [f"{entry.request_id}: {entry.why}" for entry in left_out[:5]]
+    if any(request.execution.state is ExecutionState.ROLLED_BACK for request in requests):
+        said.append("Whatever else it did was rolled back before.")
+    return " ".join(said)
 
 
 def _item(id: str, place: int, request: ApprovalRequest, session_id: str | None) -> Item:

@@ -63,7 +63,8 @@ def _nothing(request: ApprovalRequest) -> Prospect | None:
         case ExecutionState.NOT_STARTED | ExecutionState.CLAIMED:
             return Prospect(Chance.NOTHING, "It has not run to its end, so there is nothing to undo.")
         case ExecutionState.FAILED:
-            return Prospect(Chance.NOTHING, "It failed; only an action that succeeded can be rolled back.")
+            why = "It failed, and only an action that succeeded can be rolled back; what it changed stays."
+            return Prospect(Chance.NOTHING, why)
         case ExecutionState.SUCCEEDED:
             pass
     if undo.data_of(request) is None or run.rollback_until is None:

@@ -446,6 +446,15 @@ def test_what_a_session_cannot_undo_is_named():
     assert play.rollback.partial
 
 
+def test_an_action_of_the_session_that_failed_is_named_for_it_may_have_changed_something():
+    play = Play(ran(number=1, session_id="evening"), ran(success=False, number=2), session="evening")
+    assert [left.why for left in play.rollback.left_out] == [
+        "It failed, and only an action that succeeded can be rolled back; what it changed stays."
+    ]
+    play.preview().confirm().claim().report()
+    assert play.rollback.partial
+
+
 def test_an_action_of_the_session_that_still_runs_is_named():
     asked = make_request(judged=make_judged(WRITE, effect=Effect.APPROVE), number=2, session_id="evening")
     assert asked.decision is not None
