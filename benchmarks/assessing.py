@@ -28,7 +28,7 @@ COMMANDS = (
     "git status",
     "npm run build",
     "rm -rf node_modules",
-    "grep -rn 'TODO' src | head -20",
+    "grep -rn 'retry' src | head -20",
     "kubectl apply -n staging -f deploy.yaml",
     "docker run --rm -v $PWD:/app -w /app node:20 npm test",
     "cd /srv/app && git pull --ff-only && systemctl restart app",
