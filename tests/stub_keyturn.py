@@ -9,7 +9,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -80,7 +80,6 @@ class StubKeyturn:
         self.cond = threading.Condition()
         self.stopping = False
         self._port = 0
-        self._connections: set[socket.socket] = set()
         self.start()
 
     @property
@@ -101,9 +100,13 @@ class StubKeyturn:
             self.stopping = True
             self.cond.notify_all()
         self._server.shutdown()
-        self._server.sever()
+        self.sever()
         self._server.server_close()
         self._thread.join()
+
+    def sever(self) -> None:
+        """Break every open connection."""
+        self._server.sever()
 
     def fail(self, method_and_path: str, *faults: Fault) -> None:
         """Queue faults for the next calls that match, e.g. `POST /v1/requests`."""
@@ -297,7 +300,9 @@ class _Server(ThreadingHTTPServer):
     def sever(self) -> None:
         with self._guard:
             for connection in self._open:
-                connection.shutdown(socket.SHUT_RDWR)
+                # One that its client has reset already is not connected any more.
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is what many tests are about."""

@@ -1,15 +1,19 @@
 """The blocking client against a real HTTP server that fails in every way a network can."""
 
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 import keyturn
 from tests.stub_keyturn import (
     TOKEN,
+    Handler,
     StubKeyturn,
     answer,
     drop_after,
@@ -414,3 +418,21 @@ def test_a_wait_that_fails_for_good_tells_on_error(stub: StubKeyturn, client: ke
     client.watch("req_nobody", lambda request: None, on_error)
     assert done.wait(20)
     assert isinstance(heard[0], keyturn.NotFound)
+
+
+def test_the_stub_breaks_its_connections_also_after_a_client_has_reset_its_own(stub: StubKeyturn) -> None:
+    read, go_on = threading.Event(), threading.Event()
+
+    def stall(_: Handler) -> bool:
+        read.set()
+        return go_on.wait(20)
+
+    stub.fail("GET /v1/requests", stall)
+    with socket.create_connection(("127.0.0.1", urlsplit(stub.url).port)) as connection:
+        connection.sendall(b"GET /v1/requests HTTP/1.1\r\n\r\n")
+        assert read.wait(20)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    try:
+        stub.sever()
+    finally:
+        go_on.set()
