@@ -17,8 +17,8 @@ import httpx
 
 from keyturn import flows, guard
 from keyturn.errors import KeyturnError
-from keyturn.exchange import CLOSED, Answer, Call, Flow, NoAnswer, Sleep
-from keyturn.http import call_timeout, http_options, no_answer, prepared, stream_timeout, taken
+from keyturn.exchange import Answer, Flow, NoAnswer, Sleep
+from keyturn.http import exchanged, http_options, no_answer, prepared, stream_timeout, taken
 from keyturn.models import AuditEvent, Claim, Evaluation, Event, Page, Request, Rollback, Session, Status
 from keyturn.settings import Settings, configured
 from keyturn.stream import Stream
@@ -362,18 +362,7 @@ class AsyncClient:
                 result = None
                 await asyncio.sleep(step.seconds)
             else:
-                result = await self._exchange(step)
-
-    async def _exchange(self, call: Call) -> Answer | NoAnswer:
-        if self._http.is_closed:
-            return CLOSED
-        try:
-            answer = await self._http.request(
-                **prepared(self._settings, call), timeout=call_timeout(self._settings, call)
-            )
-        except httpx.RequestError as error:
-            return no_answer(error)
-        return taken(answer, answer.content)
+                result = await exchanged(self._http, self._settings, step)
 
 
 def _id(request: Request | str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from keyturn.exchange import Answer, Call, NoAnswer
+from keyturn.exchange import CLOSED, Answer, Call, NoAnswer
 from keyturn.settings import Settings
 from keyturn.stream import SILENCE
 
@@ -55,6 +55,17 @@ def call_timeout(settings: Settings, call: Call) -> httpx.Timeout:
 def stream_timeout(settings: Settings) -> httpx.Timeout:
     """Timeouts of an event stream: heartbeats tell a quiet stream from a dead one."""
     return httpx.Timeout(settings.timeout, read=max(SILENCE, settings.timeout), pool=None)
+
+
+async def exchanged(http: httpx.AsyncClient, settings: Settings, call: Call) -> Answer | NoAnswer:
+    """One try of a call from async code; what goes wrong on the way is an answer too."""
+    if http.is_closed:
+        return CLOSED
+    try:
+        answer = await http.request(**prepared(settings, call), timeout=call_timeout(settings, call))
+    except httpx.RequestError as error:
+        return no_answer(error)
+    return taken(answer, answer.content)
 
 
 def taken(answer: httpx.Response, body: bytes) -> Answer:

@@ -21,8 +21,9 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+import httpx
+
 from keyturn import flows
-from keyturn.aio import AsyncClient
 from keyturn.client import Client
 from keyturn.errors import (
     ApiError,
@@ -35,6 +36,7 @@ from keyturn.errors import (
     Unreachable,
 )
 from keyturn.exchange import Call, Sleep
+from keyturn.http import exchanged, http_options
 from keyturn.rollback.applying import apply, preview_outcome
 from keyturn.rollback.journal import Entry, Journal
 from keyturn.rollback.resources import Resources
@@ -202,7 +204,7 @@ class AsyncWorker:
         """
         work = one_pass(self._settings, self._resources, self._journal, wait)
         result: Any = None
-        async with AsyncClient.of(self._settings) as client:
+        async with httpx.AsyncClient(**http_options(self._settings)) as http:
             while True:
                 try:
                     step = work.send(result)
@@ -214,7 +216,7 @@ class AsyncWorker:
                     await asyncio.sleep(step.seconds)
                     result = None
                 else:
-                    result = await client._exchange(step)
+                    result = await exchanged(http, self._settings, step)
 
 
 class Worker:
