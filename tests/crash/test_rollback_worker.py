@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from keyturn import aio
-from keyturn.rollback import AsyncWorker, Resources, databases, journal, places
+from keyturn.rollback import AsyncWorker, Resources, databases, journal, places, worker
 from tests.integration.http_face import World, served
 from tests.integration.test_http_rollbacks import confirmed, has_run, started
 from tests.processes import REPO
@@ -62,9 +61,10 @@ def each_effect(patch: Callable[[Any, str, Any], object], before: Callable[[], N
 
     for name in ("_put", "_sync", "forget"):
         wrap(journal.Journal, name)
-    wrap(aio.AsyncClient, "_exchange")
+    wrap(worker, "exchanged")
     wrap(places, "replace")
-    wrap(places, "_write")
+    wrap(places, "_written")
+    wrap(os, "rename")
     wrap(subprocess, "Popen")
     wrap(databases, "_run_dbapi")
     wrap(databases, "_begin")
@@ -112,16 +112,16 @@ async def dying_worker(world: World, place: Path, die_at: int = 0) -> bool:
 
     with pytest.MonkeyPatch.context() as patch:
         each_effect(patch.setattr, count)
-        worker = AsyncWorker(
+        own = AsyncWorker(
             world.url, bearer(world), resources=resources_of(str(place)), journal=place / "journal"
         )
         try:
-            while await worker.run_once():
+            while await own.run_once():
                 pass
         except Died:
             return True
         finally:
-            worker.close()
+            own.close()
     return False
 
 

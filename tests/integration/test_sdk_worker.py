@@ -111,7 +111,8 @@ async def test_a_worker_outlives_a_full_disk_and_an_answer_of_another_shape(
 async def test_a_preview_that_the_server_refuses_is_not_made_over_and_over_without_a_pause(
     tmp_path: Path,
 ) -> None:
-    work = {"id": "rbk_1", "request_id": "req_1", "kind": "preview", "rollback": UNDO, "digest": "sha256:1"}
+    work = {"id": "rbk_1", "request_id": "req_1", "kind": "preview", "rollback": UNDO, "force": True,
+            "digest": "sha256:1"}  # fmt: skip
     queue = Answer(200, {"content-type": "application/json"}, exact.dumps({"items": [work]}).encode())
     refused = Answer(422, {"content-type": "application/problem+json"}, b'{"code": "invalid_request"}')
     journal = Journal(tmp_path / "journal")
@@ -127,4 +128,5 @@ async def test_a_preview_that_the_server_refuses_is_not_made_over_and_over_witho
                 told = queue if step.method == "GET" else refused
     except StopIteration:
         journal.close()
+    assert not journal.shown("rbk_1"), "nobody was shown it"
     assert steps == ["Call", "Local", "Call", "Sleep"]

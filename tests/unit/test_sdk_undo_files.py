@@ -83,7 +83,7 @@ def test_what_somebody_changed_since_stops_it_unless_forced(place, force):
     step = restore(file)
     assert "has changed since the action" in FILES.preview(step).conflict
     if force:
-        FILES.apply(step, force=True)
+        FILES.apply(step, force=True, shown=FILES.preview(step).state)
         assert file.read_bytes() == b"old\n"
         return
     with pytest.raises(UndoConflict) as caught:
@@ -120,13 +120,29 @@ def test_a_link_in_the_files_place_is_never_followed(place, force):
     assert file.is_symlink()
 
 
-@pytest.mark.parametrize("change", [lambda path: places.replace(path, b"old\n", None), places.remove])
+LOOKED_AT = places.Found.of(b"new\n", 0o644)
+CHANGES = [lambda path: places.replace(path, b"old\n", None, LOOKED_AT),
+           lambda path: places.remove(path, LOOKED_AT)]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_link_that_came_after_the_look_is_left_where_it_is(place, change):
     file = place / "settings"
     file.symlink_to(place / "secret")
     with pytest.raises(UndoFailed, match="nothing was followed and nothing was changed"):
         change(str(file))
     assert file.is_symlink()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_somebody_wrote_after_the_look_is_left_as_it_is(place, change):
+    file = place / "settings"
+    file.write_bytes(b"somebody else's\n")
+    with pytest.raises(UndoConflict, match="changed at this very moment; nothing was changed"):
+        change(str(file))
+    assert [(entry.name, entry.read_bytes()) for entry in place.iterdir()] == [
+        ("settings", b"somebody else's\n")
+    ]
 
 
 def test_a_directory_that_became_a_link_is_never_followed(place):
@@ -198,7 +214,7 @@ def test_a_file_that_has_grown_huge_since_is_not_held_in_memory_and_only_its_siz
     assert f"too large to be compared, {GROWN:,} bytes now, 4 bytes restored" in shown.diff
     with pytest.raises(UndoConflict):
         FILES.apply(restore(file), force=False)
-    FILES.apply(restore(file), force=True)
+    FILES.apply(restore(file), force=True, shown=shown.state)
     assert file.read_bytes() == b"old\n"
 
 

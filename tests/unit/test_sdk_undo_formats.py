@@ -135,6 +135,7 @@ def test_a_setting_comes_back_to_a_file_that_was_emptied_when_it_is_forced(tmp_p
     file.write_text(text)
     step = {"type": "config_restore", "store": str(file), "key": "limit", "had_value": True, "old_value": 1}
     resources = Resources()
-    assert resources.preview({**step, "expected": 2}).conflict is not None
-    resources.kind(step).apply({**step, "expected": 2}, force=True)
+    shown = resources.preview({**step, "expected": 2})
+    assert shown.conflict is not None
+    resources.kind(step).apply({**step, "expected": 2}, force=True, shown=shown.state)
     assert file.read_text().endswith(after)

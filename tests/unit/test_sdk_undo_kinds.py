@@ -153,7 +153,8 @@ def test_a_setting_that_somebody_changed_since_stops_it_unless_forced(tmp_path):
     with pytest.raises(UndoConflict, match="it left 500, there is 300 now"):
         ConfigRestore().apply(restoring(file), force=False)
     assert file.read_text() == '{"limit": 300}'
-    ConfigRestore().apply(restoring(file), force=True)
+    shown = ConfigRestore().preview(restoring(file)).state
+    ConfigRestore().apply(restoring(file), force=True, shown=shown)
     assert file.read_text() == '{"limit": 100}'
 
 

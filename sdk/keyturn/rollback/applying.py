@@ -17,7 +17,14 @@ from keyturn import exact
 from keyturn.rollback.foreseen import things_of
 from keyturn.rollback.journal import Entry, Journal
 from keyturn.rollback.parts import Step, UndoConflict, UndoFailed
-from keyturn.rollback.resources import MOST_SENTENCES, Resources, affected_by, in_order, shortened_list
+from keyturn.rollback.resources import (
+    MOST_SENTENCES,
+    Resources,
+    affected_by,
+    in_order,
+    merged,
+    shortened_list,
+)
 
 LARGEST_REPORT = 200_000
 """Bytes of a report; the server takes 256 KiB."""
@@ -35,16 +42,25 @@ def preview_outcome(resources: Resources, journal: Journal, work: dict[str, Any]
     """The outcome to report for a preview: `previewed`, `conflict`, or `failed` where it cannot be done."""
     steps, (done, _) = len(in_order(work["rollback"])), journal.done_before(work)
     try:
-        seen = resources.preview(work["rollback"], done=done)
+        each = resources.previews(work["rollback"], done=done)
+        if not _of_a_session(work):
+            journal.note_shown(str(work["id"]), [*[None] * done, *(preview.state for preview in each)])
+        seen = merged(each)
     except UndoFailed as failed:
         return _outcome("failed", str(failed))
     except Exception as error:
         _log.exception("the preview of %s broke", work["id"], extra={"event": "undo_preview_broke"})
-        return _outcome("failed", f"The preview broke: {type(error).__name__}: {error}")
+        return _outcome("failed", f"The preview broke: {type(error).__name__}: {error}. Nothing was changed.")
     state = "previewed" if seen.conflict is None else "conflict"
     earlier = f"{done} of {steps} steps were undone by an earlier try and stay so. " if done else ""
     told = _outcome(state, earlier + seen.summary, message=seen.conflict, affected=seen.affected)
     return _with_diff(told, seen.diff)
+
+
+def _of_a_session(work: dict[str, Any]) -> bool:
+    """A step of a session's undo has an id with a dot and its place. Newer steps, which are applied first,
+    may rightly leave it another state than the one that was shown."""
+    return "." in str(work["id"])
 
 
 def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
@@ -52,15 +68,15 @@ def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
     work = entry.work
     assert work is not None, "only what was claimed is applied"
     steps = in_order(work["rollback"])
-    apart = _told_apart(steps)
+    apart, shown = _told_apart(steps), _shown(journal, entry, len(steps))
     if entry.done == 0 and not entry.begun:
         done, earlier = journal.done_before(work)
         entry = journal.changed(entry, done=done, said=earlier)
     try:
-        if not entry.begun and not work["force"]:
-            _refuse_conflicts(resources, work, entry.done)
-        for step in steps[entry.done :]:
-            entry = _applied(resources, journal, entry, step, told_apart=step in apart)
+        if not entry.begun:
+            _refuse_conflicts(resources, work, entry.done, shown)
+        for step, state in zip(steps[entry.done :], shown[entry.done :], strict=True):
+            entry = _applied(resources, journal, entry, step, state, told_apart=step in apart)
     except UndoConflict as conflict:
         return journal.changed(entry, outcome=_stopped(entry, steps, "conflict", conflict, conflict.diff))
     except UndoFailed as failed:
@@ -73,6 +89,12 @@ def apply(resources: Resources, journal: Journal, entry: Entry) -> Entry:
     return journal.changed(entry, outcome=told)
 
 
+def _shown(journal: Journal, entry: Entry, steps: int) -> Sequence[str | None]:
+    """The state of each step that people were shown, where a note of it is left."""
+    noted = journal.shown(entry.id)
+    return noted if len(noted) == steps else [None] * steps
+
+
 def _told_apart(steps: Sequence[Step]) -> list[Step]:
     """Steps of which it can be seen, whenever one looks, whether they are done."""
     changed = Counter(thing for step in steps for thing in things_of(step))
@@ -83,14 +105,16 @@ def _told_apart(steps: Sequence[Step]) -> list[Step]:
     ]
 
 
-def _applied(resources: Resources, journal: Journal, entry: Entry, step: Step, *, told_apart: bool) -> Entry:
+def _applied(
+    resources: Resources, journal: Journal, entry: Entry, step: Step, shown: str | None, *, told_apart: bool
+) -> Entry:
     """The entry once the step is done. One that can be told apart needs no word in the journal each time."""
     kind, work = resources.kind(step), entry.work or {}
     if entry.begun and (there := kind.in_place(step)) is not False:
         said = _recovered(there)
     else:
         entry = entry if told_apart else journal.changed(entry, begun=True)
-        said = kind.apply(step, force=bool(work["force"]))
+        said = kind.apply(step, force=bool(work["force"]), shown=shown)
     told = entry.said if len(entry.said) >= MOST_SENTENCES else (*entry.said, _text(said))
     after = replace(entry, begun=False, done=entry.done + 1, said=told)
     return after if told_apart and after.done % _EVERY else journal.write(after)
@@ -100,11 +124,13 @@ def _affected(steps: Sequence[Step]) -> Sequence[str]:
     return [name for step in steps if (name := affected_by(step)) is not None]
 
 
-def _refuse_conflicts(resources: Resources, work: dict[str, Any], done: int) -> None:
+def _refuse_conflicts(
+    resources: Resources, work: dict[str, Any], done: int, shown: Sequence[str | None]
+) -> None:
     """All steps are looked at before the first is applied: a conflict changes nothing at all."""
-    seen = resources.preview(work["rollback"], done=done)
-    if seen.conflict is not None:
-        raise UndoConflict(seen.conflict, seen.diff)
+    refused = resources.refusal(work["rollback"], done=done, force=bool(work["force"]), shown=shown)
+    if refused is not None:
+        raise refused
 
 
 def _recovered(there: bool | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
-from keyturn.rollback.parts import Preview, Step, UndoFailed
+from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed
 
 TIME_LIMIT = 300.0
 """Seconds a command may take unless the resources say otherwise."""
@@ -36,7 +36,13 @@ class CommandUndo:
             f"Run `{line}`{where}. What it will change cannot be checked.", None, (str(step["argv"][0]),)
         )
 
-    def apply(self, step: Step, *, force: bool) -> str:
+    def refusal(
+        self, step: Step, before: Sequence[Step], *, force: bool, shown: str | None
+    ) -> UndoConflict | None:
+        """As `Kind.refusal`: there is no state to check."""
+        return None
+
+    def apply(self, step: Step, *, force: bool, shown: str | None = None) -> str:
         """As `Kind.apply`; there is no state to check, so `force` changes nothing."""
         argv = [str(word) for word in step["argv"]]
         line = shlex.join(argv)

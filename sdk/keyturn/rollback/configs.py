@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +13,15 @@ from keyturn import exact
 from keyturn.rollback import places
 from keyturn.rollback.foreseen import file_after
 from keyturn.rollback.formats import MISSING, format_of
-from keyturn.rollback.parts import LONGEST_DIFF, Preview, Step, UndoConflict, UndoFailed, text_diff
+from keyturn.rollback.parts import (
+    LONGEST_DIFF,
+    Preview,
+    Step,
+    UndoConflict,
+    UndoFailed,
+    objection,
+    text_diff,
+)
 from keyturn.rollback.places import Found
 
 T = TypeVar("T")
@@ -66,9 +75,8 @@ class ConfigRestore:
         present, wanted = self._foreseen(name, key, before), _old(step)
         label = f"{name}: {key}"
         if same(present, wanted):
-            return Preview(
-                f"{label} is as it was before the action; nothing will be changed.", None, (label,)
-            )
+            told = f"{label} is as it was before the action; nothing will be changed."
+            return Preview(told, None, (label,), None, _state(present))
         does = (
             f"Take {key} out of {name}."
             if wanted is MISSING
@@ -76,7 +84,14 @@ class ConfigRestore:
         )
         if "expected" not in step:
             does += " Whether it was changed since cannot be checked."
-        return Preview(does, _diff(key, present, wanted), (label,), _conflict(step, present))
+        conflict = _conflict(step, present)
+        return Preview(does, _diff(key, present, wanted), (label,), conflict, _state(present))
+
+    def refusal(
+        self, step: Step, before: Sequence[Step], *, force: bool, shown: str | None
+    ) -> UndoConflict | None:
+        """As `Kind.refusal`."""
+        return _refusal(step, self._foreseen(str(step["store"]), str(step["key"]), before), force, shown)
 
     def _foreseen(self, name: str, key: str, before: Sequence[Step]) -> Any:
         """The value once the steps before are applied."""
@@ -86,16 +101,15 @@ class ConfigRestore:
         earlier = [step for step in before if step["key"] == key]
         return _old(earlier[-1]) if earlier else store.get(key)
 
-    def apply(self, step: Step, *, force: bool) -> str:
+    def apply(self, step: Step, *, force: bool, shown: str | None = None) -> str:
         """As `Kind.apply`."""
         name, key = str(step["store"]), str(step["key"])
         store = self.store(name)
         present, wanted = store.get(key), _old(step)
         if same(present, wanted):
             return f"{key} of {name} is as it was before the action."
-        conflict = _conflict(step, present)
-        if conflict is not None and not force:
-            raise UndoConflict(conflict, _diff(key, present, wanted))
+        if (refused := _refusal(step, present, force, shown)) is not None:
+            raise refused
         if not store.compare_and_set(key, present, wanted):
             raise UndoConflict(f"{key} of {name} was changed at this very moment; nothing was changed.")
         return (
@@ -126,7 +140,8 @@ class FileStore:
 
     def compare_and_set(self, key: str, expected: Any, value: Any) -> bool:
         """As `Store.compare_and_set`; the file is replaced at once, and keeps its mode."""
-        text = self._text(places.read(self._path))
+        found = places.read(self._path)
+        text = self._text(found)
         if not same(self._readable(lambda: self._format.value(text, key)), expected):
             return False
         fresh = self._readable(lambda: self._format.changed(text, key, value))
@@ -134,9 +149,7 @@ class FileStore:
             raise UndoFailed(
                 f"{self._path}: {key} could not be set exactly; set it by hand. Nothing was changed."
             )
-        if self._text(places.read(self._path)) != text:
-            return False
-        places.replace(self._path, fresh.encode("utf-8"), None)
+        places.replace(self._path, fresh.encode("utf-8"), None, found)
         return True
 
     def _readable(self, look: Callable[[], T]) -> T:
@@ -168,6 +181,26 @@ def same(one: Any, other: Any) -> bool:
     if one is MISSING or other is MISSING:
         return one is other
     return exact.same(one, other)
+
+
+def _state(present: Any) -> str:
+    """Without the value itself, which may be a secret."""
+    return "nothing" if present is MISSING else sha256(exact.dumps(present).encode()).hexdigest()
+
+
+def _refusal(step: Step, present: Any, force: bool, shown: str | None) -> UndoConflict | None:
+    wanted = _old(step)
+    if same(present, wanted):
+        return None
+    said = objection(
+        f"{step['key']} of {step['store']}",
+        _state(present),
+        _conflict(step, present),
+        recorded="expected" in step,
+        force=force,
+        shown=shown,
+    )
+    return None if said is None else UndoConflict(said, _diff(str(step["key"]), present, wanted))
 
 
 def _conflict(step: Step, present: Any) -> str | None:

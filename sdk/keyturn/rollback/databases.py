@@ -15,13 +15,16 @@ from decimal import Decimal
 from typing import Any
 
 from keyturn import exact
-from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed
+from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed, objection
 
 Connect = Callable[[], Any]
 """Makes a DB-API connection, or a coroutine function that makes an asyncpg one; it is closed after use."""
 
 _TAKES_BACK_ANYTHING = ("sqlite3", "pysqlite3", "psycopg", "psycopg2", "asyncpg", "pg8000")
 """Drivers of databases whose transactions take back schema changes too; others are not tried out."""
+
+_UNTRIED = "untried"
+"""The state of rows that a preview could not look at."""
 
 _CONTROL = frozenset(
     {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"}
@@ -41,6 +44,11 @@ class _Ran:
 
     counts: tuple[int | None, ...]
 
+    @property
+    def state(self) -> str:
+        """What was seen of the rows: how many each statement finds."""
+        return ", ".join("?" if count is None else str(count) for count in self.counts)
+
     def idle(self, statements: Sequence[Step]) -> list[int]:
         """Places of the statements that should have changed a row and did not."""
         return [
@@ -48,6 +56,10 @@ class _Ran:
             for place, (statement, count) in enumerate(zip(statements, self.counts, strict=True), start=1)
             if count == 0 and str(statement["sql"]).lstrip().lower().startswith(_CHANGES)
         ]
+
+
+Refuse = Callable[[_Ran], UndoConflict | None]
+"""Why statements that ran, and can still be taken back, may not be kept; None when they may."""
 
 
 class DatabaseRestore:
@@ -68,12 +80,20 @@ class DatabaseRestore:
         if ran is None:
             summary += " They cannot be tried out on this database, so nothing was checked."
         conflict = _conflict(name, [] if ran is None else ran.idle(statements))
-        return Preview(summary, _listed(statements, ran), (name,), conflict)
+        state = _UNTRIED if ran is None else ran.state
+        return Preview(summary, _listed(statements, ran), (name,), conflict, state)
 
-    def apply(self, step: Step, *, force: bool) -> str:
+    def refusal(
+        self, step: Step, before: Sequence[Step], *, force: bool, shown: str | None
+    ) -> UndoConflict | None:
+        """As `Kind.refusal`."""
+        ran = self._run(step, keep=False, first=before)
+        return None if ran is None else _refusal(step, ran, force, shown)
+
+    def apply(self, step: Step, *, force: bool, shown: str | None = None) -> str:
         """As `Kind.apply`."""
         statements, name = step["statements"], str(step["database"])
-        ran = self._run(step, keep=True, force=force)
+        ran = self._run(step, refuse=lambda ran: _refusal(step, ran, force, shown), keep=True)
         assert ran is not None, "statements that are kept are run"
         changed = sum(count or 0 for count in ran.counts if count is not None and count > 0)
         idle = len(ran.idle(statements))
@@ -85,8 +105,10 @@ class DatabaseRestore:
         """As `Kind.in_place`: a transaction leaves no trace by which it could be told."""
         return None
 
-    def _run(self, step: Step, *, keep: bool, force: bool = True, first: Sequence[Step] = ()) -> _Ran | None:
-        """Run the statements; without `force` one that changes nothing takes all of them back.
+    def _run(
+        self, step: Step, *, keep: bool, refuse: Refuse = lambda ran: None, first: Sequence[Step] = ()
+    ) -> _Ran | None:
+        """Run the statements; what `refuse` finds in what they did takes all of them back.
 
         `first` are steps whose statements run before, in the same transaction, and are not counted.
 
@@ -97,7 +119,7 @@ class DatabaseRestore:
         if connect is None:
             known = ", ".join(sorted(self._connects)) or "none"
             raise UndoFailed(f"No database {name!r} is registered with this agent's worker; known: {known}")
-        run = _Run([each for other in first for each in other["statements"]], step, keep=keep, force=force)
+        run = _Run([each for other in first for each in other["statements"]], step, keep=keep, refuse=refuse)
         try:
             connection = connect()
             if inspect.isawaitable(connection):
@@ -116,10 +138,10 @@ class _Run:
         UndoFailed: one of them would end the transaction, so that a preview could not be taken back.
     """
 
-    def __init__(self, first: Sequence[Step], step: Step, *, keep: bool, force: bool) -> None:
+    def __init__(self, first: Sequence[Step], step: Step, *, keep: bool, refuse: "Refuse") -> None:
         self.statements = [*first, *step["statements"]]
         self.keep = keep
-        self._step, self._first, self._force = step, len(first), force
+        self._first, self._refuse = len(first), refuse
         for statement in self.statements:
             if (word := _ends_transaction(str(statement["sql"]))) is not None:
                 raise UndoFailed(
@@ -131,12 +153,11 @@ class _Run:
         """What was done.
 
         Raises:
-            UndoConflict: it is to be kept and not forced, and a statement changed nothing.
+            UndoConflict: it may not be done to the rows as they are.
         """
-        ran, statements = _Ran(tuple(counts[self._first :])), self._step["statements"]
-        idle = ran.idle(statements)
-        if self.keep and not self._force and idle:
-            raise UndoConflict(str(_conflict(str(self._step["database"]), idle)), _listed(statements, ran))
+        ran = _Ran(tuple(counts[self._first :]))
+        if (refused := self._refuse(ran)) is not None:
+            raise refused
         return ran
 
 
@@ -234,6 +255,17 @@ def _told_if_unsure() -> Iterator[None]:
             f"The commit failed ({type(error).__name__}: {error}), so nobody can tell whether the undo was "
             "done. Look at the rows, and finish it by hand."
         ) from error
+
+
+def _refusal(step: Step, ran: _Ran, force: bool, shown: str | None) -> UndoConflict | None:
+    statements, name = step["statements"], str(step["database"])
+    conflict = _conflict(name, ran.idle(statements))
+    if shown == _UNTRIED:
+        said = None if force else conflict
+    else:
+        what = f"What the statements on {name} change"
+        said = objection(what, ran.state, conflict, recorded=False, force=force, shown=shown)
+    return None if said is None else UndoConflict(said, _listed(statements, ran))
 
 
 def _conflict(name: str, idle: Sequence[int]) -> str | None:

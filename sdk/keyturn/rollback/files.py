@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from keyturn.rollback import places
 from keyturn.rollback.foreseen import file_after, mode_of, original_of
-from keyturn.rollback.parts import Preview, Step, UndoConflict, text_diff
+from keyturn.rollback.parts import Preview, Step, UndoConflict, objection, text_diff
 from keyturn.rollback.places import Found
 
 _ABSENT = "no file"
@@ -25,23 +25,29 @@ class FileRestore:
         path = str(step["path"])
         present = file_after(path, before)
         if _is_in_place(step, present):
-            return Preview(f"{path} is as it was before the action; nothing will be changed.", None, (path,))
+            told = f"{path} is as it was before the action; nothing will be changed."
+            return Preview(told, None, (path,), None, _state(present))
         note = "" if "after_sha256" in step else " Whether it was changed since cannot be checked."
         told = f"{_words(step, present, *_FUTURE)}{note}"
-        return Preview(told, _diff(step, present), (path,), _conflict(step, present))
+        return Preview(told, _diff(step, present), (path,), _conflict(step, present), _state(present))
 
-    def apply(self, step: Step, *, force: bool) -> str:
+    def refusal(
+        self, step: Step, before: Sequence[Step], *, force: bool, shown: str | None
+    ) -> UndoConflict | None:
+        """As `Kind.refusal`."""
+        return _refusal(step, file_after(str(step["path"]), before), force, shown)
+
+    def apply(self, step: Step, *, force: bool, shown: str | None = None) -> str:
         """As `Kind.apply`."""
-        path, present = str(step["path"]), places.read(str(step["path"]))
+        path, wanted, present = str(step["path"]), original_of(step), places.read(str(step["path"]))
         if _is_in_place(step, present):
             return f"{path} is as it was before the action."
-        wanted, conflict = original_of(step), _conflict(step, present)
-        if conflict is not None and not force:
-            raise UndoConflict(conflict, _diff(step, present))
-        if wanted is None:
-            places.remove(path)
-        else:
-            places.replace(path, wanted, mode_of(step))
+        if (refused := _refusal(step, present, force, shown)) is not None:
+            raise refused
+        if wanted is not None:
+            places.replace(path, wanted, mode_of(step), present)
+        elif present is not None:
+            places.remove(path, present)
         return _words(step, present, *_PAST)
 
     def in_place(self, step: Step) -> bool | None:
@@ -69,6 +75,24 @@ def _words(step: Step, present: Found | None, remove: str, put_back: str, set_: 
         return f"{set_} the mode of {path} back to {mode:o}."
     and_mode = f" and its mode {mode:o}" if other_mode else ""
     return f"{put_back} {path} ({len(wanted):,} bytes){and_mode}."
+
+
+def _state(present: Found | None) -> str:
+    return _ABSENT if present is None else present.digest
+
+
+def _refusal(step: Step, present: Found | None, force: bool, shown: str | None) -> UndoConflict | None:
+    if _is_in_place(step, present):
+        return None
+    said = objection(
+        str(step["path"]),
+        _state(present),
+        _conflict(step, present),
+        recorded="after_sha256" in step,
+        force=force,
+        shown=shown,
+    )
+    return None if said is None else UndoConflict(said, _diff(step, present))
 
 
 def _conflict(step: Step, present: Found | None) -> str | None:

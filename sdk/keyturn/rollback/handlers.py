@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keyturn.rollback.parts import Preview, Step, UndoFailed
+from keyturn.rollback.parts import Preview, Step, UndoConflict, UndoFailed, objection
 
 Apply = Callable[[Any], str | None]
 """Undoes, given the step's `data`; returns one sentence, or None. Whatever it raises: not undone."""
@@ -35,7 +35,18 @@ class Custom:
             ) from error
         return shown if isinstance(shown, Preview) else Preview(f"{shown} (This cannot be checked.)")
 
-    def apply(self, step: Step, *, force: bool) -> str:
+    def refusal(
+        self, step: Step, before: Sequence[Step], *, force: bool, shown: str | None
+    ) -> UndoConflict | None:
+        """As `Kind.refusal`: a conflict that its preview finds; forced, only where it names the state."""
+        seen = self.preview(step, before)
+        if seen.conflict is None or (force and seen.state is None):
+            return None
+        what = f"What the handler {step['handler']!r} undoes"
+        said = objection(what, seen.state or "", seen.conflict, recorded=True, force=force, shown=shown)
+        return None if said is None else UndoConflict(said, seen.diff)
+
+    def apply(self, step: Step, *, force: bool, shown: str | None = None) -> str:
         """As `Kind.apply`; a handler may raise UndoConflict itself."""
         name, (handler, _) = str(step["handler"]), self._handler(step)
         try:

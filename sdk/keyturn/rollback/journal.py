@@ -7,7 +7,7 @@ of it stays until the server has it. One process at a time uses a journal.
 import fcntl
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Entry:
     begun: bool = False
     said: tuple[str, ...] = field(default=())
     outcome: dict[str, Any] | None = None
+
+
+MOST_SHOWN = 200
+"""Notes of what was shown that are kept; of undos that were never confirmed nobody says so to the worker."""
 
 
 class Journal:
@@ -86,6 +90,7 @@ class Journal:
             else:
                 self._put(kept, {"digest": work["digest"], "done": entry.done, "said": entry.said})
         self._path(entry.id).unlink(missing_ok=True)
+        self.forget_shown(entry.id)
         self._sync()
 
     def done_before(self, work: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
@@ -97,6 +102,27 @@ class Journal:
         if found["digest"] != work["digest"]:
             return 0, ()
         return int(found["done"]), tuple(found["said"])
+
+    def note_shown(self, id: str, states: Sequence[str | None]) -> None:
+        """Keep the state of each step as the preview of this undo shows it, until the undo has ended."""
+        self._put(self._note(id), {"states": list(states)})
+        notes = sorted(self.directory.glob("*.shown"), key=lambda path: path.stat().st_mtime_ns)
+        for old in notes[:-MOST_SHOWN]:
+            old.unlink(missing_ok=True)
+
+    def shown(self, id: str) -> Sequence[str | None]:
+        """What was noted; empty where nothing is."""
+        try:
+            return list(exact.loads(self._note(id).read_bytes())["states"])
+        except FileNotFoundError:
+            return []
+
+    def forget_shown(self, id: str) -> None:
+        """The note is of a preview that nobody was shown, or of an undo that has ended."""
+        self._note(id).unlink(missing_ok=True)
+
+    def _note(self, id: str) -> Path:
+        return self._path(id).with_suffix(".shown")
 
     def _put(self, path: Path, value: Mapping[str, Any]) -> None:
         temporary = path.with_suffix(".new")

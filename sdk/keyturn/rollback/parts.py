@@ -38,12 +38,15 @@ class Preview:
         summary: One sentence for people.
         affected: Paths, databases or settings that it touches.
         conflict: How the present state differs from the one the action left; None when it does not.
+        state: A name of the present state, another for each other state; None when nobody can tell. A
+            forced undo overwrites only the state that its preview named.
     """
 
     summary: str
     diff: str | None = None
     affected: tuple[str, ...] = field(default=())
     conflict: str | None = None
+    state: str | None = None
 
 
 class Kind(Protocol):
@@ -60,11 +63,26 @@ class Kind(Protocol):
         """
         ...
 
-    def apply(self, step: Step, *, force: bool) -> str:
-        """Do it and say so in one sentence.
+    def refusal(
+        self, step: Step, before: Sequence[Step], *, force: bool, shown: str | None
+    ) -> UndoConflict | None:
+        """Why the step may not be applied to what is there; None when it may. Changes nothing.
+
+        Args:
+            before: As for `preview`.
+            force: What was changed after the action may be lost, as far as people were shown it.
+            shown: The `state` that the preview named; None when no note of it was kept.
 
         Raises:
-            UndoConflict: the state is another, and `force` is not given; nothing was changed.
+            UndoFailed: it cannot be done at all.
+        """
+        ...
+
+    def apply(self, step: Step, *, force: bool, shown: str | None = None) -> str:
+        """Do it and say so in one sentence; arguments as for `refusal`.
+
+        Raises:
+            UndoConflict: the state is one that may not be overwritten; nothing was changed.
             UndoFailed: it could not be done.
         """
         ...
@@ -72,6 +90,29 @@ class Kind(Protocol):
     def in_place(self, step: Step) -> bool | None:
         """Whether the state is already the one from before the action; None when nobody can tell."""
         ...
+
+
+def objection(
+    what: str, state: str, conflict: str | None, *, recorded: bool, force: bool, shown: str | None
+) -> str | None:
+    """Why the present state may not be overwritten: it is neither what the action left nor what was shown.
+
+    Args:
+        conflict: How it differs from what the action left.
+        recorded: Whether it is known what the action left.
+    """
+    if conflict is not None and not force:
+        return conflict
+    if shown == state or (recorded and conflict is None):
+        return None
+    if shown is None:
+        return f"{what}: {_NO_NOTE}" if force else None
+    left = "neither as the action left it nor" if recorded else "not"
+    return f"{what} is {left} as it was when this undo was shown. {_AGAIN}"
+
+
+_AGAIN = "Start the rollback again to see what it would overwrite now."
+_NO_NOTE = f"this worker has no note of what was shown, so it overwrites nothing. {_AGAIN}"
 
 
 def text_diff(before: str, after: str, name: str) -> str:

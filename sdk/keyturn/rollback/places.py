@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from keyturn.rollback.parts import UndoFailed
+from keyturn.rollback.parts import UndoConflict, UndoFailed
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -64,10 +64,14 @@ def read(path: str) -> Found | None:
         raise UndoFailed(f"{path} cannot be read: {error.strerror}") from error
 
 
-def replace(path: str, content: bytes, mode: int | None) -> None:
+def replace(path: str, content: bytes, mode: int | None, over: Found | None) -> None:
     """Put `content` in the file's place, at once and on disk; missing directories are made.
 
+    Args:
+        over: What was found there; anything else is not overwritten.
+
     Raises:
+        UndoConflict: somebody has changed it meanwhile.
         UndoFailed: a link or a directory stands in its place, or it cannot be written.
     """
     try:
@@ -76,20 +80,28 @@ def replace(path: str, content: bytes, mode: int | None) -> None:
             chosen = (
                 mode if mode is not None else (0o644 if present is None else stat.S_IMODE(present.st_mode))
             )
-            _write(directory, name, content, chosen, present)
+            with _written(directory, name, content, chosen, present) as temporary:
+                _refuse_another(directory, name, path, over)
+                os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
     except OSError as error:
         raise UndoFailed(f"{path} cannot be written: {error.strerror}") from error
 
 
-def remove(path: str) -> None:
+def remove(path: str, over: Found) -> None:
     """Remove the file; one that is not there stays away.
 
+    Args:
+        over: What was found there; anything else is not removed.
+
     Raises:
+        UndoConflict: somebody has changed it meanwhile.
         UndoFailed: a link or a directory stands in its place, or it cannot be removed.
     """
     try:
         with _parent(path, make=False) as (directory, name):
             if _look(directory, name, path) is not None:
+                _refuse_another(directory, name, path, over)
                 os.unlink(name, dir_fd=directory)
                 os.fsync(directory)
     except FileNotFoundError:
@@ -111,6 +123,13 @@ def _read_at(directory: int, name: str, path: str) -> Found | None:
         return Found(content, stat.S_IMODE(os.fstat(file.fileno()).st_mode), size, digest.hexdigest())
 
 
+def _refuse_another(directory: int, name: str, path: str, over: Found | None) -> None:
+    """Look once more, last of all: between a look and a change somebody else may write."""
+    present = _read_at(directory, name, path)
+    if (None if present is None else present.digest) != (None if over is None else over.digest):
+        raise UndoConflict(f"{path} was changed at this very moment; nothing was changed.")
+
+
 def _look(directory: int, name: str, path: str) -> os.stat_result | None:
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -123,7 +142,11 @@ def _look(directory: int, name: str, path: str) -> os.stat_result | None:
     return found
 
 
-def _write(directory: int, name: str, content: bytes, mode: int, present: os.stat_result | None) -> None:
+@contextmanager
+def _written(
+    directory: int, name: str, content: bytes, mode: int, present: os.stat_result | None
+) -> Iterator[str]:
+    """The name of a file beside it, on disk, that may take its place; what is left of it is removed."""
     temporary = _temporary(name)
     with suppress(FileNotFoundError):  # of a try that was killed half-way
         os.unlink(temporary, dir_fd=directory)
@@ -137,12 +160,11 @@ def _write(directory: int, name: str, content: bytes, mode: int, present: os.sta
                     os.fchown(file.fileno(), present.st_uid, present.st_gid)
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            yield temporary
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=directory)
             raise
-    os.fsync(directory)
 
 
 def _temporary(name: str) -> str:

@@ -9,7 +9,7 @@ from keyturn.rollback.databases import Connect, DatabaseRestore
 from keyturn.rollback.files import FileRestore
 from keyturn.rollback.foreseen import things_of
 from keyturn.rollback.handlers import Apply, Custom, Show
-from keyturn.rollback.parts import Kind, Preview, Step, UndoFailed, shortened
+from keyturn.rollback.parts import Kind, Preview, Step, UndoConflict, UndoFailed, shortened
 
 
 class Resources:
@@ -73,17 +73,44 @@ class Resources:
         Raises:
             UndoFailed: a step cannot be done at all.
         """
-        seen = [self.kind(step).preview(step, before) for step, before in _chained(in_order(data)[done:])]
-        if len(seen) == 1:
-            return seen[0]
-        conflicts = [preview.conflict for preview in seen if preview.conflict is not None]
-        diffs = [preview.diff for preview in seen if preview.diff]
-        return Preview(
-            summary=shortened_list([preview.summary for preview in seen]),
-            diff=shortened("\n".join(diffs)) if diffs else None,
-            affected=tuple(dict.fromkeys(name for preview in seen for name in preview.affected))[:1000],
-            conflict=shortened_list(conflicts) if conflicts else None,
-        )
+        return merged(self.previews(data, done=done))
+
+    def previews(self, data: Any, *, done: int = 0) -> Sequence[Preview]:
+        """The same for each step that is left, in the order in which they are undone."""
+        return [self.kind(step).preview(step, before) for step, before in _chained(in_order(data)[done:])]
+
+    def refusal(
+        self, data: Any, *, done: int, force: bool, shown: Sequence[str | None]
+    ) -> UndoConflict | None:
+        """Why no step of what is left may be applied; None when all may.
+
+        Args:
+            shown: The state that the preview of each step named, of those that are done too.
+
+        Raises:
+            UndoFailed: a step cannot be done at all.
+        """
+        found = []
+        for (step, before), state in zip(_chained(in_order(data)[done:]), shown[done:], strict=True):
+            refused = self.kind(step).refusal(step, before, force=force, shown=state)
+            found += [] if refused is None else [refused]
+        if not found:
+            return None
+        diffs = [refused.diff for refused in found if refused.diff]
+        return UndoConflict(shortened_list([str(refused) for refused in found]), joined(diffs))
+
+
+def merged(seen: Sequence[Preview]) -> Preview:
+    """The previews of several steps as one."""
+    if len(seen) == 1:
+        return seen[0]
+    conflicts = [preview.conflict for preview in seen if preview.conflict is not None]
+    return Preview(
+        summary=shortened_list([preview.summary for preview in seen]),
+        diff=joined([preview.diff for preview in seen if preview.diff]),
+        affected=tuple(dict.fromkeys(name for preview in seen for name in preview.affected))[:1000],
+        conflict=shortened_list(conflicts) if conflicts else None,
+    )
 
 
 def _chained(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Step]]]:
@@ -94,6 +121,11 @@ def _chained(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Step]]]:
         yield step, [known for thing in things for known in earlier.get(thing, ())]
         for thing in things:
             earlier.setdefault(thing, []).append(step)
+
+
+def joined(diffs: Sequence[str]) -> str | None:
+    """The diffs one below the other."""
+    return shortened("\n".join(diffs)) if diffs else None
 
 
 def in_order(data: Any) -> Sequence[Step]:

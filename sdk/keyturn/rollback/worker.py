@@ -72,6 +72,7 @@ def one_pass(settings: Settings, resources: Resources, journal: Journal, wait: i
         if work["kind"] == "preview":
             told = yield Local(partial(preview_outcome, resources, journal, work))
             if not (yield from _report(settings, str(work["id"]), told)):
+                journal.forget_shown(str(work["id"]))
                 yield Sleep(_PAUSE)  # it will be asked for again, and asking at once would spin
         else:
             entry = journal.write(Entry(id=str(work["id"]), key=str(uuid4())))
