@@ -26,13 +26,13 @@ from benchmarks.machine import REPO, say
 from benchmarks.product import Keyturn, Template, settings
 from benchmarks.report import Section, Target
 from bot.core.chain import GENESIS, link
+from bot.core.digest import digest_of
 from bot.core.models import (
     Action,
     ApprovalRequest,
     ApproverSet,
     Cause,
     Decision,
-    Digest,
     Effect,
     PolicyDecision,
     RequestId,
@@ -56,10 +56,11 @@ from bot.store.rows import request_columns
 from bot.system import SystemClock
 
 _AGENTS, _PEOPLE = 50, 40
-_DIGEST = Digest("sha256:" + "0" * 64)
 _VALID = timedelta(minutes=15)
 _EVENTS = ("action_requested", "policy_applied", "review_recorded", "action_approved", "action_claimed")
 _BY_PEOPLE = ("review_recorded", "action_approved")
+_ACTION = Action("deployment", {})
+_DIGEST = digest_of(_ACTION)
 _STEP = 1000
 """Microseconds between two rows."""
 
@@ -113,7 +114,7 @@ def fill(database: Path, count: int) -> int:
 
 def _requests(start: int, count: int) -> Iterator[dict[str, Any]]:
     """The requests that the rows are about, as they stand after their last event."""
-    nothing = Submission(Action("deployment", {}), "Deploy it.")
+    nothing = Submission(_ACTION, "Deploy it.")
     risk = RiskAssessment(RiskLevel.MEDIUM, Decimal(45), (), "require_approval")
     policy = PolicyDecision("default", "sha256:0", "default", Effect.REVIEW, "Nothing else matched.")
     for ask in range(count):

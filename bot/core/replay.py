@@ -6,9 +6,29 @@ proves the table: where the two differ, one of them was tampered with.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bot.core import redaction
+
+
+@dataclass(slots=True)
+class Story:
+    """What events say of one thing, laid over each other, and the place of the event that said each field."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    last: int = 0
+    gone: bool = False
+
+    def tell(self, seq: int, fields: Mapping[str, Any] | None) -> None:
+        """Go on with an event: the fields that it sets; None when it ends the thing."""
+        self.last, self.gone = seq, fields is None
+        if fields is None:
+            self.state, self.places = {}, {}
+        else:
+            self.state.update(fields)
+            self.places.update(dict.fromkeys(fields, seq))
 
 
 def replay(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _fresh(
         agent=chosen[0].agent,
         session_id=session_id,
         items=items,
-        digest=items[0].digest if session_id is None else _session_digest(items),
+        digest=whole_digest(items, session_id),
         reason=asked.reason,
         force=asked.force,
         started_by=asked.actor,
@@ -150,5 +150,8 @@ def _item(id: str, place: int, request: ApprovalRequest, session_id: str | None)
     )
 
 
-def _session_digest(items: Sequence[Item]) -> Digest:
+def whole_digest(items: Sequence[Item], session_id: str | None) -> Digest:
+    """What confirmations of these steps are bound to."""
+    if session_id is None:
+        return items[0].digest
     return Digest(sha256(canonical([[item.request_id, item.digest] for item in items])))

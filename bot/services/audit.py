@@ -22,6 +22,7 @@ from bot.services.approvals import Page
 from bot.services.checkpoints import NoteFile
 from bot.services.comparing import contradiction
 from bot.services.exports import Format, Unreadable
+from bot.services.standing import unlike_the_log
 from bot.store import Store
 from bot.store.audit_reads import Head
 from bot.store.auditing import AuditFilter
@@ -33,6 +34,7 @@ Progress = Callable[[int], None]
 """Told now and then how far it is: the place of the last row."""
 
 _AT_ONCE = 10_000
+_ALWAYS = -(2**63)
 _PRUNED = b'"event":"audit_pruned"'
 
 
@@ -101,8 +103,8 @@ async def verify(
 
     Args:
         notes: Checkpoints kept elsewhere; the store's own are looked at in any case.
-        full: Compare whatever repeats the signed bytes with them: columns, the head, checkpoints, and the
-            requests with what their events say of them.
+        full: Compare whatever repeats the signed bytes with them: columns, the head, checkpoints, requests,
+            and all else that gives authority.
     """
     # Before the end of the chain: a checkpoint that is signed meanwhile lies behind it.
     notes = [*notes, *await reads.checkpoints()]
@@ -125,7 +127,17 @@ async def verify(
     found = verifier.finish(Place(end.seq, bytes.fromhex(end.hash)))
     if not (full and found.ok):
         return found
-    return replace(found, problem=await contradiction(reads, end=end.seq, whole=base == START))
+    kept_since = _ALWAYS if base == START else await _time_of_first(reads, base)
+    problems = [
+        await contradiction(reads, end=end.seq, kept_since=kept_since),
+        await unlike_the_log(reads, end=end.seq, kept_since=kept_since),
+    ]
+    return replace(found, problem=min(filter(None, problems), key=lambda one: one.seq, default=None))
+
+
+async def _time_of_first(reads: Reads, base: Place) -> int:
+    [(_, (at, *_))] = await reads.columns(base.seq, limit=1)  # at least the removal itself is on record
+    return int(at)
 
 
 async def _copies(reads: Reads, end: Head) -> list[Problem | None]:

@@ -6,11 +6,9 @@ is read again until it stands still.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from bot.core.chain import Problem
-from bot.core.replay import contradicted
+from bot.core.replay import Story, contradicted
 from bot.core.verifying import body_of
 from bot.store.dialect import Row
 from bot.store.reads import Reads
@@ -20,28 +18,20 @@ _AFTER = b'"after":{'
 _TRIES = 5
 
 
-@dataclass(slots=True)
-class _Story:
-    """A request's state by its events, and the place of the event that said each field last."""
-
-    state: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, int] = field(default_factory=dict)
-    last: int = 0
-
-
-async def contradiction(reads: Reads, *, end: int, whole: bool) -> Problem | None:
+async def contradiction(reads: Reads, *, end: int, kept_since: int) -> Problem | None:
     """The first row of the audit that a request contradicts; None when all requests are as it says.
 
     Args:
         end: The place of the last row; what no row says is missing behind it.
-        whole: Nothing was removed in front. Else requests may be older than what is left of their events.
+        kept_since: The time of the first row, in microseconds since 1970, if any were removed before it.
+            What is older than that may have no events left.
     """
     found: list[Problem] = []
     after = ""
     while page := await reads.stated(after):
         changes = await reads.changes(after, page[-1]["id"])
         for id in await asyncio.to_thread(_doubtful, page, changes):
-            found += filter(None, [await _settled(reads, id, end, whole)])
+            found += filter(None, [await _settled(reads, id, end, kept_since)])
         after = page[-1]["id"]
     if (orphan := await reads.orphan()) is not None:
         id, seq = orphan
@@ -56,7 +46,7 @@ def _doubtful(page: Sequence[Row], changes: Iterable[tuple[str, int, bytes]]) ->
     return [request.id for request, story in found if story is None or _wrong(request, story)]
 
 
-async def _settled(reads: Reads, id: str, end: int, whole: bool) -> Problem | None:
+async def _settled(reads: Reads, id: str, end: int, kept_since: int) -> Problem | None:
     """The problem of one request, looked at while it did not change."""
     for _ in range(_TRIES):
         before = await _stated(reads, id)
@@ -64,9 +54,9 @@ async def _settled(reads: Reads, id: str, end: int, whole: bool) -> Problem | No
         if before is not None and await _stated(reads, id) == before:
             if id in stories and stories[id].state:
                 return _wrong(before, stories[id])
-            return (
-                Problem(end + 1, "contradicted", f"no row asks for {id}, and it is stored") if whole else None
-            )
+            if before.created_at <= kept_since:
+                return None
+            return Problem(end + 1, "contradicted", f"no row asks for {id}, and it is stored")
     return None  # it changes all the time; the next look will find it still
 
 
@@ -75,19 +65,16 @@ async def _stated(reads: Reads, id: str) -> Stated | None:
     return None if row is None else stated_of(row)
 
 
-def _told(changes: Iterable[tuple[str, int, bytes]]) -> Mapping[str, _Story]:
-    stories: dict[str, _Story] = {}
+def _told(changes: Iterable[tuple[str, int, bytes]]) -> Mapping[str, Story]:
+    stories: dict[str, Story] = {}
     for id, seq, canonical in changes:
-        story = stories.setdefault(id, _Story())
-        story.last = seq
-        if _AFTER in canonical:
-            after = body_of(canonical).get("after") or {}
-            story.state.update(after)
-            story.places.update(dict.fromkeys(after, seq))
+        story = stories.setdefault(id, Story())
+        after = body_of(canonical).get("after") if _AFTER in canonical else None
+        story.tell(seq, after if isinstance(after, dict) else {})
     return stories
 
 
-def _wrong(request: Stated, story: _Story) -> Problem | None:
+def _wrong(request: Stated, story: Story) -> Problem | None:
     if not request.state:
         return Problem(story.last, "contradicted", f"{request.id} cannot be read")
     name = contradicted(story.state, request.state)

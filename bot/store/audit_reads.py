@@ -16,6 +16,7 @@ from bot.store.auditing import EVERYTHING, AuditFilter
 from bot.store.codec import moment
 from bot.store.dialect import Row
 from bot.store.pool import Readers
+from bot.store.standing import Source
 from bot.store.stating import STATED
 
 
@@ -181,6 +182,21 @@ class AuditReads:
         found = await self._all(_CHANGES.format("a.request_id = :id"), {"id": id})
         return [(row["request_id"], row["seq"], row["canonical"]) for row in found]
 
+    async def standing(self, source: Source, after_id: str, *, limit: int = 1000) -> Sequence[Row]:
+        """The next rows of a source behind an id, in the order of their ids."""
+        return await self._all(source.sql, {"after": after_id, "limit": limit})
+
+    async def told(
+        self, events: Sequence[str], after_seq: int, *, limit: int = 10_000
+    ) -> list[tuple[int, bytes]]:
+        """Place and bytes of the events of some names after `after_seq`, in order."""
+        # One look into the index for each name, merged; `IN` would sort all of them for every page.
+        each = " UNION ALL ".join(_TOLD.format(place) for place in range(len(events)))
+        named = {f"event_{place}": name for place, name in enumerate(events)}
+        params = named | {"after": after_seq, "limit": limit}
+        found = await self._all(f"{each} ORDER BY seq LIMIT :limit", params)
+        return [(row["seq"], bytes(row["canonical"])) for row in found]
+
     async def orphan(self) -> tuple[str, int] | None:
         """The request that was asked for first of those that are no more, and the place of that event."""
         row = await self._one(_ORPHAN, {})
@@ -289,6 +305,7 @@ _CHANGES = """
     WHERE {} AND a.event NOT IN ('policy_applied', 'review_refused', 'claim_refused', 'notification_sent')
     ORDER BY a.request_id, a.seq
 """
+_TOLD = "SELECT seq, canonical FROM audit WHERE event = :event_{} AND seq > :after"
 _ORPHAN = """
     SELECT a.request_id, a.seq FROM audit a
     WHERE a.event = 'action_requested' AND NOT EXISTS (SELECT 1 FROM request r WHERE r.id = a.request_id)

@@ -8,6 +8,7 @@ from bot.core.errors import InvalidRequest, NotFound, SessionEnded
 from bot.core.models import Actor, Agent, Event, Session, Via
 from bot.store import rows
 from bot.store.codec import micros
+from bot.store.standing import fingerprint
 from bot.store.transaction import Tx
 
 
@@ -77,6 +78,7 @@ class AddAgent:
             "scopes": sorted(self.agent.scopes),
             "rate": self.agent.rate,
             "callback_hosts": list(self.agent.callback_hosts),
+            "fingerprint": fingerprint(self.token_hash),
         }
         tx.emit(_agent_event("agent_added", self.agent.name, self.via, body), self.now)
 
@@ -97,7 +99,8 @@ class RotateAgent:
     def apply(self, tx: Tx) -> None:
         if tx.execute(_ROTATE_AGENT, {"name": self.name, "token_hash": self.token_hash}) == 0:
             raise NotFound(f"There is no agent {self.name}, or it is revoked.")
-        tx.emit(_agent_event("agent_rotated", self.name, self.via, {}), self.now)
+        body = {"fingerprint": fingerprint(self.token_hash)}
+        tx.emit(_agent_event("agent_rotated", self.name, self.via, body), self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ def rollback_of(row: Row) -> Rollback:
 
 
 SELECT_ROLLBACK = """
-    SELECT b.body, (SELECT string_agg(body, ',' ORDER BY position) FROM rollback_item
+    SELECT b.id, b.state, b.body, (SELECT string_agg(body, ',' ORDER BY position) FROM rollback_item
         WHERE rollback_id = b.id) AS items
     FROM rollback b
 """

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from bot.core.digest import digest_of
+from bot.core.models import Action
 from bot.core.times import rfc3339
 from bot.store.codec import moment
 from bot.store.dialect import Row
@@ -16,12 +18,14 @@ from bot.store.dialect import Row
 _Json = Mapping[str, Any]
 
 STATED = """
-    SELECT r.id, r.status, r.cause, r.version, r.level, r.digest, r.next_deadline_at, r.decided_at,
+    SELECT r.id, r.created_at, r.action_type, r.submission,
+        g.name IS NOT NULL AND g.owner IS DISTINCT FROM r.owner AS alien,
+        r.status, r.cause, r.version, r.level, r.digest, r.next_deadline_at, r.decided_at,
         r.decided_digest, r.expires_at, r.execution_state, r.claimed_at, r.undo_until, r.requirement, r.plan,
         r.watch, r.proposal, r.decision, r.execution,
         (SELECT string_agg(body, ',' ORDER BY position) FROM review WHERE request_id = r.id) AS reviews,
         (SELECT COUNT(*) FROM message WHERE request_id = r.id) AS messages
-    FROM request r
+    FROM request r LEFT JOIN agent g ON g.name = r.agent
 """
 
 
@@ -32,6 +36,8 @@ class Stated(NamedTuple):
     """
 
     id: str
+    created_at: int
+    """Microseconds since 1970."""
     state: dict[str, Any]
     odd: str | None
 
@@ -41,7 +47,7 @@ def stated_of(row: Row) -> Stated:
     try:
         return _stated(row)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
-        return Stated(row["id"], {}, None)
+        return Stated(row["id"], row["created_at"], {}, None)
 
 
 def _stated(row: Row) -> Stated:
@@ -68,7 +74,8 @@ def _stated(row: Row) -> Stated:
         "next_deadline_at": _time(deadline),
         "deadline_at": _time(plan[-1]["ends_at"]) if plan else None,
     }
-    return Stated(row["id"], state, _odd(row, deadline, decision or {}, execution))
+    odd = _odd(row, deadline, decision or {}, execution) or _unlike(row, decision or {})
+    return Stated(row["id"], row["created_at"], state, odd)
 
 
 def _odd(row: Row, deadline: int | None, decision: _Json, execution: _Json) -> str | None:
@@ -82,6 +89,23 @@ def _odd(row: Row, deadline: int | None, decision: _Json, execution: _Json) -> s
         "undo_until": execution.get("rollback_until") if execution.get("state") == "succeeded" else None,
     }
     return next((name for name, value in said.items() if row[name] != value), None)
+
+
+def _unlike(row: Row, decision: _Json) -> str | None:
+    """The first column that is not what its digest, or the agent's credential, says."""
+    if row["alien"]:
+        return "owner"
+    asked = orjson.loads(row["submission"])["action"]
+    if asked["type"] != row["action_type"] or _digest(asked["type"], asked["params"]) != row["digest"]:
+        return "submission"
+    approved = decision.get("params")
+    if approved is None or (approved == asked["params"] and decision["digest"] == row["digest"]):
+        return None
+    return None if _digest(asked["type"], approved) == decision["digest"] else "decision"
+
+
+def _digest(type: str, params: Any) -> str:
+    return digest_of(Action(type, params))
 
 
 def _next_deadline(level: _Json, watch: _Json) -> int:

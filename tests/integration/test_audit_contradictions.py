@@ -16,6 +16,7 @@ from bot.services.audit import verify
 from bot.services.checkpoints import Checkpoints, note_file, signing_key
 from bot.store import Store
 from bot.store.checkpoints import PruneAudit
+from bot.store.codec import micros
 from bot.store.commands import CreateRequest, SaveTransition
 from bot.store.stating import stated_of
 from tests.factories import NOON
@@ -51,6 +52,14 @@ TAMPERED = {
         8,
     ),
     "a removed review": ("DELETE FROM review WHERE request_id = :ran", 4),
+    "other params": (
+        "UPDATE request SET submission = replace(submission, 'shop', 'test') WHERE id = :ran",
+        6,
+    ),
+    "other params approved": (
+        "UPDATE request SET decision = replace(decision, 'shop', 'prod') WHERE id = :ran",
+        6,
+    ),
     "a removed request": ("DELETE FROM request WHERE id = :waiting", 8),
 }
 """What somebody does with sqlite3, and the row that then is contradicted."""
@@ -115,7 +124,7 @@ async def test_the_row_of_a_request_states_what_the_request_states(tmp_path: Pat
         [row] = await store.reads.stated("")
         request = await store.reads.request(first.request.id)
     assert request is not None
-    assert stated_of(row) == (request.id, audited_state(request), None)
+    assert stated_of(row) == (request.id, micros(NOON), audited_state(request), None)
 
 
 @pytest.mark.parametrize("seed", range(20))
