@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bot.core.clock import Clock
+from bot.core.describe import action_line
 from bot.core.models import Outgoing, Reviewer, SlackId
 from bot.services.audit import Audit, filters_json
 from bot.services.audit_filters import TIME, BadFilter, read_filter
@@ -18,11 +19,11 @@ from bot.services.exports import Format
 from bot.services.outbox import Outbox
 from bot.services.summaries import summarise
 from bot.slack import audit_view
-from bot.slack.audit_view import PAGE, Links, Place
+from bot.slack.audit_view import PAGE, Named, Place, Requests
 from bot.slack.interaction import Interaction
 from bot.slack.links import CardLinks
 from bot.slack.roles import Role
-from bot.slack.text import escape, literal, typed
+from bot.slack.text import escape, literal, shortened, typed
 from bot.store import Store
 from bot.store.audit_reads import AuditEvent
 from bot.store.auditing import AuditFilter
@@ -45,6 +46,9 @@ VERIFY_WITHIN = 1.2
 """Seconds for an answer at once; Slack waits three."""
 
 _MOST = 1000
+_SHORT = 40
+_LINE = 90
+"""Characters of one value, and of the whole action, in a line of many."""
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 WORDS = ("session", "agent", "verify", "export", "report", "help")
 
@@ -115,7 +119,8 @@ class AuditDesk:
     async def _page(self, title: str, place: Place) -> dict[str, Any]:
         found = await self._store.reads.audit_page(place.wanted, before_seq=place.before, limit=PAGE + 1)
         shown = found[:PAGE]
-        blocks = audit_view.page(title, shown, await self._cards(shown), place, more=len(found) > PAGE)
+        named = await self._named(shown, place.wanted)
+        blocks = audit_view.page(title, shown, named, place, more=len(found) > PAGE)
         return {"text": f"{title}: {len(shown)} entries", "blocks": blocks}
 
     async def _story(self, request_id: str) -> dict[str, Any]:
@@ -123,7 +128,9 @@ class AuditDesk:
         events = (await self._store.reads.audit_page(wanted, limit=_MOST))[::-1]
         if not events:
             return {"text": f"There is no request {literal(request_id[:80])} on record."}
-        return await self._told(f"Request {request_id}", events, wanted)
+        request = await self._store.reads.request(request_id)
+        action = "" if request is None else action_line(request.current_action)
+        return await self._told(f"Request {request_id}", events, wanted, action=action)
 
     async def _session(self, wanted: AuditFilter) -> dict[str, Any]:
         events = await self._store.reads.audit_page(wanted, limit=_MOST)
@@ -137,14 +144,16 @@ class AuditDesk:
     async def _agent(self, wanted: AuditFilter) -> dict[str, Any]:
         return await self._page(f"Agent {wanted.agent}", Place(wanted))
 
-    async def _told(self, title: str, events: Sequence[AuditEvent], wanted: AuditFilter) -> dict[str, Any]:
+    async def _told(
+        self, title: str, events: Sequence[AuditEvent], wanted: AuditFilter, *, action: str = ""
+    ) -> dict[str, Any]:
         """Figures, then the newest entries with a way to the older ones."""
         newest = events[::-1][:PAGE]
-        links = await self._cards(newest)
+        named = await self._named(newest, wanted)
         cut = f"Of the newest {_MOST:,} entries alone; export has all." if len(events) == _MOST else None
         blocks = [
-            *audit_view.figures(title, summarise(events), cut),
-            *audit_view.page("Entries", newest, links, Place(wanted), more=len(events) > PAGE),
+            *audit_view.figures(title, summarise(events), action=action, caution=cut),
+            *audit_view.page("Entries", newest, named, Place(wanted), more=len(events) > PAGE),
         ]
         return {"text": f"{title}: {len(events)} entries", "blocks": blocks}
 
@@ -170,13 +179,14 @@ class AuditDesk:
         given = {"user": by.id, "name": by.name, **payload}
         await self._outbox.enqueue(Outgoing(kind, given, order=f"dm:{by.id}"))
 
-    async def _cards(self, events: Iterable[AuditEvent]) -> Links:
-        found: dict[str, str] = {}
+    async def _named(self, events: Iterable[AuditEvent], wanted: AuditFilter) -> Requests:
+        """The requests of the events; where all are of one, its action stands above them."""
+        found: dict[str, Named] = {}
         for request_id in dict.fromkeys(event.request_id for event in events if event.request_id):
             request = await self._store.reads.request(request_id)
-            link = None if request is None else await self._links.of(request)
-            if link is not None:
-                found[request_id] = link
+            if request is not None:
+                action = "" if wanted.request_id else action_line(request.current_action, longest=_SHORT)
+                found[request_id] = Named(shortened(action, _LINE), await self._links.of(request))
         return found
 
     def _filter(self, words: Sequence[str], **given: str) -> AuditFilter:

@@ -17,8 +17,19 @@ from bot.store.auditing import AuditFilter
 PAGE = 10
 """Events on one page; with their links they fit well into a message."""
 
-Links = Mapping[str, str]
-"""Addresses of cards by request id."""
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A request as its entries name it."""
+
+    action: str
+    """What was asked, in words of ours; empty where that stands above all entries."""
+    link: str | None
+    """The address of its card."""
+
+
+Requests = Mapping[str, Named]
+"""By request id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +62,13 @@ class Place:
             raise ValueError("not a place in the audit") from fault
 
 
-def page(title: str, events: Sequence[AuditEvent], links: Links, place: Place, *, more: bool) -> list[Block]:
+def page(
+    title: str, events: Sequence[AuditEvent], requests: Requests, place: Place, *, more: bool
+) -> list[Block]:
     """Events, newest first, with a button to older ones and one back to the newest."""
     if not events:
         return [rich(line(leaf(f"{title}: nothing on record.")))]
-    lines = [_line(event, links) for event in events]
+    lines = [_line(event, requests) for event in events]
     buttons = []
     if more:
         buttons.append(_button("Older", replace(place, before=events[-1].seq)))
@@ -64,13 +77,20 @@ def page(title: str, events: Sequence[AuditEvent], links: Links, place: Place, *
     return [
         {"type": "header", "text": plain(title, 150)},
         rich(*lines),
-        *([{"type": "actions", "elements": buttons}] if buttons else []),
+        # Slack takes no two buttons of one action_id in one block.
+        *({"type": "actions", "elements": [button]} for button in buttons),
     ]
 
 
-def figures(title: str, summary: Summary, caution: str | None = None) -> list[Block]:
-    """What the events add up to; `caution` says what they leave out."""
+def figures(title: str, summary: Summary, *, action: str = "", caution: str | None = None) -> list[Block]:
+    """What the events add up to.
+
+    Args:
+        action: What they are all about, when it is one action.
+        caution: What they leave out.
+    """
     facts = [
+        ("Action", action),
         (
             "Requests",
             ", ".join(f"{count} {name}" for name, count in summary.outcomes.most_common()) or "none",
@@ -111,8 +131,8 @@ def duration(length: timedelta) -> str:
     return f"{minutes // 60:,} h {minutes % 60:02} min"
 
 
-def _line(event: AuditEvent, links: Links) -> Block:
-    link = links.get(event.request_id or "")
+def _line(event: AuditEvent, requests: Requests) -> Block:
+    named = requests.get(event.request_id or "", Named("", None))
     facts = [
         leaf(f"{event.seq}  "),
         date_leaf(read_rfc3339(event.at)),
@@ -122,8 +142,10 @@ def _line(event: AuditEvent, links: Links) -> Block:
     ]
     if event.agent is not None and event.agent != event.actor.id:
         facts.append(leaf(f"  ·  {shortened(event.agent, 60)}"))
-    if link is not None:
-        facts += [leaf("  ·  "), {"type": "link", "url": link, "text": "card"}]
+    if named.action:
+        facts.append(leaf(f"  ·  {named.action}"))
+    if named.link is not None:
+        facts += [leaf("  ·  "), {"type": "link", "url": named.link, "text": "card"}]
     elif event.request_id is not None:
         facts.append(leaf(f"  ·  {event.request_id}"))
     return line(*facts, leaf(f"{_gist(event)}\n", lines=True))

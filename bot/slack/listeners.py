@@ -44,6 +44,9 @@ Work = Callable[[Interaction], Awaitable[Answer]]
 Asked = Callable[[Interaction], Awaitable[dict[str, Any]]]
 """Answers a button of a private message: arguments of the message that takes its place."""
 
+_REFUSED = 400
+"""From this HTTP status on Slack did not take an answer."""
+
 _Turned = tuple[dict[str, Any], str | None]
 
 
@@ -122,7 +125,7 @@ class Listeners:
             await ack(response_type="ephemeral", text=answers.STILL_LOOKING_UP)
             answer = await call
         with _lost():
-            await respond(response_type="ephemeral", replace_original=False, **answer)
+            await self._respond(respond, answer, replace=False)
 
     async def _asked(self, command: Mapping[str, Any]) -> dict[str, Any]:
         user, team = SlackId(str(command.get("user_id"))), str(command.get("team_id"))
@@ -157,9 +160,18 @@ class Listeners:
                     await self._client.views_open(trigger_id=by.trigger_id, view=view)
                 else:
                     own = by.surface is Surface.PRIVATE and refused is None
-                    await respond(response_type="ephemeral", replace_original=own, **answer)
+                    await self._respond(respond, answer, replace=own)
 
         return listener
+
+    async def _respond(self, respond: AsyncRespond, answer: Mapping[str, Any], *, replace: bool) -> None:
+        """Answer privately; what Slack does not take is answered in words, since no click is silent."""
+        said = await respond(response_type="ephemeral", replace_original=replace, **answer)
+        if said.status_code >= _REFUSED:
+            reference = self._new_reference()
+            note = "Slack refused an answer with %s: %.200s, reference %s"
+            log.error(note, said.status_code, said.body, reference, extra={"event": "answer_refused"})
+            await respond(response_type="ephemeral", replace_original=False, text=answers.broken(reference))
 
     async def _turned(self, by: Interaction, work: Asked) -> _Turned:
         """The answer, and the heading of a refusal if it is one."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from bot.core.describe import action_line
 from bot.core.models import Status
 from bot.services.audit import verify_export
+from bot.slack import audit_view
 from bot.slack.audit_view import Place
 from bot.store.auditing import AuditFilter
 from tests.integration.slack_desk import ALEX, RAFAEL, Desk, running_desk
@@ -159,6 +161,35 @@ async def test_pages_go_back_and_forth(desk: Desk) -> None:
     assert words(older) != newest
 
 
+async def test_a_page_in_the_middle_leads_both_ways(desk: Desk) -> None:
+    for _ in range(7):
+        await desk.card(await desk.ask())
+    page = await typed(desk, ALEX, "/audit", "agent deploy-bot")
+    await desk.sandbox.people.click(ALEX, "C0APPROVE", page.ts, "audit.page")
+    middle = await desk.sandbox.until(lambda: "Newest" in words(shown := answers(desk, ALEX)[-1]) and shown)
+    assert "Older" in words(middle)
+
+
+async def test_a_click_whose_answer_slack_refuses_is_not_silent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        await desk.card(await desk.ask())
+    first = await typed(desk, ALEX, "/audit", "agent deploy-bot")
+    monkeypatch.setattr(audit_view, "page", lambda *_, **__: [{"type": "no such block"}])
+    await desk.sandbox.people.click(ALEX, "C0APPROVE", first.ts, "audit.page")
+    await desk.sandbox.until(lambda: "went wrong" in answers(desk, ALEX)[-1].text or None)
+
+
+async def test_entries_name_the_action_that_they_are_about(desk: Desk) -> None:
+    request = await desk.ask(session_id="run-8")
+    action = action_line(request.action)
+    entries = _text((await typed(desk, ALEX, "/audit", "session run-8")).blocks)
+    assert f"deploy-bot  ·  {action}  ·  " in entries
+    story = _text((await typed(desk, ALEX, "/audit", request.id)).blocks)
+    assert story.count(action) == 1
+
+
 async def test_a_paging_button_keeps_its_filter() -> None:
     place = Place(AuditFilter(event="action_approved", reversible=True), 17)
     assert Place.parse(place.value()) == place
@@ -229,3 +260,4 @@ async def test_the_listing_has_a_switch_for_each_agent(desk: Desk) -> None:
     await desk.sandbox.until(lambda: next((m for m in answers(desk, who) if "is held" in words(m)), None))
     [pause] = await desk.bot.store.reads.pauses()
     assert (pause.what, pause.by.id) == ("agent:deploy-bot", who)
+    assert "⏸️ paused by" in words(answers(desk, who)[-1])
