@@ -10,7 +10,7 @@ from typing import Any
 
 from bot.core import grants, redaction
 from bot.core.describe import Ceremony, action_line, ceremony, target
-from bot.core.models import Action, ApprovalRequest, RiskFactor, RiskLevel, Status, Urgency
+from bot.core.models import Action, ApprovalRequest, ExecutionState, RiskFactor, RiskLevel, Status, Urgency
 from bot.core.pausing import Pause
 from bot.core.rollback import Chance, Prospect
 from bot.core.visible import visible
@@ -266,9 +266,8 @@ def _why(request: ApprovalRequest) -> list[Block]:
     """Rule and factors: why a person is asked."""
     policy = request.policy if request.proposal is None else request.proposal.policy
     risk = request.current_risk
-    rule = f"rule {policy.rule}" + (f" of {policy.name}" if policy.name else "")
     needed = "is" if request.status is Status.PENDING else "was"
-    why = leaf(shortened(f"{rule}. {policy.explanation}", 500))
+    why = leaf(shortened(wording.ruling(policy), 500))
     found = [labelled(f"Why a person {needed} needed:", why)]
     factors = sorted(risk.factors, key=lambda factor: -abs(factor.points))
     score = f"score {_points(risk.score)}"
@@ -356,7 +355,9 @@ def _execution(request: ApprovalRequest) -> list[Block]:
     decision, run = request.decision, request.execution
     if decision is None or not request.status.runnable:
         return []
-    found = [line(leaf(wording.EXECUTION[run.state], bold=True), *_when(run.finished_at or run.claimed_at))]
+    # What undid it is told below, with its own time.
+    state = ExecutionState.SUCCEEDED if run.state is ExecutionState.ROLLED_BACK else run.state
+    found = [line(leaf(wording.EXECUTION[state], bold=True), *_when(run.finished_at or run.claimed_at))]
     if not run.claimed_at and decision.expires_at is not None:
         found.append(labelled("The approval expires", date_leaf(decision.expires_at)))
     if run.error:

@@ -73,6 +73,13 @@ class Field:
         return self.kind == _TEXT
 
     @property
+    def how(self) -> str:
+        """How it is written, in words."""
+        if self.kind in (_NUMBER, _TRUTH, _TEXT):
+            return self.kind
+        return "JSON (it is null)" if self.kind == _NULL else f"JSON, {self.kind}"
+
+    @property
     def is_compound(self) -> bool:
         """Whether its JSON may take several lines."""
         return self.kind in (_LIST, _OBJECT)
@@ -90,7 +97,7 @@ class Field:
         except InexactNumber:
             raise ValueError("This number cannot be kept exactly; use fewer digits.") from None
         except (InvalidJson, UnicodeEncodeError):
-            raise ValueError(f"Write this as JSON, {self.kind}.") from None
+            raise ValueError(f"Write this as {self.how}.") from None
         if self.kind not in (_NULL, _kind(value)):
             raise ValueError(f"This must stay {self.kind}.")
         return value

@@ -211,7 +211,7 @@ def _menu(field: Field) -> Block:
 def _hint(field: Field) -> str:
     """How to write the value where no menu offers it, and what the agent's schema says of it."""
     parts = [] if field.given else ["The agent left this out, and so may you"]
-    parts += [] if field.is_text or field.choices else [f"JSON, {field.kind}"]
+    parts += [] if field.is_text or field.choices else [field.how[:1].upper() + field.how[1:]]
     choices, said = field.said.get("enum"), field.said.get("description")
     if isinstance(choices, list) and not field.choices:
         parts.append(f"One of {', '.join(jsontext.dumps(choice).decode() for choice in choices[:10])}")

@@ -106,7 +106,7 @@ def _whole(rollback: Rollback) -> Iterator[Block]:
     asked = f"{rollback.started_by.name}: {rollback.reason}"
     yield labelled("Asked for by", leaf(shortened(asked, 600)))
     yield labelled("Risk of the undo:", leaf(wording.RISK[rollback.risk.level]))
-    yield labelled("Rule:", leaf(shortened(f"{rollback.policy.rule}. {rollback.policy.explanation}", 400)))
+    yield labelled("Rule:", leaf(shortened(wording.ruling(rollback.policy), 400)))
     needed = rollback.requirement.needed
     yield labelled("Confirmations:", leaf(f"{needed - rollback.missing.count} of {needed}"))
     yield labelled("Digest:", leaf(rollback.digest))

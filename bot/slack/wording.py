@@ -16,6 +16,7 @@ from bot.core.models import (
     ApproverSet,
     Cause,
     ExecutionState,
+    PolicyDecision,
     RiskLevel,
     Status,
 )
@@ -123,6 +124,12 @@ def shown_action(request: ApprovalRequest) -> Action:
     if decision is not None and decision.params is not None:
         return Action(request.action.type, decision.params)
     return request.current_action
+
+
+def ruling(policy: PolicyDecision) -> str:
+    """The rule that decided and its explanation, which mostly names it already."""
+    rule = f"rule {policy.rule}" + (f" of {policy.name}" if policy.name else "")
+    return policy.explanation if rule in policy.explanation else f"{rule}. {policy.explanation}"
 
 
 def exactly(request: ApprovalRequest) -> str:

@@ -377,6 +377,29 @@ def test_decided_and_executed_are_two_things(state: ExecutionState, word: str) -
     assert ("exit 1" in words(made)) is (state is ExecutionState.FAILED)
 
 
+def test_an_action_that_was_undone_still_says_when_it_was_done() -> None:
+    run = Execution(ExecutionState.ROLLED_BACK, NOON + timedelta(minutes=2), NOON + timedelta(minutes=3))
+    said = words(drawn(decided(Status.APPROVED, execution=run)))
+    assert "⏪ Rolled back · " in said
+    assert "\n🏁 Done\n" in said
+    assert "\n⏪ Rolled back\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("explanation", "why"),
+    [
+        ("Two people.", "rule deployments of production-policy. Two people."),
+        (
+            "The rule deployments of production-policy asks.",
+            "The rule deployments of production-policy asks.",
+        ),
+    ],
+)
+def test_the_rule_that_decided_is_named_once(explanation: str, why: str) -> None:
+    request = make_request(policy=make_policy(explanation=explanation))
+    assert f"Why a person is needed: \n{why}\n" in words(drawn(request))
+
+
 def test_conditions_are_shown_with_the_decision() -> None:
     request = decided(Status.APPROVED)
     assert request.decision is not None

@@ -92,8 +92,8 @@ def test_an_edited_value_keeps_its_type(name: str, typed: str, value: Any) -> No
         ("nested/a", "{", "Write this as JSON"),
         ("nested/a", '{"a": 1, "a": 2}', "Write this as JSON"),
         ("nested/deep/rate", '"0.20"', "must stay a number"),
-        ("price", "NaN", "Write this as JSON"),
-        ("price", "", "Write this as JSON"),
+        ("price", "NaN", "Write this as a number."),
+        ("price", "", "Write this as a number."),
         ("price", "0.1000000000000000055511151231257827", "cannot be kept exactly"),
     ],
 )
