@@ -69,14 +69,14 @@ async def _demo(headless: bool, keep: bool, port: int | None, open_browser: bool
         say(words.starting(home))
         try:
             async with stage(home, port) as ready:
-                work = _check(ready) if headless else _show(ready, open_browser)
+                work = _check(ready) if headless else _show(ready, open_browser, keep)
                 return await while_alive(ready.parts, work)
         finally:
             say(words.ending(home, keep))
 
 
-async def _show(ready: Stage, open_browser: bool) -> int:
-    say(words.guide(ready))
+async def _show(ready: Stage, open_browser: bool, keep: bool) -> int:
+    say(words.guide(ready, keep=keep))
     if open_browser:
         await asyncio.to_thread(webbrowser.open, words.page(ready))
     number = 0

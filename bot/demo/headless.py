@@ -14,7 +14,7 @@ import httpx
 
 from bot.demo import shop
 from bot.demo.children import DemoError
-from bot.demo.reviewer import DANA, OLGA, PRIYA, RAFAEL, SAM, SUKI, Reviewer
+from bot.demo.reviewer import DANA, OLGA, PATIENCE_SECONDS, PRIYA, RAFAEL, SAM, SUKI, Reviewer
 from bot.demo.stage import Stage
 
 SETTLED_FOR = "100"
@@ -48,12 +48,16 @@ async def review(page: str) -> None:
     Raises:
         DemoError: something did not appear, or was not accepted.
     """
-    async with httpx.AsyncClient(base_url=page, trust_env=False) as http:
+    async with _at(page) as http:
         people = Reviewer(http)
         await _modify(people)
         await _approve(people)
         await _approve_as_two(people)
         await _reject(people)
+
+
+def _at(url: str, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=PATIENCE_SECONDS)
 
 
 async def _modify(people: Reviewer) -> None:
@@ -93,7 +97,7 @@ async def findings(stage: Stage) -> list[Finding]:
         DemoError: Keyturn does not tell.
     """
     bearer = {"Authorization": f"Bearer {stage.token}"}
-    async with httpx.AsyncClient(base_url=stage.server, headers=bearer, trust_env=False) as http:
+    async with _at(stage.server, bearer) as http:
         requests = await _items(http, "/v1/requests")
         session = requests[0]["session_id"] if requests else ""
         events = await _items(http, f"/v1/sessions/{session}/timeline")
@@ -107,10 +111,7 @@ async def roll_back(stage: Stage) -> list[Finding]:
         DemoError: something did not appear, was not accepted, or Keyturn does not tell.
     """
     bearer = {"Authorization": f"Bearer {stage.token}"}
-    async with (
-        httpx.AsyncClient(base_url=stage.page, trust_env=False) as slack,
-        httpx.AsyncClient(base_url=stage.server, headers=bearer, trust_env=False) as server,
-    ):
+    async with _at(stage.page) as slack, _at(stage.server, bearer) as server:
         people = Reviewer(slack)
         requests = await _items(server, "/v1/requests")
         await people.command(
@@ -123,7 +124,7 @@ async def roll_back(stage: Stage) -> list[Finding]:
 
 async def _settled(server: httpx.AsyncClient) -> list[dict[str, Any]]:
     """The requests once both undos have ended."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             requests = await _items(server, "/v1/requests")
             states = {r["type"]: r["execution"]["state"] for r in requests}

@@ -7,9 +7,10 @@ written to anywhere else.
 import os
 import shutil
 import socket
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -136,18 +137,18 @@ async def _server(
     stack: AsyncExitStack, home: Path, variables: dict[str, str], page: str
 ) -> tuple[str, Child]:
     """Its address and its process, once it is ready to decide and connected to the sandbox."""
-    port = _free_port()
-    env = environment(
-        os.environ,
-        KEYTURN_HOST="127.0.0.1",
-        KEYTURN_PORT=str(port),
-        KEYTURN_POLICIES=str(home / "policies"),
-        **variables,
-    )
-    child = await Child.start("server", ["-m", "bot.cli", "serve"], env=env, cwd=home, logs=home / "logs")
-    stack.push_async_callback(child.stop)
-    url = f"http://127.0.0.1:{port}"
-    await child.until(_answers(f"{url}/readyz"), f"{url}/readyz does not answer 200")
+    with _reserved_port() as port:
+        env = environment(
+            os.environ,
+            KEYTURN_HOST="127.0.0.1",
+            KEYTURN_PORT=str(port),
+            KEYTURN_POLICIES=str(home / "policies"),
+            **variables,
+        )
+        child = await Child.start("server", ["-m", "bot.cli", "serve"], env=env, cwd=home, logs=home / "logs")
+        stack.push_async_callback(child.stop)
+        url = f"http://127.0.0.1:{port}"
+        await child.until(_answers(f"{url}/readyz"), f"{url}/readyz does not answer 200")
     connected = _answers(f"{page}/sandbox/state", lambda state: bool(state["bot"]["connected"]))
     await child.until(connected, "it has not connected to the sandbox")
     return url, child
@@ -191,10 +192,17 @@ def _answers(
     return look
 
 
-def _free_port() -> int:
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A free port that nobody else is given while a child starts. Only Linux lets the child bind it then."""
     with socket.socket() as free:
+        if sys.platform == "linux":
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+        port = int(free.getsockname()[1])
+        if sys.platform != "linux":
+            free.close()
+        yield port
 
 
 def _temporary() -> Path:

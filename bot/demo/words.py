@@ -20,8 +20,9 @@ def page(stage: Stage) -> str:
     return f"{stage.page}/?as=U0DANA001#/archives/C0APPROVE"
 
 
-def guide(stage: Stage) -> str:
+def guide(stage: Stage, *, keep: bool) -> str:
     """Where to look and what to do there."""
+    end = "keeps" if keep else "removes"
     return f"""
   Open   {page(stage)}
 
@@ -48,7 +49,7 @@ Then look at what happened to the files:  ls -R {stage.shop}
   Wire     the two arrows at the top of the page show every call between Slack and the bot
   Logs     {stage.logs}
 
-Ctrl-C stops everything and removes the directory.
+Ctrl-C stops everything and {end} the directory.
 """
 
 

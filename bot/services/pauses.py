@@ -67,10 +67,10 @@ class Pauses:
         }
         if len(named) != 1:
             listed = ", ".join(pause.what for pause in standing) or "nothing"
-            raise InvalidRequest(f"{what.strip()!r} is not paused; paused: {listed}.")
+            raise InvalidRequest(f"{what.strip()} is not paused. What is paused: {listed}.")
         lifted = await self._store.write(LiftPause(named.pop(), by, via, self._clock.now()))
         if lifted is None:
-            raise InvalidRequest(f"{what.strip()!r} is not paused any more.")
+            raise InvalidRequest(f"{what.strip()} is not paused any more.")
         return lifted
 
     async def all(self) -> Sequence[Pause]:

@@ -22,11 +22,13 @@ HELP = {
     **rota.HELP,
     **grant_desk.HELP,
     **switch.HELP,
-    "audit": "what is on record; the same as `/audit`",
-    "rollback": "undo what an agent did: `rollback req_… | session SESSION`; the same as `/rollback`",
+    "audit [req_… | session ID | …]": "what is on record (auditors); `/audit help` says more",
+    "rollback req_… | session ID [why]": "undo what an agent did (operators); the same as `/rollback`",
     "help": "this text",
 }
-"""Every subcommand there is, with what it does."""
+"""What can be typed, with what it does."""
+
+WORDS = tuple(dict.fromkeys(form.split()[0] for form in HELP))
 
 
 class Commands:
@@ -61,9 +63,9 @@ class Commands:
                 return {"text": waiting_words(queue), "blocks": queue_blocks(queue)}
             case "audit":
                 return await self._audit.answer(words[1:], user_id=user_id, team_id=team_id)
-            case word if word in rota.HELP:
+            case word if word in rota.WORDS:
                 return {"text": await self._schedules.answer(words, text, user_id=user_id, team_id=team_id)}
-            case word if word in switch.HELP:
+            case word if word in switch.WORDS:
                 return await self._switch.answer(words, user_id=user_id, team_id=team_id)
             case word if word in grant_desk.HELP:
                 return await self._grants.answer(user_id=user_id, team_id=team_id)
@@ -76,6 +78,6 @@ def _help() -> str:
 
 
 def _suggestion(word: str) -> str:
-    close = difflib.get_close_matches(word.casefold(), HELP, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word.casefold(), WORDS, n=1, cutoff=0.5)
     said = f"Keyturn does not know “{literal(typed(word)[:40])}”."
     return f"{said} Did you mean `{COMMAND} {close[0]}`?" if close else said

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bot.slack import audit_desk, undo
-from bot.slack.commands import COMMAND, HELP
+from bot.slack.commands import COMMAND, WORDS
 
 SCOPES = (
     "chat:write",  # cards, threads, private answers
@@ -71,7 +71,7 @@ def _events_url(http_url: str) -> str:
 
 def _commands(events: str | None) -> list[dict[str, Any]]:
     described = (
-        (COMMAND, "What waits for you, who is on call, the pause switch, and help", list(HELP)),
+        (COMMAND, "What waits for you, who is on call, the pause switch, and help", list(WORDS)),
         (audit_desk.COMMAND, "What is on record, for auditors", ["req_…", *audit_desk.WORDS]),
         (undo.NAME, "Undo what an agent did, for operators", ["req_…", "session"]),
     )

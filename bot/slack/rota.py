@@ -36,11 +36,16 @@ from bot.slack.text import date, escape, literal, typed
 from bot.slack.wording import RISK, listed
 
 HELP = {
-    "who": "who is on call: `who [GROUP or SCHEDULE] [at TIME]`",
-    "oncall": "the next two weeks: `oncall [SCHEDULE]`; stand in for somebody: `oncall cover @somebody "
-    "[SCHEDULE] [from TIME to TIME]`; ask somebody: `oncall cover me by @somebody …`; `oncall withdraw ID`",
-    "simulate": "who would be asked now, and who later: `simulate TYPE [as AGENT] [param=value …]`",
+    "who [GROUP or SCHEDULE] [at TIME]": "who is on call",
+    "oncall [SCHEDULE]": "who is on call in the next two weeks",
+    "oncall cover @somebody [SCHEDULE] [from TIME to TIME]": "offer to stand in for somebody",
+    "oncall cover me by @somebody [SCHEDULE] [from TIME to TIME]": "ask somebody to stand in for you",
+    "oncall withdraw ID": "take back an offer, or end a cover",
+    "simulate TYPE [as AGENT] [param=value …]": "who would be asked now, and who later",
 }
+"""What can be typed, with what it does."""
+
+WORDS = frozenset(form.split()[0] for form in HELP)
 
 _AHEAD = timedelta(days=14)
 _NEXT_TURN = timedelta(days=62)

@@ -16,10 +16,13 @@ from bot.slack.text import Block, context, date, literal, mrkdwn, plain, shorten
 from bot.store import Store
 
 HELP = {
-    "pause": "stop an agent, an action type or `all`: `pause WHAT [hold | cancel] [why]`",
-    "resume": "let it run again: `resume WHAT`",
-    "agents": "every agent, and what is paused",
+    "pause WHAT [hold | cancel] [why]": "stop an agent, an action type or `all` (operators)",
+    "resume WHAT": "let it run again (operators)",
+    "agents": "every agent, and what is paused (operators)",
 }
+"""What can be typed, with what it does."""
+
+WORDS = frozenset(form.split()[0] for form in HELP)
 
 _SHOWN = 40
 _TYPES_SHOWN = 5
@@ -132,8 +135,7 @@ def _row(name: str, what: str, pause: Pause | None) -> Block:
     words = f"*{name}*  runs"
     if pause is not None:
         words = (
-            f"*{name}*  :double_vertical_bar: paused by {literal(pause.by.name)}, {date(pause.at)}:"
-            f" {literal(pause.reason[:200])}"
+            f"*{name}*  ⏸️ paused by {literal(pause.by.name)}, {date(pause.at)}: {literal(pause.reason[:200])}"
         )
     button: Block = {
         "type": "button",

@@ -43,7 +43,7 @@ HELP = (
     f"`{NAME} req_… [why]`: undo one action\n"
     f"`{NAME} session SESSION [why]`: undo everything a session did, newest first\n"
     f"`{NAME} session SESSION agent AGENT [why]`: the same, where several agents used that id\n"
-    "Nothing is undone before you have seen what would change, and confirmed it."
+    "For operators. Nothing is undone before what would change was shown, and people have confirmed it."
 )
 _ASKED = "Asked for on the card."
 _ASKING = "The agent is being asked what this would change…"

@@ -10,7 +10,7 @@ from bot.core.grants import Extent, Grant
 from bot.core.models import Cause, Reviewer, SlackId, Status
 from bot.sandbox.model import Modal
 from bot.slack import queue
-from bot.slack.commands import HELP
+from bot.slack.commands import HELP, WORDS
 from bot.slack.manifest import manifest
 from bot.store.grants import CreateGrant
 from tests.integration import slack_desk
@@ -151,11 +151,20 @@ async def test_grants_are_listed_to_their_giver_and_to_operators(desk: Desk) -> 
 
 async def test_every_subcommand_of_the_help_is_understood(desk: Desk) -> None:
     before = 0
-    for word in HELP:
+    for word in WORDS:
         assert (await desk.sandbox.people.command(operator(desk), "C0APPROVE", "/keyturn", word))["ok"]
         told = await desk.sandbox.until(lambda: desk.privates()[before:])  # noqa: B023  # awaited at once
         assert "does not know" not in told[0].text, word
         before = len(desk.privates())
+
+
+async def test_the_help_shows_what_can_be_typed_and_says_who_may(desk: Desk) -> None:
+    await desk.sandbox.people.command(RAFAEL, "C0APPROVE", "/keyturn", "help")
+    said = (await desk.private(RAFAEL)).text
+    for form in HELP:
+        assert f"`/keyturn {form}`" in said
+    assert "`/keyturn pause WHAT [hold | cancel] [why]`: stop an agent" in said
+    assert said.count("(operators)") == 4
 
 
 @pytest.mark.parametrize("command", [c["command"] for c in manifest(None)["features"]["slash_commands"]])

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from bot.demo import shop
+import pytest
+
+from bot.demo import shop, words
 from bot.demo.headless import Finding, effects
+from bot.demo.stage import Stage
 
 
 def test_a_shop_where_nothing_ran_fails_every_check_of_something_that_should_have_run(tmp_path: Path) -> None:
@@ -27,3 +30,10 @@ def test_a_difference_is_told_with_what_was_expected_and_what_was_found() -> Non
     finding = Finding("modified: max_connections is 100", 100, 500)
 
     assert str(finding) == "  DIFFERS  modified: max_connections is 100: expected 100, found 500"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_guide_says_what_becomes_of_the_directory(tmp_path: Path, keep: bool) -> None:
+    stage = Stage(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", tmp_path / "token", ())
+
+    assert ("Ctrl-C stops everything and keeps the directory." in words.guide(stage, keep=keep)) is keep
