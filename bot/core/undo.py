@@ -46,7 +46,7 @@ def words(step: JsonObject, *, say: Any) -> str:
     match step.get("type"):
         case "file_restore":
             verb = "Put back" if step.get("existed") else "Remove"
-            return f"{verb} the file {say(step.get('path'))}"
+            return f"{verb} the {_file_or_directory(step)} {say(step.get('path'))}"
         case "command_undo":
             line = f"Run {say(shlex.join(str(word) for word in step.get('argv', ())))}"
             return line if step.get("cwd") is None else f"{line} in {say(step['cwd'])}"
@@ -77,12 +77,16 @@ def target_of(step: JsonObject) -> str:
     """What a step changes, in words."""
     match step.get("type"):
         case "file_restore":
-            return f"file {step.get('path')}"
+            return f"{_file_or_directory(step)} {step.get('path')}"
         case "database_restore":
             return f"database {step.get('database')}"
         case "config_restore":
             return f"setting {step.get('store')} {step.get('key')}"
     return f"{step.get('type')}"
+
+
+def _file_or_directory(step: JsonObject) -> str:
+    return "directory" if str(step.get("path")).endswith("/") else "file"
 
 
 def share_a_target(one: JsonObject, other: JsonObject) -> bool:

@@ -33,7 +33,10 @@ def _originals(existed: bool, content: int, base64: int) -> dict[str, Any]:
 
 
 class FileRestore(Body):
-    """Put a file back as it was, or remove it if it was not there."""
+    """Put a file back as it was, or remove it if it was not there.
+
+    A path that ends in a slash is a directory that was there: it is made again, with its mode.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"anyOf": [_originals(False, 0, 0), _originals(True, 1, 0), _originals(True, 0, 1)]}

@@ -233,6 +233,16 @@ def test_a_planned_undo_of_what_the_action_did_not_touch_is_beyond_what_was_appr
             True,
         ),
         (
+            Action("file_delete", {"path": "/srv/cache", "recursive": True}),
+            [{**UNDO, "path": path, "original_content": ""} for path in ("/srv/cache/", "/srv/cache/empty/")],
+            True,
+        ),
+        (
+            Action("file_delete", {"path": "/srv/cache", "recursive": True}),
+            {**UNDO, "path": "/srv/", "original_content": ""},
+            False,
+        ),
+        (
             Action("file_delete", {"path": "/srv/cache", "recursive": False}),
             {**UNDO, "path": "/srv/cache/a"},
             False,
@@ -531,3 +541,9 @@ def test_who_asked_and_who_confirmed_are_on_record():
 def test_the_words_of_a_command_cannot_be_told_for_another_commands():
     step = {"type": "command_undo", "argv": ["rm", "-r", "a b"]}
     assert undo.words(step, say=str) == "Run rm -r 'a b'"
+
+
+def test_a_directory_is_called_one():
+    data = {**UNDO, "path": "/srv/cache/", "original_content": ""}
+    assert undo.words(data, say=str) == "Put back the directory /srv/cache/"
+    assert undo.target_of(data) == "directory /srv/cache/"

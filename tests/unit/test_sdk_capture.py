@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -19,6 +20,7 @@ from keyturn.rollback import (
     config_value,
     custom,
     deleted_path,
+    places,
     sql,
 )
 from keyturn.rollback.resources import in_order
@@ -38,9 +40,11 @@ def undo(captured):
 
 def snapshot(directory):
     return {
-        str(path.relative_to(directory)): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+        str(path.relative_to(directory)): (
+            path.read_bytes() if path.is_file() else "directory",
+            stat.S_IMODE(path.stat().st_mode),
+        )
         for path in directory.rglob("*")
-        if path.is_file()
     }
 
 
@@ -75,12 +79,104 @@ def test_a_deleted_tree_comes_back_byte_for_byte(place):
     (place / "tree" / "a").chmod(0o755)
     before = snapshot(place)
     with deleted_path(place / "tree") as captured:
-        import shutil
-
         shutil.rmtree(place / "tree")
     assert snapshot(place) == {}
     undo(captured)
     assert snapshot(place) == before
+
+
+def test_the_directories_of_a_tree_come_back_too_empty_ones_and_each_with_its_mode(place):
+    for name, mode in {"empty": 0o2750, "deep/er": 0o700, "deep/closed": 0o555}.items():
+        (place / "tree" / name).mkdir(parents=True)
+        (place / "tree" / name).chmod(mode)
+    (place / "tree" / "deep" / "er" / "file").write_text("x")
+    (place / "tree").chmod(0o770)
+    before = snapshot(place)
+    with deleted_path(place / "tree") as captured:
+        shutil.rmtree(place / "tree")
+    assert {step["after_sha256"] for step in captured.steps} == {None}
+    shown = Resources().preview(captured.data)
+    assert f"Put back the directory {place}/tree/empty/ (mode 2750)." in shown.summary
+    undo(captured)
+    assert snapshot(place) == before
+    again = Resources().preview(captured.data)
+    assert again.summary.count("is as it was") == len(captured.steps)
+
+
+def test_a_directory_that_is_there_again_keeps_what_is_in_it_and_gets_its_mode_back(place):
+    (place / "tree").mkdir(mode=0o700)
+    with deleted_path(place / "tree") as captured:
+        (place / "tree").rmdir()
+    (place / "tree").mkdir(mode=0o755)
+    (place / "tree" / "mine").write_text("x")
+    shown = Resources().preview(captured.data)
+    assert shown.summary == f"Set the mode of the directory {place}/tree/ back to 700."
+    assert shown.diff == f"{place}/tree/: mode 755 now, 700 restored"
+    undo(captured)
+    assert stat.S_IMODE((place / "tree").stat().st_mode) == 0o700
+    assert (place / "tree" / "mine").read_text() == "x"
+
+
+@pytest.mark.parametrize("there", ["link", "file"])
+def test_what_stands_where_a_directory_was_is_neither_followed_nor_replaced(place, there):
+    (place / "tree").mkdir()
+    (place / "else").mkdir()
+    with deleted_path(place / "tree") as captured:
+        (place / "tree").rmdir()
+    if there == "link":
+        (place / "tree").symlink_to(place / "else")
+    else:
+        (place / "tree").write_text("mine")
+    mode = (place / "else").stat().st_mode
+    step = {**captured.data, "mode": 0o700}
+    kind = Resources().kind(step)
+    for look in (kind.preview, kind.in_place, lambda step: kind.apply(step, force=True)):
+        with pytest.raises(UndoFailed, match="link or no directory now"):
+            look(step)
+    with pytest.raises(UndoFailed, match="link or no directory"):
+        places.make_directory(str(place / "tree"), 0o700)
+    assert (place / "else").stat().st_mode == mode
+    assert (place / "tree").is_symlink() or (place / "tree").read_text() == "mine"
+
+
+def test_no_undo_removes_a_directory(place):
+    step = {"type": "file_restore", "path": f"{place}/", "existed": False}
+    with pytest.raises(UndoFailed, match="which no undo removes"):
+        Resources().preview(step)
+
+
+def test_a_file_with_another_name_is_refused_before_it_is_deleted(place):
+    (place / "tree").mkdir()
+    (place / "tree" / "file").write_text("x")
+    os.link(place / "tree" / "file", place / "other")
+    for path in (place / "tree", place / "other"):
+        with pytest.raises(CannotCapture, match="hard link"), deleted_path(path):
+            raise AssertionError("the block must not run")
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_what_belongs_to_another_user_is_refused_before_it_is_deleted(place, kind, monkeypatch):
+    (place / "mine").mkdir() if kind == "directory" else (place / "mine").write_text("x")
+    owner = (place / "mine").stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(CannotCapture, match="belongs to another user"), deleted_path(place / "mine"):
+        raise AssertionError("the block must not run")
+
+
+def test_a_tree_of_too_many_empty_directories_is_refused_before_all_of_it_was_walked(place, monkeypatch):
+    (place / "tree").mkdir()
+    walked = 0
+
+    def endless(top, onerror):
+        nonlocal walked
+        while True:
+            walked += 1
+            yield top, [], []
+
+    monkeypatch.setattr(os, "walk", endless)
+    with pytest.raises(CannotCapture, match="too large"), deleted_path(place / "tree"):
+        raise AssertionError("the block must not run")
+    assert walked < 1000
 
 
 def test_what_the_block_left_of_a_tree_is_not_undone(place):

@@ -105,7 +105,7 @@ def test_a_tree_that_was_put_back_in_part_when_the_process_died_is_put_back_whol
     assert found.done <= die_at
     ended = apply(Resources(), journal, found)
     assert ended.outcome["state"] == "succeeded"
-    assert ended.outcome["summary"].endswith("and 40 more steps.")
+    assert ended.outcome["summary"].endswith("and 41 more steps.")
     assert {path.name: path.read_bytes() for path in tree.iterdir()} == {
         f"{number:02}": bytes([number]) for number in range(60)
     }

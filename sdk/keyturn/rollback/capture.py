@@ -24,6 +24,7 @@ from keyturn.errors import KeyturnError
 from keyturn.guard import Action, running_action
 from keyturn.rollback import places
 from keyturn.rollback.configs import FileStore, Store, same
+from keyturn.rollback.directories import is_directory
 from keyturn.rollback.foreseen import things_of
 from keyturn.rollback.inverse import Inverse
 from keyturn.rollback.settingpaths import MISSING
@@ -79,11 +80,13 @@ def changed_file(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Ite
 def deleted_path(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Iterator[Captured]:
     """A file, or a directory with everything below it, that the block deletes.
 
-    Empty directories do not come back, and those that do have default modes.
+    Every file and every directory comes back with its bytes and its mode; times, groups and extended
+    attributes do not.
 
     Raises:
-        CannotCapture: too large in all, or it holds links or other things that are no regular files, or
-            something in it cannot be read.
+        CannotCapture: too large in all, or it holds what could not come back as it was: links (hard links
+            too), other things that are no regular files, what belongs to another user, or what cannot be
+            read.
     """
     place = _real(path)
     before = list(_tree(place, largest))
@@ -288,6 +291,8 @@ def _with_after(step: dict[str, Any]) -> dict[str, Any] | None:
     all the same: its preview will say what is in the way, and no undo passes for whole without it.
     """
     try:
+        if is_directory(step):
+            return _directory_with_after(step)
         found = places.read(step["path"])
     except KeyturnError:
         return step
@@ -298,27 +303,46 @@ def _with_after(step: dict[str, Any]) -> dict[str, Any] | None:
     return {**step, "after_sha256": found.digest}
 
 
+def _directory_with_after(step: dict[str, Any]) -> dict[str, Any] | None:
+    mode = places.directory_mode(step["path"])
+    return None if mode == step["mode"] else {**step, "after_sha256": None} if mode is None else step
+
+
 def _tree(path: str, largest: int) -> Iterator[dict[str, Any]]:
     mode = os.lstat(path).st_mode if os.path.lexists(path) else None
     if mode is None:
         raise CannotCapture(f"There is nothing at {path}")
-    if stat.S_ISREG(mode):
-        yield _captured(path, largest)
-        return
-    if not stat.S_ISDIR(mode):
-        raise CannotCapture(f"{path} is a link or no regular file; it could not be brought back")
     size = 0
+    for place in _below(path) if stat.S_ISDIR(mode) else [path]:
+        found = os.lstat(_named(place))
+        _refuse_what_would_come_back_otherwise(place, found)
+        size += _SURPLUS if stat.S_ISDIR(found.st_mode) else _SURPLUS + found.st_size
+        if size > largest + _SURPLUS:
+            raise CannotCapture(_too_large(path, largest))
+        yield _captured_directory(place, found) if stat.S_ISDIR(found.st_mode) else _captured(place, largest)
+
+
+def _below(path: str) -> Iterator[str]:
+    """The directory and all that is in it; each directory before what it holds, so it is undone after it."""
     for directory, below, names in os.walk(path, onerror=_unreadable):
         below.sort()
+        yield directory
         links = [entry for entry in below if os.path.islink(os.path.join(directory, entry))]
-        for name in sorted([*names, *links]):
-            place = _named(os.path.join(directory, name))
-            if not stat.S_ISREG(os.lstat(place).st_mode):
-                raise CannotCapture(f"{place} is a link or no regular file; it could not be brought back")
-            size += os.lstat(place).st_size
-            if size > largest:
-                raise CannotCapture(_too_large(path, largest))
-            yield _captured(place, largest)
+        yield from (os.path.join(directory, name) for name in sorted([*names, *links]))
+
+
+def _refuse_what_would_come_back_otherwise(place: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise CannotCapture(f"{place} is a link or no regular file; it could not be brought back")
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        raise CannotCapture(f"{place} has another name (a hard link), from which an undo would part it")
+    if found.st_uid != os.geteuid():
+        raise CannotCapture(f"{place} belongs to another user, to whom an undo would not give it back")
+
+
+def _captured_directory(path: str, found: os.stat_result) -> dict[str, Any]:
+    mode = stat.S_IMODE(found.st_mode)
+    return {"type": "file_restore", "path": f"{path}/", "existed": True, "original_content": "", "mode": mode}
 
 
 def _unreadable(error: OSError) -> None:

@@ -1,12 +1,13 @@
 """`file_restore`: a file as it was before the action: its content and mode, or its absence.
 
 `after_sha256` is what the action left; null says that it left no file. Where the key is missing
-nobody can tell whether somebody changed the file since, and the preview says so.
+nobody can tell whether somebody changed the file since, and the preview says so. A path that ends in a
+slash is a directory.
 """
 
 from collections.abc import Sequence
 
-from keyturn.rollback import places
+from keyturn.rollback import directories, places
 from keyturn.rollback.foreseen import file_after, mode_of, original_of
 from keyturn.rollback.parts import Preview, Step, UndoConflict, objection, text_diff
 from keyturn.rollback.places import Found
@@ -22,6 +23,8 @@ class FileRestore:
 
     def preview(self, step: Step, before: Sequence[Step] = ()) -> Preview:
         """As `Kind.preview`."""
+        if directories.is_directory(step):
+            return directories.preview(step)
         path = str(step["path"])
         present = file_after(path, before)
         if _is_in_place(step, present):
@@ -35,10 +38,15 @@ class FileRestore:
         self, step: Step, before: Sequence[Step], *, force: bool, shown: str | None
     ) -> UndoConflict | None:
         """As `Kind.refusal`."""
+        if directories.is_directory(step):
+            directories.preview(step)
+            return None
         return _refusal(step, file_after(str(step["path"]), before), force, shown)
 
     def apply(self, step: Step, *, force: bool, shown: str | None = None) -> str:
         """As `Kind.apply`."""
+        if directories.is_directory(step):
+            return directories.apply(step)
         path, wanted, present = str(step["path"]), original_of(step), places.read(str(step["path"]))
         if _is_in_place(step, present):
             return f"{path} is as it was before the action."
@@ -52,6 +60,8 @@ class FileRestore:
 
     def in_place(self, step: Step) -> bool | None:
         """As `Kind.in_place`."""
+        if directories.is_directory(step):
+            return directories.in_place(step)
         return _is_in_place(step, places.read(str(step["path"])))
 
 

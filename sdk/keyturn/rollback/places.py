@@ -110,6 +110,46 @@ def remove(path: str, over: Found) -> None:
         raise UndoFailed(f"{path} cannot be removed: {error.strerror}") from error
 
 
+def directory_mode(path: str) -> int | None:
+    """The mode of the directory; None when there is nothing.
+
+    Raises:
+        UndoFailed: a link or something else stands in its place, or it cannot be looked at.
+    """
+    try:
+        with _parent(path, make=False) as (directory, name):
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UndoFailed(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise UndoFailed(
+            f"{path} is a link or no directory now; nothing was followed and nothing was changed"
+        )
+    return stat.S_IMODE(found.st_mode)
+
+
+def make_directory(path: str, mode: int | None) -> None:
+    """Make the directory, with those above it, if it is not there, and set its mode.
+
+    Raises:
+        UndoFailed: a link or something else stands in its place, or it cannot be made.
+    """
+    try:
+        with _parent(path, make=True) as (directory, name):
+            made = _enter(directory, name, path, make=True)
+            try:
+                if mode is not None:
+                    os.fchmod(made, mode)
+                os.fsync(made)
+            finally:
+                os.close(made)
+            os.fsync(directory)
+    except OSError as error:
+        raise UndoFailed(f"{path} cannot be made: {error.strerror}") from error
+
+
 def _read_at(directory: int, name: str, path: str) -> Found | None:
     if _look(directory, name, path) is None:
         return None
