@@ -226,6 +226,71 @@ def test_a_changed_setting_comes_back(place):
     assert file.read_text() == '{"limit": 20, "price": 1.50}'
 
 
+BEFORE = {
+    "a.json": '{"limit": 20, "price": 1.50, "deep": {"a": 1, "b": [1, 2]}}',
+    "a.yaml": "limit: 20  # most\nprice: 1.50\nnone: .nan\nsince: 2026-01-01\ndeep: {a: 1, b: [1, 2]}\n",
+    "a.toml": "limit = 20\nprice = 1.50\nsince = 2026-01-01\n[deep]\na = 1\nb = [1, 2]\n",
+    "a.env": "limit=20\nprice=1.50\n",
+}
+"""Files of each format with the same settings."""
+
+
+def changes(file, old, new):
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("name", BEFORE)
+@pytest.mark.parametrize("named", ["20", "21"])
+def test_a_change_of_a_setting_that_was_not_named_is_told_to_the_author(place, caplog, name, named):
+    file = place / name
+    file.write_text(BEFORE[name])
+    with config_value(file, "limit") as captured:
+        changes(file, "1.50", "9.75")
+        file.write_text(file.read_text().replace("20", named, 1))
+    assert (captured.data is None) is (named == "20")
+    [told] = caplog.records
+    assert (told.levelname, told.event) == ("WARNING", "undo_incomplete")
+    assert "price" in told.getMessage()
+    assert "limit" not in told.getMessage()
+    assert "9.75" not in caplog.text
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_nothing_is_told_where_every_setting_that_changed_was_named(place, caplog, name):
+    file = place / name
+    file.write_text(BEFORE[name])
+    with config_value(file, "limit"), config_value(file, "price"):
+        changes(file, "1.50", "9.75")
+    with config_value(file, "limit"):
+        with config_value(file, "price"):
+            changes(file, "9.75", "1.50")
+        with changed_file(place / "other"):
+            (place / "other").write_text("x")
+    with config_value(file, "limit"), changed_file(file):
+        changes(file, "1.50", "3.25")
+    with config_value(file, "added"):
+        text = file.read_text()
+        file.write_text(text.replace("{", '{"added": 1, ', 1) if name == "a.json" else _added_to(text, name))
+    if name != "a.env":
+        with config_value(file, "deep.a"), config_value(file, "/deep/b/1"):
+            changes(file, "1, 2", "1, 5")
+    assert not caplog.records
+
+
+def _added_to(text, name):
+    return {"a.yaml": "added: 1\n", "a.toml": "added = 1\n", "a.env": "added=1\n"}[name] + text
+
+
+def test_nothing_is_told_of_what_changed_before_or_is_written_in_another_layout(place, caplog):
+    file = place / "a.json"
+    file.write_text(BEFORE["a.json"])
+    with config_value(file, "limit") as captured:
+        file.write_text(json.dumps({**json.loads(file.read_text()), "limit": 500}, indent=4))
+    assert captured.data["expected"] == 500
+    assert not caplog.records
+
+
 def test_a_command_and_a_handler_name_their_undo(place):
     with command(undo=["git", "revert", "HEAD"], cwd=place) as captured:
         pass

@@ -28,6 +28,7 @@ from keyturn.rollback.directories import is_directory
 from keyturn.rollback.foreseen import things_of
 from keyturn.rollback.inverse import Inverse
 from keyturn.rollback.settingpaths import MISSING
+from keyturn.rollback.unkept import keeping, settings_of, tell_what_is_not_kept
 
 LARGEST = 180_000
 """Bytes of undo data that fit a report, which may have 256 KiB, beside everything else it holds."""
@@ -70,7 +71,7 @@ def changed_file(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Ite
     """
     place = _real(path)
     before = _captured(place, largest)
-    with _room_for([before], largest, place), _added() as captured:
+    with _room_for([before], largest, place), keeping(place, None), _added() as captured:
         yield captured
         if (step := _with_after(before)) is not None:
             captured.steps.append(step)
@@ -99,7 +100,9 @@ def deleted_path(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Ite
 def config_value(
     store: str | os.PathLike[str], key: str, *, using: Store | None = None
 ) -> Iterator[Captured]:
-    """A setting that the block changes.
+    """A setting that the block changes; one that it leaves as it is needs no undo.
+
+    Where the block changes other settings of the file, which nothing keeps, a warning in the log says so.
 
     Args:
         store: A JSON, YAML, TOML or env file, or the name of a store registered with the worker.
@@ -116,8 +119,10 @@ def config_value(
     before = _readable(lambda: source.get(key))
     old = {} if before is MISSING else {"old_value": before}
     step = {"type": "config_restore", "store": name, "key": key, "had_value": before is not MISSING, **old}
-    with _room_for([old], LARGEST, f"{key} of {name}"), _added() as captured:
+    at_first = settings_of(source)
+    with _room_for([old], LARGEST, f"{key} of {name}"), keeping(name, key) as kept, _added() as captured:
         yield captured
+        tell_what_is_not_kept(name, at_first, settings_of(source), kept)
         try:
             after = source.get(key)
         except Exception:  # as in _with_after: the block has run, so its undo must not get lost

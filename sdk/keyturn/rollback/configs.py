@@ -138,6 +138,10 @@ class FileStore:
         """The value in a state of the file, which may be another than the present one."""
         return self._readable(lambda: self._format.value(self._text(found), key))
 
+    def settings(self) -> dict[str, Any]:
+        """All of them, to be compared."""
+        return self._readable(lambda: self._format.settings(self._text(places.read(self._path))))
+
     def compare_and_set(self, key: str, expected: Any, value: Any) -> bool:
         """As `Store.compare_and_set`; the file is replaced at once, and keeps its mode."""
         found = places.read(self._path)

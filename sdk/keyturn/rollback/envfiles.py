@@ -30,6 +30,10 @@ class EnvFormat(Format):
         values = [found["value"] for found in _lines(text) if found["key"] == key]
         return _unquoted(values[-1], key) if values else MISSING
 
+    def settings(self, text: str) -> dict[str, Any]:
+        """As `Format.settings`."""
+        return {found["key"]: found["value"] for found in _lines(text)}
+
     def changed(self, text: str, key: str, value: Any) -> str:
         """As `Format.changed`."""
         if not re.fullmatch(_NAME, key):

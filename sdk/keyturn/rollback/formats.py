@@ -27,6 +27,10 @@ class JsonFormat(Format):
         document = exact.loads(text)
         return found_at(document, path_of(document, key))
 
+    def settings(self, text: str) -> dict[str, Any]:
+        """As `Format.settings`."""
+        return dict(exact.loads(text))
+
     def changed(self, text: str, key: str, value: Any) -> str:
         """As `Format.changed`."""
         document = exact.loads(text)

@@ -35,6 +35,10 @@ class Format(ABC):
         """
 
     @abstractmethod
+    def settings(self, text: str) -> dict[str, Any]:
+        """All of them, in containers of Python's own; to be compared, not to be carried."""
+
+    @abstractmethod
     def changed(self, text: str, key: str, value: Any) -> str:
         """The text with the setting at `value`; MISSING takes it out."""
 
@@ -89,6 +93,13 @@ def edits(present: Any, wanted: Any, path: tuple[str, ...] = ()) -> Iterator[tup
             yield from edits(before, after, (*path, str(place)))
     elif present is MISSING or wanted is MISSING or not exact.same(present, wanted):
         yield path, wanted
+
+
+def plainly(value: Any) -> Any:
+    """A library's containers as Python's own: those may know an order, or a place in a text."""
+    if isinstance(value, Mapping):
+        return {str(name): plainly(item) for name, item in value.items()}
+    return [plainly(item) for item in value] if isinstance(value, list) else value
 
 
 def carried(value: Any, key: str) -> Any:

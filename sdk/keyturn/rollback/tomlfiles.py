@@ -20,6 +20,10 @@ class TomlFormat(Format):
         found = found_at(document, path_of(document, key))
         return found if found is MISSING else _plain(found, key)
 
+    def settings(self, text: str) -> dict[str, Any]:
+        """As `Format.settings`."""
+        return dict(self._library().parse(text).unwrap())
+
     def changed(self, text: str, key: str, value: Any) -> str:
         """As `Format.changed`."""
         library = self._library()

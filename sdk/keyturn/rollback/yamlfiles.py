@@ -20,6 +20,7 @@ from keyturn.rollback.settingpaths import (
     edits,
     found_at,
     path_of,
+    plainly,
     put,
     with_floats,
 )
@@ -42,6 +43,10 @@ class YamlFormat(Format):
         if node is not None and node.tag == _FLOAT and _NUMBER.fullmatch(node.value):
             return Decimal(node.value)  # a float would lose digits
         return carried(found, key)
+
+    def settings(self, text: str) -> dict[str, Any]:
+        """As `Format.settings`."""
+        return dict(plainly(self._library().load(text)) or {})
 
     def changed(self, text: str, key: str, value: Any) -> str:
         """As `Format.changed`."""
