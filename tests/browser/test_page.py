@@ -112,6 +112,7 @@ async def test_selects_and_overflows_send_the_chosen_option(page: Page, bot: Bot
     assert (await bot.next())["actions"][0]["selected_option"]["value"] == "two"
 
 
+@pytest.mark.parametrize("sandbox", [1.0], indirect=True)
 async def test_a_bot_that_does_not_acknowledge_is_reported_beside_the_message(page: Page, bot: Bot) -> None:
     ts = await post(bot, buttons(button("never_acknowledged", "Wait")))
     await page.get_by_role("button", name="Wait").click()
@@ -323,6 +324,20 @@ async def test_at_phone_width_the_sidebar_is_a_drawer_and_nothing_overflows(
     await expect(page.get_by_role("heading", name="# general")).to_be_visible()
     await expect(page.get_by_test_id("sidebar")).not_to_be_in_viewport()
     await context.close()
+
+
+async def test_a_long_form_is_read_from_its_top_though_its_first_field_has_the_focus(
+    page: Page, bot: Bot
+) -> None:
+    await post(bot, buttons(button("roll_back", "Roll back")))
+    await page.get_by_role("button", name="Roll back").click()
+    heard = await bot.next()
+    told = [{"type": "section", "text": text(f"This would change, {n}")} for n in range(40)]
+    asked = {"type": "input", "label": text("Reason"), "element": {"type": "plain_text_input"}}
+    view = {"type": "modal", "title": text("Confirm"), "submit": text("Go"), "blocks": [*told, asked]}
+    await bot.client.views_open(trigger_id=heard["trigger_id"], view=view)
+    await expect(page.get_by_label("Reason")).to_be_focused()
+    await expect(page.get_by_text("This would change, 0", exact=True)).to_be_in_viewport()
 
 
 async def test_a_modal_with_long_words_fits_a_phone(browser: Browser, bot: Bot, sandbox: Sandbox) -> None:

@@ -121,7 +121,10 @@ function useFocus(frame: React.RefObject<HTMLElement | null>, errors: string, ve
     const wrong = box.querySelector<HTMLElement>("[aria-invalid=true]");
     const first = box.querySelector<HTMLElement>(".frame-body :is(input, textarea, select, button)");
     if (wrong) wrong.focus();
-    else if (!settled.current) (first ?? box.querySelector<HTMLElement>("[data-testid=modal-submit], [data-testid=modal-close]"))?.focus();
+    else if (!settled.current) {
+      // What a form says stands above what it asks for, and is read first.
+      (first ?? box.querySelector<HTMLElement>("[data-testid=modal-submit], [data-testid=modal-close]"))?.focus({ preventScroll: true });
+    }
     settled.current ||= Boolean(first);
   }, [errors, version, frame]);
 }
