@@ -138,6 +138,11 @@ class Call:
         """Whether its input is a file."""
         return any(r.operator == "<" for r in self.simple.redirects)
 
+    @property
+    def has_input(self) -> bool:
+        """Whether the action itself says what comes in."""
+        return self.simple.stdin is not None or self.piped or self.input_redirected
+
 
 @dataclass(slots=True)
 class Reading:
@@ -251,6 +256,9 @@ class Reading:
             command.cwd, command.cwd_known = within.cwd, within.cwd_known
         if command.upstream is None and command.stdin is None:
             command.upstream, command.stdin = within.upstream, within.stdin
+            given = [redirect for redirect in within.redirects if redirect.operator == "<"]
+            if given and within.upstream is None and within.stdin is None:
+                command.upstream = Simple(redirects=given)  # what nobody wrote here comes in all the same
 
     def _line(self, words: Sequence[Word], command: Simple) -> None:
         plain = " ".join(word.text for word in words)
@@ -272,7 +280,7 @@ class Reading:
         self.facts.lines.append(Line(whole, tuple(filter(None, forms)), readable, writes))
 
     def _program_place(self, word: Word, command: Simple) -> None:
-        if "/" in word.text:
+        if "/" in word.text or self.place(word, command).path in self.made:
             self.run_file(word, command)
 
     def run_file(self, word: Word, command: Simple) -> None:
@@ -353,7 +361,18 @@ def program_name(text: str) -> str:
     name = re.sub(r"\.(exe|cmd|bat|com)$", "", name)
     if name.startswith(("mkfs.", "fsck.")):
         return name[:4]
+    if name in _GNU:
+        return name[1:]
     return re.sub(r"(?<=[a-z])-?\d+(\.\d+)*$", "", name) if name not in _NUMBERED else name
+
+
+_GNU = frozenset(
+    names(
+        "grm grmdir gunlink gshred gtruncate gdd gcp gmv gln ginstall gmkdir gtouch gchmod gchown "
+        "gchgrp gtee gsed gfind gxargs genv gtimeout gnice gnohup gstdbuf gsplit gsort"
+    )
+)
+"""What Homebrew and the BSDs call GNU's programs."""
 
 
 _NUMBERED = frozenset(

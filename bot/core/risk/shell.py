@@ -304,6 +304,7 @@ class _Reader:
 
     def _assignment(self, node: Node, depth: int) -> tuple[str, Word]:
         name = self._text(node.children[0])
+        self._substitutions(node.children[0], depth)  # of `a[$(rm x)]=1`
         value = node.child_by_field_name("value")
         words = list(self.words(value, depth)) if value is not None else []
         word = Word(" ".join(w.text for w in words), all(w.known for w in words))

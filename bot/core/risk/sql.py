@@ -14,6 +14,7 @@ from bot.core.risk.dialects import likeliest, trees
 from bot.core.risk.facts import Facts, Signal, SqlWorst
 from bot.core.risk.statements import (
     ACTS,
+    FOREIGN_CODE,
     NOTHING,
     SERVER_SETTING,
     UNREADABLE,
@@ -43,6 +44,15 @@ _SAVEPOINT = re.compile(
 
 _OUTFILE = re.compile(r"\bINTO\s+(?:OUT|DUMP)FILE\b", re.IGNORECASE)
 
+_RUNS_TEXT = re.compile(
+    r"\b(?:EXEC(?:UTE)?\s*\(|EXECUTE\s+IMMEDIATE\b|SP_EXECUTESQL\b)"
+    r"(?:\s*N?'((?:[^']|'')*)'(?!\s*(?:\+|\|\|)))?",
+    re.IGNORECASE,
+)
+"""What runs a text as SQL, and the text where it is given as it is."""
+
+_MOST_TEXTS = 10
+
 _ENDS = re.compile(r";|\*/")
 """What ends a statement, or a comment, to some database."""
 
@@ -65,12 +75,26 @@ def assess_text(text: str, dialect: str | None = None) -> Statements:
             SqlWorst.DESTRUCTIVE, None, "it writes a file on the database server", privilege=False
         )
     try:
-        if dialect is None and (_AMBIGUOUS.search(plain) or _nests_comments(plain)):
-            return _worst_reading(plain)
-        parsed = _parsed(plain, dialect)
-        return UNREADABLE if parsed is None else _worst([_statement(tree) for tree in parsed if tree])
+        return _worst([_read(plain, dialect), *_texts_run(plain, dialect)])
     except RecursionError:
         return UNREADABLE
+
+
+def _read(text: str, dialect: str | None) -> Statements:
+    if dialect is None and (_AMBIGUOUS.search(text) or _nests_comments(text)):
+        return _worst_reading(text)
+    parsed = _parsed(text, dialect)
+    return UNREADABLE if parsed is None else _worst([_statement(tree) for tree in parsed if tree])
+
+
+def _texts_run(text: str, dialect: str | None) -> list[Statements]:
+    """Judge the texts that a batch runs as SQL; one that is only put together then cannot be read."""
+    if not _RUNS_TEXT.search(text) or not _RUNS_TEXT.search(without_strings(text)):
+        return []
+    texts = [found[1] for found in _RUNS_TEXT.finditer(text)]
+    if None in texts or len(texts) > _MOST_TEXTS:
+        return [UNREADABLE]
+    return [assess_text(text.replace("''", "'"), dialect) for text in texts]
 
 
 def _nests_comments(text: str) -> bool:
@@ -204,9 +228,13 @@ def _never(node: exp.Expr) -> bool:
 def _complements(left: exp.Expr, right: exp.Expr) -> bool:
     """`a OR NOT a`, `x = 1 OR x <> 1`."""
     left, right = left.unnest(), right.unnest()
-    if {type(left), type(right)} == {exp.EQ, exp.NEQ}:
+    if {type(left), type(right)} in _OPPOSITES:
         return bool(left.this == right.this and left.expression == right.expression)
     return _positive(left) == _positive(right) and _is_negated(left) is not _is_negated(right)
+
+
+_OPPOSITES = ({exp.EQ, exp.NEQ}, {exp.GT, exp.LTE}, {exp.LT, exp.GTE})
+"""Comparisons of which one holds for whatever is not NULL."""
 
 
 def _is_negated(node: exp.Expr) -> bool:
@@ -318,10 +346,18 @@ def _function(node: exp.Expr) -> Statements:
     return destructive(f"{name} acts outside of the tables") if ACTS.fullmatch(name) else NOTHING
 
 
+def _of_package(node: exp.Expr) -> Statements:
+    """Oracle's `utl_http.request(…)`."""
+    package = node.this.sql()
+    return destructive(f"{package} acts outside of the tables") if ACTS.fullmatch(package) else NOTHING
+
+
 def _create(node: exp.Expr) -> Statements:
     kind = str(node.args.get("kind") or "").upper()
     if USER_DDL.match(f"CREATE {kind}"):
         return rights(f"CREATE {kind} changes who may do what")
+    if kind in ("FUNCTION", "PROCEDURE", "EXTENSION") and FOREIGN_CODE.search(node.sql()):
+        return destructive(f"CREATE {kind} acts outside of the tables")
     replaces = bool(node.args.get("replace")) and kind == "TABLE"
     return (
         destructive("CREATE OR REPLACE TABLE", "it replaces a table with all it holds")
@@ -399,6 +435,7 @@ _JUDGES = _Judges(
         exp.Copy: _copy,
         exp.Create: _create,
         exp.Delete: _delete,
+        exp.Dot: _of_package,
         exp.Drop: _drop,
         exp.Execute: _call,
         exp.Grant: _right,

@@ -24,10 +24,19 @@ NOTHING = Statements(SqlWorst.READ, None, "nothing", privilege=False)
 
 ACTS = re.compile(
     r"\b(xp_cmdshell|xp_reg\w+|sp_oacreate|sp_configure|lo_export|lo_import|pg_read_file|pg_write_file|pg_ls_dir"
-    r"|pg_terminate_backend|pg_cancel_backend|dblink_exec|load_extension|sys_exec|sys_eval|utl_file|dbms_scheduler"
-    r"|dbms_java|pg_file_write|query_to_xml|load_file|setval|pg_reload_conf|pg_switch_wal|writefile|fts3_tokenizer)\b",
+    r"|pg_terminate_backend|pg_cancel_backend|dblink\w*|openrowset|opendatasource|openquery|load_extension|sys_exec"
+    r"|sys_eval|utl_(?:file|http|tcp|smtp|mail)|dbms_(?:scheduler|job|java|sql|xmlquery|xmlgen|ldap)"
+    r"|pg_file_write|query_to_xml|load_file|setval|pg_reload_conf|pg_switch_wal|writefile|fts3_tokenizer)\b",
     re.IGNORECASE,
 )
+FOREIGN_CODE = re.compile(
+    r"CREATE\b.*(\bLANGUAGE\s+'?(plpython\w*u|plperlu|pltclu|plsh|c)\b|\bSONAME\b)"
+    r"|CREATE\s+EXTENSION\s+(IF\s+NOT\s+EXISTS\s+)?\W?(plpython\w*u|plperlu|pltclu|plsh|file_fdw|adminpack)\b"
+    r"|VACUUM\s+(\w+\s+)?INTO\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What loads code that runs as the server, or makes a file there."""
+
 USER_DDL = re.compile(
     r"(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(USER|ROLE|LOGIN|GROUP|POLICY)\b|SET\s+(LOCAL\s+|SESSION\s+)?"
     r"(ROLE|SESSION\s+AUTHORIZATION|PASSWORD)\b|(GRANT|REVOKE|DENY)\b|ALTER\s+DEFAULT\s+PRIVILEGES|REASSIGN\s+OWNED",
@@ -56,7 +65,7 @@ _COMMAND_READS = frozenset(
 _COMMAND_WRITES = frozenset(
     names(
         "REPLACE VACUUM REINDEX CREATE COMMENT ANALYZE OPTIMIZE REFRESH CLUSTER LOCK UNLOCK NOTIFY "
-        "UPSERT IMPORT INSERT UNLISTEN CACHE LOAD PUT GET ATTACH DETACH RENAME"
+        "UPSERT IMPORT INSERT UNLISTEN CACHE LOAD PUT GET ATTACH DETACH"
     )
 )
 
@@ -92,7 +101,7 @@ def kept_as_text(verb: str, rest: str) -> Statements | str:
         return analyses[2] if analyses else NOTHING
     if verb in ("PREPARE",):
         return rest.partition(" AS ")[2] or rest.partition(" as ")[2]
-    if ACTS.search(whole):
+    if ACTS.search(whole) or FOREIGN_CODE.search(whole):
         return destructive(f"{verb} acts outside of the tables")
     if verb == "ALTER" and _ADDS.match(rest):
         dropped = re.search(r"\bDROP\b", rest, re.IGNORECASE)

@@ -20,6 +20,7 @@ from bot.core.risk.programs import (
     packages,
     searches,
     system,
+    windows,
     wrappers,
 )
 from bot.core.risk.reading import Handler
@@ -30,6 +31,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         **files.HANDLERS,
         **archives.HANDLERS,
         **system.HANDLERS,
+        **windows.HANDLERS,
         **interpreters.HANDLERS,
         **network.HANDLERS,
         **databases.HANDLERS,

@@ -3,6 +3,7 @@
 import re
 
 from bot.core.risk.facts import Access, Signal
+from bot.core.risk.programs.unknown import unknown_program
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.tables import names
 from bot.core.risk.words import Simple, Word
@@ -53,8 +54,11 @@ def zip_files(call: Call) -> None:
     """`zip archive files…`; `-m` deletes them, `-TT` runs a program."""
     options = call.options("x i b t n P unzip-command TT")
     archive, *members = options.operands or [Word("")]
+    moves = options.has("m", "move")
+    if moves and options.has("r", "recurse-paths"):
+        call.signal(Signal.DESTRUCTIVE, "zip -m deletes what it packs")
     call.touch([archive], Access.WRITE)
-    call.touch(members, Access.DELETE if options.has("m", "move") else Access.READ, recursive=True)
+    call.touch(members, Access.DELETE if moves else Access.READ, recursive=True)
     _runs(call, options.all("TT", "unzip-command"), [])
 
 
@@ -75,8 +79,11 @@ def seven_zip(call: Call) -> None:
         call.touch(operands[1:2], Access.READ)
         call.touch(into or [Word(".")], Access.WRITE, recursive=True)
     else:
+        moves = any(word.text == "-sdel" for word in call.args)
+        if moves:
+            call.signal(Signal.DESTRUCTIVE, f"{call.name} -sdel deletes what it packs")
         call.touch(operands[1:2], Access.READ if verb in ("l", "t") else Access.WRITE)
-        call.touch(operands[2:], Access.READ)
+        call.touch(operands[2:], Access.DELETE if moves else Access.READ, recursive=moves)
 
 
 def cpio(call: Call) -> None:
@@ -101,6 +108,15 @@ def _runs(call: Call, programs: list[Word], actions: list[Word]) -> None:
             call.shell(action.text.partition("=")[2])
 
 
+def backups(call: Call) -> None:
+    """`restic forget`, `borg delete`, `kopia snapshot delete`: nothing is restored from them any more."""
+    texts = {word.text for word in call.args}
+    lost = texts & {"forget", "prune", "delete", "purge", "remove", "expire", "wipe"}
+    if lost and not texts & {"-n", "--dry-run"}:
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} {min(lost)} deletes backups")
+    unknown_program(call)
+
+
 HANDLERS: dict[str, Handler] = {
     "tar": tar,
     "gtar": tar,
@@ -113,4 +129,5 @@ HANDLERS: dict[str, Handler] = {
     ),
     **dict.fromkeys(["7z", "7za", "7zr"], seven_zip),
     "cpio": cpio,
+    **dict.fromkeys(names("restic borg kopia duplicity duplicacy tarsnap"), backups),
 }

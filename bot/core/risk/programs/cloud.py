@@ -17,7 +17,7 @@ READS = re.compile(
 )
 DELETES = re.compile(
     r"(delete|destroy|remove|rm|rb|terminate|purge|prune|uninstall|deregister|drop|teardown|nuke|wipe|unpublish|"
-    r"batch-delete|force-delete|schedule-key-deletion|empty|down|cancel-deletion|undeploy|kill|reset)(-.*|:.*|$)"
+    r"batch-delete|force-delete|schedule-key-deletion|empty|down|cancel-deletion|undeploy|kill|reset|erase|undefine|unregistervm)(-.*|:.*|$)"
 )
 
 
@@ -63,6 +63,7 @@ def terraform(call: Call) -> None:
         call.facts.name(words[2])
     if (
         verb == "destroy"
+        or (call.name == "pulumi" and verb in ("down", "dn"))
         or (call.name in ("sam", "copilot") and verb in ("delete", "remove"))
         or (any(re.fullmatch(r"-{1,2}destroy(=true)?", flag) for flag in flags) and verb != "plan")
     ):
@@ -73,23 +74,15 @@ def terraform(call: Call) -> None:
         and words[1] in ("rm", "delete", "remove", "push")
     ):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} {verb} {words[1]} forgets infrastructure")
-    elif verb in (
-        "apply",
-        "up",
-        "deploy",
-        "import",
-        "taint",
-        "untaint",
-        "refresh",
-        "force-unlock",
-        "run-all",
-        "update",
-    ):
-        if "destroy" in words[1:]:
-            call.signal(Signal.DESTRUCTIVE, f"{call.name} destroys infrastructure")
-        call.signal(Signal.REMOTE, f"{call.name} {verb} changes infrastructure")
-    elif verb == "run-all" and "destroy" in words:
+    elif verb == "destroy-all" or (verb in ("run", "run-all", "stack") and "destroy" in words[1:]):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} destroys infrastructure")
+    elif verb in _INFRASTRUCTURE_CHANGES or (verb in ("run", "run-all") and words[1:2] != ["plan"]):
+        call.signal(Signal.REMOTE, f"{call.name} {verb} changes infrastructure")
+
+
+_INFRASTRUCTURE_CHANGES = frozenset(
+    names("apply apply-all up deploy import taint untaint refresh force-unlock update")
+)
 
 
 def aws(call: Call) -> None:
@@ -181,9 +174,13 @@ def cloud(call: Call) -> None:
     ):
         call.facts.name("production")
     if call.name in ("gcloud",) and words[:2] == ["compute", "ssh"]:
-        for text in read(call.args, ["command"]).all("command"):
-            call.shell(text.text)
+        texts = [word.text for word in call.args]
+        lines = [word.text for word in read(call.args, ["command"]).all("command")]
+        for line in [*lines, " ".join(texts[texts.index("--") + 1 :]) if "--" in texts else ""]:
+            call.shell(line)
         return
+    if call.name == "az" and "run-command" in words:
+        call.opaque("az run-command runs commands on other machines")
     if call.name in ("fly", "flyctl") and words[:2] == ["ssh", "console"]:
         for text in read(call.args, ["C", "command", "a", "app"]).all("C", "command"):
             call.shell(text.text)
@@ -193,9 +190,13 @@ def cloud(call: Call) -> None:
     _by_words(call, words)
 
 
+_TAKES_ALONG = (["secrets", "disable"], ["auth", "disable"])
+"""Verbs of vault that delete all that was kept there."""
+
+
 def _by_words(call: Call, words: list[str]) -> None:
     said = f"{call.name} {' '.join(words[:4])}"
-    if any(DELETES.match(word.rpartition(":")[2]) for word in words):
+    if any(DELETES.match(word.rpartition(":")[2]) for word in words) or words[:2] in _TAKES_ALONG:
         call.signal(Signal.DESTRUCTIVE, f"{said} deletes")
     elif words and not any(READS.match(word.rpartition(":")[2]) for word in words):
         call.signal(Signal.REMOTE, f"{said} changes what is running")
@@ -207,7 +208,7 @@ def machines(call: Call) -> None:
     for name in [*options.operands, *options.all("p", "n", "name", "profile")]:
         call.facts.name(name.text)
     words = [word for word in options.texts if re.fullmatch(r"[a-z][a-z-]*", word)]
-    if any(DELETES.match(word) for word in words[:3]):
+    if any(DELETES.match(word) for word in words[:3]) or (call.name == "fastboot" and options.has("w")):
         call.signal(
             Signal.DESTRUCTIVE, f"{call.name} {' '.join(words[:3])} deletes a machine with all it holds"
         )
@@ -238,13 +239,13 @@ HANDLERS: dict[str, Handler] = {
         names(
             "gcloud az doctl linode-cli hcloud oci ibmcloud eksctl kops heroku fly flyctl vercel now "
             "netlify railway render wrangler firebase supabase serverless sls eb amplify aliyun scw "
-            "exo openstack nomad consul vault argocd flux istioctl cf surge pscale turso neonctl eas "
+            "exo openstack nomad consul vault argocd flux istioctl velero cf surge pscale turso neonctl eas "
             "fastlane"
         ),
         cloud,
     ),
     **dict.fromkeys(
-        names("minikube kind k3d multipass vboxmanage virsh qm pct lxc colima limactl orb"), machines
+        names("minikube kind k3d multipass vboxmanage virsh qm pct fastboot lxc colima limactl orb"), machines
     ),
     **dict.fromkeys(names("ansible ansible-playbook salt chef-client puppet knife"), playbook),
 }

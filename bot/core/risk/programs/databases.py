@@ -104,6 +104,8 @@ def redis(call: Call) -> None:
         call.opaque("redis runs a script that cannot be read here")
     if re.search(r"\b(FLUSHALL|FLUSHDB|SHUTDOWN)\b", " ".join([*words, text.upper()])):
         call.signal(Signal.DESTRUCTIVE, "redis loses all its data")
+    if call.in_bulk and words[:1] and words[0] in ("DEL", "UNLINK"):
+        call.signal(Signal.DESTRUCTIVE, "redis deletes whatever keys it is given")
     if words[:1] and words[0] in ("EVAL", "SCRIPT", "MODULE", "CONFIG", "DEBUG", "SLAVEOF", "REPLICAOF"):
         call.opaque(f"redis {words[0]} changes or runs what cannot be read here")
     _places(call, options)
@@ -135,7 +137,7 @@ def migrate(call: Call) -> None:
 
 _UNDOES = re.compile(
     r"(?:^|[\s:])(reset|drop\S*|clean|downgrade|rollback\S*|delete\S*|del|revert|undo|purge\S*|accept-data-loss|force-reset"
-    r"|fresh|destroy)(?=\s|$)",
+    r"|fresh|destroy)(?=[\s:]|$)",
     re.IGNORECASE,
 )
 

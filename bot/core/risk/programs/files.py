@@ -5,6 +5,7 @@ import re
 from bot.core.risk import paths
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.options import Options
+from bot.core.risk.programs.windows import remove_windows
 from bot.core.risk.reading import Call, Handler
 from bot.core.risk.tables import names
 from bot.core.risk.words import Word
@@ -36,16 +37,6 @@ def remove(call: Call) -> None:
     call.touch(options.operands, Access.DELETE, recursive=recursive)
 
 
-def remove_windows(call: Call) -> None:
-    """`del`, `erase`, `rd` and `Remove-Item`, whose flags start with a slash or are words."""
-    flags = {word.text.lower() for word in call.args if re.fullmatch(r"/[a-zA-Z]|-[a-zA-Z]+", word.text)}
-    operands = [word for word in call.args if word.text.lower() not in flags]
-    recursive = bool(flags & {"/s", "-r", "-recurse", "-recursive"})
-    if recursive or any(word.glob for word in operands):
-        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes many files")
-    call.touch(operands, Access.DELETE, recursive=recursive)
-
-
 def shred(call: Call) -> None:
     """`shred`: the content is gone even when the file stays."""
     call.signal(Signal.DESTRUCTIVE, f"{call.name} destroys the content of files")
@@ -66,10 +57,11 @@ def copy(call: Call) -> None:
 
 
 def _rights(call: Call, options: Options) -> None:
-    """`install` changes mode and owner of what it copies."""
+    """Mode and owner of what `install`, `mkdir` and their kin make."""
     for word in options.all("m", "mode"):
         if _opens(word.text):
-            call.signal(Signal.PRIVILEGE, f"install -m {word.text} opens files or runs them as their owner")
+            detail = f"{call.name} -m {word.text} opens files or runs them as their owner"
+            call.signal(Signal.PRIVILEGE, detail)
     if any(word.text in ("root", "0") for word in options.all("o", "owner")):
         call.signal(Signal.PRIVILEGE, "install gives files to root")
 
@@ -89,26 +81,24 @@ def link(call: Call) -> None:
     call.touch(call.options("t S target-directory suffix").operands, Access.WRITE, recursive=True)
 
 
-def synchronise(call: Call) -> None:
-    """`rsync` and `scp`: the last operand is written; `host:path` also names a host."""
-    options = call.options(
-        "e f o P F i c l J S rsh exclude include filter files-from exclude-from include-from "
-        "rsync-path port bwlimit"
-    )
-    if any(flag.startswith("del") for flag in options.flags if len(flag) > 2):
-        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes what the source does not have")
-    operands = [_remote(call, word) for word in options.operands]
-    *sources, target = operands or [Word("")]
-    moves = options.has("remove-source-files", "remove-sent-files")
-    call.touch(sources, Access.DELETE if moves else Access.READ)
-    call.touch([target], Access.WRITE, recursive=True)
-    for command in options.all("e", "rsh", "rsync-path"):
-        call.shell(command.text)
+def touch(call: Call) -> None:
+    """`touch`: every operand is written."""
+    call.touch(call.options("d r t date reference time").operands, Access.WRITE)
 
 
-def write(call: Call) -> None:
-    """Programs that write every operand."""
-    call.touch(call.options("m mode d r t date reference s size").operands, Access.WRITE)
+def make(call: Call) -> None:
+    """`mkdir`, `mkfifo` and `mknod` make what they name, with a mode of its own."""
+    options = call.options("m mode")
+    _rights(call, options)
+    call.touch(options.operands, Access.WRITE)
+
+
+def mask(call: Call) -> None:
+    """`umask`: what is made from now on has every right that it does not take away."""
+    for word in call.options().operands:
+        digits = re.fullmatch(r"[0-7]{1,4}", word.text)
+        if not int(word.text, 8) & 2 if digits else _opens(word.text):
+            call.signal(Signal.PRIVILEGE, f"umask {word.text} opens new files to everybody")
 
 
 def tee(call: Call) -> None:
@@ -130,7 +120,10 @@ def remove_empty(call: Call) -> None:
     if any(word.text.lower() in ("/s", "/q") for word in call.args):
         remove_windows(call)
         return
-    call.touch(call.options().operands, Access.DELETE)
+    operands = call.options().operands
+    if call.in_bulk and call.name == "unlink" and not all(word.known for word in operands):
+        call.signal(Signal.DESTRUCTIVE, "unlink deletes whatever it is given")
+    call.touch(operands, Access.DELETE)
 
 
 def change_mode(call: Call) -> None:
@@ -154,6 +147,15 @@ def change_owner(call: Call) -> None:
     if re.fullmatch(r"(root|0)?(:(root|0|wheel)?)?", owner.text) and owner.text.strip(":"):
         call.signal(Signal.PRIVILEGE, f"{call.name} gives files to {owner.text}")
     _change(call, options, operands)
+
+
+def change_list(call: Call) -> None:
+    """`setfacl`: entries for everybody open files as a mode does."""
+    options = call.options("m M x X modify modify-file remove remove-file set set-file restore")
+    for entry in options.all("m", "modify", "set"):
+        if re.search(r"(^|[,:])o(ther)?:[^,]*w", entry.text):
+            call.signal(Signal.PRIVILEGE, f"setfacl {entry.text[:40]} opens files to everybody")
+    _change(call, options, options.operands)
 
 
 def copy_blocks(call: Call) -> None:
@@ -207,15 +209,6 @@ def _ends(options: Options) -> tuple[list[Word], list[Word]]:
     return sources, [target]
 
 
-def _remote(call: Call, word: Word) -> Word:
-    found = re.fullmatch(r"(?:[\w.+-]+@)?([\w.-]{2,}|\[[0-9a-fA-F:]+\]):(?!/?/?\\)(.*)", word.text, re.DOTALL)
-    if not found:
-        return word
-    call.facts.name(found[1])
-    call.reading.host(found[1])
-    return Word(found[2] or "~", word.known, word.glob)
-
-
 def _change(call: Call, options: Options, operands: list[Word]) -> None:
     recursive = options.has("R", "recursive")
     if recursive:
@@ -240,11 +233,6 @@ HANDLERS: dict[str, Handler] = {
     "rimraf": remove,
     "trash": remove,
     "del-cli": remove,
-    "del": remove_windows,
-    "erase": remove_windows,
-    "rd": remove_windows,
-    "remove-item": remove_windows,
-    "ri": remove_windows,
     "shred": shred,
     "wipe": shred,
     "cp": copy,
@@ -253,13 +241,13 @@ HANDLERS: dict[str, Handler] = {
     "mv": move,
     "move": move,
     "ln": link,
-    "rsync": synchronise,
-    "scp": synchronise,
-    "mkdir": write,
-    "touch": write,
+    "mkdir": make,
+    "touch": touch,
     "tee": tee,
-    "mkfifo": write,
-    "mknod": write,
+    "mkfifo": make,
+    "mknod": make,
+    "umask": mask,
+    "setfacl": change_list,
     "sponge": tee,
     "truncate": truncate,
     "rmdir": remove_empty,
@@ -277,7 +265,7 @@ HANDLERS: dict[str, Handler] = {
 for _name in names(
         "echo printf true false : mktemp pwd date whoami id hostname uname uptime sleep seq yes expr "
         "exit return break continue shift read wait jobs fg bg set unset export declare typeset local "
-        "readonly let ulimit umask type hash getopts clear tput stty tty nproc free lscpu lsblk lsusb "
+        "readonly let ulimit type hash getopts clear tput stty tty nproc free lscpu lsblk lsusb "
         "lspci ps pgrep top htop w who last groups arch history logger help info ss netstat "
         "ifconfig lsmod dmesg printenv locale getent times caller shopt complete bind enable"
     ):  # fmt: skip

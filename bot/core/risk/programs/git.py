@@ -73,7 +73,8 @@ def _reset(call: Call, words: list[Word]) -> None:
 
 def _clean(call: Call, words: list[Word]) -> None:
     options = read(words, ["e", "exclude"])
-    if options.has("f", "force") and not options.has("n", "dry-run"):
+    forced = any(word.text.lower() == "clean.requireforce=false" for word in call.args)
+    if (forced or options.has("f", "force")) and not options.has("n", "dry-run"):
         _loses(call, "git clean deletes files that git does not know", options.operands, Access.DELETE)
 
 
@@ -163,6 +164,19 @@ def _print(call: Call, words: list[Word]) -> None:
     options = read(words, names("o output output-directory n S G U since until author format pretty"))
     into = options.all("output", "output-directory", "o")
     call.touch(into, Access.WRITE)
+    _blobs(call, options.operands)
+
+
+def _cat_file(call: Call, words: list[Word]) -> None:
+    _blobs(call, read(words).operands)
+
+
+def _blobs(call: Call, operands: list[Word]) -> None:
+    """`REVISION:PATH` shows what a file once held."""
+    for word in operands:
+        revision, colon, path = word.text.partition(":")
+        if revision and colon and not path.startswith("/"):
+            call.touch([Word(path, word.known)], Access.READ)
 
 
 def _grep(call: Call, words: list[Word]) -> None:
@@ -231,6 +245,17 @@ def _worktree(call: Call, words: list[Word]) -> None:
         call.signal(Signal.DESTRUCTIVE, "git worktree remove --force throws uncommitted work away")
 
 
+def _read_tree(call: Call, words: list[Word]) -> None:
+    if read(words).has("reset"):
+        _loses(call, "git read-tree --reset throws uncommitted work away")
+
+
+def _checkout_index(call: Call, words: list[Word]) -> None:
+    options = read(words, ["prefix", "stage"])
+    if options.has("f", "force") and not options.all("prefix"):
+        _loses(call, "git checkout-index --force throws uncommitted work away", options.operands)
+
+
 def _delete_ref(call: Call, words: list[Word]) -> None:
     if read(words).has("d", "delete"):
         call.signal(Signal.DESTRUCTIVE, "git update-ref -d deletes a reference")
@@ -257,7 +282,13 @@ _VERBS = {
     "config": _config, "clone": _clone, "bisect": _bisect, "rebase": _rebase, "submodule": _foreach,
     "rm": _remove,
     "worktree": _worktree, "update-ref": _delete_ref,
+    "cat-file": _cat_file, "read-tree": _read_tree, "checkout-index": _checkout_index,
 }  # fmt: skip
+
+
+def rewriter(call: Call) -> None:
+    """`bfg` and `git-filter-repo`."""
+    _rewrite(call, [])
 
 
 def forge(call: Call) -> None:
@@ -301,3 +332,4 @@ def forge(call: Call) -> None:
 
 
 HANDLERS: dict[str, Handler] = {"git": git, "gh": forge, "glab": forge, "hub": git}
+HANDLERS |= dict.fromkeys(["bfg", "git-filter-repo"], rewriter)

@@ -19,6 +19,7 @@ _INLINE = {
     "scala": "e",
     "osascript": "e", "tclsh": "c", "expect": "c", "elixir": "e", "erl": "eval", "ghc": "e",
     "bun": "e p eval",
+    "irb": "e", "pry": "e",
     "swift": "e", "guile": "c", "sbcl": "eval", "emacs": "eval f", "gdb": "ex eval-command x", "jshell": "",
 }  # fmt: skip
 """Interpreters, and the flags that take code."""
@@ -37,6 +38,8 @@ def shell(call: Call) -> None:
         _shell_text(call, texts[0], texts[1:])
     elif options.has("s") or not options.operands or _INPUT.fullmatch(options.texts[0]):
         read_input(call)
+        if not call.has_input:
+            call.opaque(f"{call.name} runs what it is told once it runs")
     else:
         _script(call, options.operands)
     for start_file in options.all("rcfile", "init-file"):
@@ -93,10 +96,13 @@ def interpreter(call: Call) -> None:
         call.touch(options.operands, Access.READ)
     elif options.operands and not _INPUT.fullmatch(options.texts[0]):
         _script(call, options.operands)
-    elif call.simple.stdin is not None or call.piped or call.input_redirected or options.operands:
+    elif call.has_input or options.operands or options.flags <= _INTERACTIVE:
         call.opaque(f"{call.name} runs a program read from its input")
         _look_into(call, call.input_text or "")
 
+
+_INTERACTIVE = frozenset("iuqBEsS")
+"""Flags that leave an interpreter to what it is told once it runs."""
 
 _MODULES = frozenset({"pip", "twine", "pipx", "build", "awscli", "poetry", "uv", "ansible"})
 """Python modules that are programs known by the same name."""
@@ -152,6 +158,12 @@ def source(call: Call) -> None:
         read_input(call)
     elif call.args:
         _script(call, list(call.args))
+
+
+def callback(call: Call) -> None:
+    """`mapfile -C TEXT`: shell text that runs for every so many lines."""
+    for text in call.options("C c d n O s t u").all("C"):
+        call.shell(text.text)
 
 
 def later(call: Call) -> None:
@@ -211,7 +223,8 @@ def invoke_expression(call: Call) -> None:
 
 def editor(call: Call) -> None:
     """vi, ed, emacs: files are written; commands after `!` run."""
-    script = "" if call.name == "ex" else "s"  # there it says nothing and takes no value
+    silent = call.name == "ex" or any(word.text.startswith(("-es", "-Es")) for word in call.args)
+    script = "" if silent else "s"  # in ex mode it says nothing and takes no value
     options = call.options(f"c S u W cmd eval l load {script}")
     call.touch([w for w in options.operands if not w.text.startswith("+")], Access.WRITE)
     commands = [*options.all("c", "cmd", "eval"), *(w for w in options.operands if w.text.startswith("+"))]
@@ -231,6 +244,8 @@ HANDLERS: dict[str, Handler] = {
     ".": source,
     "trap": later,
     "alias": later,
+    "mapfile": callback,
+    "readarray": callback,
     "powershell": powershell,
     "pwsh": powershell,
     "cmd": windows_shell,

@@ -4,7 +4,7 @@ import re
 
 from bot.core.risk.facts import Access, Signal
 from bot.core.risk.names import host_of
-from bot.core.risk.options import read
+from bot.core.risk.options import Options, read
 from bot.core.risk.paths import is_secret, resolve
 from bot.core.risk.reading import Call, Handler, program_name
 from bot.core.risk.tables import names
@@ -31,6 +31,8 @@ def curl(call: Call) -> None:
         _sent(call, sent)
     for sent in options.all("T", "upload-file"):
         _sent(call, Word("@" + sent.text, sent.known))
+    if any(method.text.upper() == "DELETE" for method in options.all("X", "request")):
+        _deletes(call)
     call.touch(options.all("K", "config", "E", "cert", "key", "cacert"), Access.READ)
     call.make(options.all("o", "output", "c", "cookie-jar", "D", "dump-header", "output-dir"))
     if options.has("O", "remote-name", "J", "remote-name-all"):
@@ -43,10 +45,12 @@ def wget(call: Call) -> None:
     options = call.options(
         "O o a P t T U e i w l D A R X Q B output-document output-file append-output directory-prefix "
         "post-file "
-        "body-file post-data header user password tries timeout execute input-file user-agent"
+        "body-file post-data header user password tries timeout execute input-file user-agent method"
     )
     for url in options.operands:
         _url(call, url)
+    if any(method.text.upper() == "DELETE" for method in options.all("method")):
+        _deletes(call)
     for sent in options.all("post-file", "body-file"):
         _sent(call, Word("@" + sent.text, sent.known))
     call.touch(options.all("i", "input-file"), Access.READ)
@@ -62,7 +66,9 @@ def wget(call: Call) -> None:
 def fetch(call: Call) -> None:
     """Other HTTP clients: `http`, `https`, `httpie`, `aria2c`, `lynx`, `w3m`."""
     for word in call.args:
-        if "://" in word.text or re.match(r"[\w.-]+(:\d+)?(/|$)", word.text):
+        if word.text.upper() == "DELETE":
+            _deletes(call)
+        elif "://" in word.text or re.match(r"[\w.-]+(:\d+)?(/|$)", word.text):
             _url(call, word)
         if "@" in word.text and not word.text.startswith("-"):
             _sent(call, Word(word.text[word.text.index("@") :], word.known))
@@ -78,6 +84,10 @@ def connect(call: Call) -> None:
     for word in call.args:
         for part in re.split(r"[:,]", word.text):
             call.reading.host(part)
+    if call.name == "openssl":
+        options = call.options("in inkey key out keyout CAkey passin pass kfile")
+        call.touch(options.all("in", "inkey", "key", "CAkey", "kfile"), Access.READ)
+        call.touch(options.all("out", "keyout"), Access.WRITE)
     _upstream(call)
 
 
@@ -87,10 +97,7 @@ _SSH_VALUED = "b c D E e F I i J L l m O o p Q R S W w"
 def ssh(call: Call) -> None:
     """`ssh HOST COMMAND`: names a host; the command is read like any other."""
     options = call.options(_SSH_VALUED, stop=True)
-    for option in options.all("o"):
-        if re.match(r"(?i)(proxycommand|localcommand|knownhostscommand)\s*=", option.text):
-            call.opaque("ssh runs a command of its own before it connects")
-            call.shell(option.text.partition("=")[2])
+    _connects(call, options)
     call.touch(options.all("i", "F"), Access.READ)
     if not options.operands:
         return
@@ -106,6 +113,50 @@ def ssh(call: Call) -> None:
         call.opaque("ssh runs a program read from its input")
 
 
+def _connects(call: Call, options: Options) -> None:
+    """Read the commands that `-o` makes ssh, scp and sftp run on this machine."""
+    for option in options.all("o"):
+        if re.match(r"(?i)(proxycommand|localcommand|knownhostscommand)\s*[= ]", option.text):
+            call.opaque(f"{call.name} runs a command of its own before it connects")
+            call.shell(re.sub(r"^\w+\s*[= ]", "", option.text))
+
+
+def copy_key(call: Call) -> None:
+    """`ssh-copy-id HOST` lets a key in over there."""
+    for host in call.options("i p o F").operands:
+        _machine(call, host)
+    call.signal(Signal.REMOTE, "ssh-copy-id lets a key into another machine")
+
+
+def synchronise(call: Call) -> None:
+    """`rsync` and `scp`: the last operand is written; `host:path` also names a host."""
+    options = call.options(
+        "e f o P F i c l J S rsh exclude include filter files-from exclude-from include-from "
+        "rsync-path port bwlimit"
+    )
+    if any(flag.startswith("del") for flag in options.flags if len(flag) > 2):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes what the source does not have")
+    *sources, target = [_anywhere(call, word) for word in options.operands] or [[Word("")]]
+    moves = options.has("remove-source-files", "remove-sent-files")
+    for source in sources:
+        call.touch(source, Access.DELETE if moves else Access.READ)
+    call.touch(target, Access.WRITE, recursive=True)
+    for command in options.all("e", "rsh", "rsync-path", *(["S"] if call.name == "scp" else [])):
+        call.shell(command.text)
+    _connects(call, options)
+
+
+def _anywhere(call: Call, word: Word) -> list[Word]:
+    """What `path` or `host:path` names; `c:/path` is both, a drive here and a machine of one letter."""
+    found = re.fullmatch(r"(?:[\w.+-]+@)?([\w.-]+|\[[0-9a-fA-F:]+\]):(?!/?/?\\)(.*)", word.text, re.DOTALL)
+    if not found:
+        return [word]
+    call.facts.name(found[1])
+    call.reading.host(found[1])
+    there = Word(found[2] or "~", word.known, word.glob)
+    return [there, word] if re.match(r"[A-Za-z]:/", word.text) else [there]
+
+
 def many_machines(call: Call) -> None:
     """`pdsh -w HOSTS COMMAND` and its kin: a command for many machines at once."""
     options = call.options("w x g l u t f a p H h X i j e o B c hosts hostlist group", stop=True)
@@ -118,6 +169,7 @@ def many_machines(call: Call) -> None:
 def transfer(call: Call) -> None:
     """`sftp`, `ftp`, `lftp`, `telnet`, `ping` …: the first operand is a machine."""
     options = call.options("b c i P p o F u e")
+    _connects(call, options)
     for host in options.operands[:1]:
         _machine(call, host)
     for text in options.all("e", "c"):
@@ -171,6 +223,10 @@ def _sent(call: Call, word: Word) -> None:
 _REVEALERS = frozenset({"env", "printenv", "set", "export", "declare", "security", "pass", "gpg"})
 
 
+def _deletes(call: Call) -> None:
+    call.signal(Signal.REMOTE, f"{call.name} asks another machine to delete something")
+
+
 def _upstream(call: Call) -> None:
     """What is piped into the network: the environment or a secret is opaque."""
     command = call.simple.upstream
@@ -194,6 +250,9 @@ HANDLERS: dict[str, Handler] = {
     "ssh": ssh,
     "autossh": ssh,
     "mosh": ssh,
+    "ssh-copy-id": copy_key,
+    "rsync": synchronise,
+    "scp": synchronise,
     **dict.fromkeys(names("pdsh dsh clush pssh parallel-ssh"), many_machines),
     **dict.fromkeys(names("sftp ftp lftp telnet tftp ping ping6 traceroute dig nslookup host"), transfer),
 }

@@ -21,7 +21,8 @@ _INSTALL = frozenset(names(
 _REMOVE = frozenset(names("remove purge autoremove uninstall erase rm -R -Rs -Rns del unmerge cask"))
 _TASKS = re.compile(r"(?:.*[:_-])?(deploy|publish|release|rollback|promote)(?:[:_-].*)?", re.IGNORECASE)
 _DESTROY_TASKS = re.compile(
-    r"db:(drop|reset|purge|migrate:reset|schema:load|truncate\w*|wipe)(:.*)?|migrate:(fresh|reset|refresh)|"
+    r"db:(drop|reset|purge|migrate:(reset|undo)|schema:load|truncate\w*|wipe)(:.*)?|migrate:(fresh|reset|refresh)|"
+    r"ecto\.(drop|reset)|doctrine:(database|schema):drop|"
     r"(?:.*[:_-])?(destroy|teardown|nuke)(?:[:_-].*)?|flush|reset_db",
     re.IGNORECASE,
 )
@@ -56,7 +57,7 @@ def manager(call: Call) -> None:
         call.opaque(f"{call.name} installs or runs a package from a URL")
     if call.name in _SYSTEM_MANAGERS:
         _system_packages(call, words)
-    if verb in ("run", "run-script", "exec", "task") or call.name in ("yarn", "pnpm", "bun"):
+    if verb in ("run", "run-script", "exec", "task") or call.name in ("yarn", "pnpm", "bun", "mix"):
         tasks(call, words)
     call.touch(options.all("prefix", "target", "t"), Access.WRITE)
 
@@ -113,8 +114,15 @@ def build(call: Call) -> None:
             call.opaque("a build variable changes which programs run")
 
 
+_FRAMEWORKS = frozenset(names("rails artisan manage.py django-admin php python"))
+_CODE_TASKS = frozenset(names("runner r console c tinker shell shell_plus"))
+"""Tasks of web frameworks that run code in the application, against its database."""
+
+
 def tasks(call: Call, words: list[str]) -> None:
-    """Note tasks whose names say that they deploy or destroy."""
+    """Note tasks whose names say that they deploy, destroy or run code."""
+    if call.name in _FRAMEWORKS and not _CODE_TASKS.isdisjoint(words[:1]):
+        call.opaque(f"{call.name} {words[0]} runs code that it is given")
     for word in words:
         if _DESTROY_TASKS.fullmatch(word):
             call.signal(Signal.DESTRUCTIVE, f"{call.name} {word} destroys what is there")
@@ -126,7 +134,10 @@ def tasks(call: Call, words: list[str]) -> None:
 def publisher(call: Call) -> None:
     """`twine upload`, `mvn deploy`, `gradle publish`, `goreleaser release` …"""
     words = call.options("f file P D p r repository config").texts
-    if any(
+    if words[:3] == ["ef", "database", "drop"]:
+        call.signal(Signal.DESTRUCTIVE, "dotnet ef database drop removes all of it")
+    whole = call.name in ("semantic-release", "release-it") and not call.options().has("dry-run", "d")
+    if whole or any(
         re.fullmatch(r"upload|deploy|release\S*|publish\S*|:?\S*:publish\S*|push|site-deploy", w)
         for w in words
     ):
@@ -153,9 +164,15 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(_SYSTEM_MANAGERS, manager),
     **dict.fromkeys(["npx", "bunx", "uvx"], run_package),
     **dict.fromkeys(
-        names("make gmake just task rake rails artisan manage.py invoke fab cap turbo ninja bazel"), build
+        names(
+            "make gmake just task rake rails artisan manage.py django-admin symfony invoke fab cap turbo "
+            "ninja bazel"
+        ),
+        build,
     ),
-    **dict.fromkeys(names("dotnet twine mvn gradle gradlew mvnw goreleaser semantic-release sbt"), publisher),
+    **dict.fromkeys(
+        names("dotnet twine mvn gradle gradlew mvnw goreleaser semantic-release release-it sbt"), publisher
+    ),
     **dict.fromkeys(
         names(
             "gcc g++ cc c++ clang clang++ ld as ar rustc javac tsc ghc kotlinc swiftc cmake eslint "

@@ -28,8 +28,8 @@ def search(call: Call) -> None:
 
 def page(call: Call) -> None:
     """`less`, `more`, `man`: they only show, unless they are told to start with a command or through one."""
-    options = call.options("P pager")
-    for program in options.all("pager", *(["P"] if call.name == "man" else [])):
+    options = call.options("P pager html H" if call.name == "man" else "P pager")
+    for program in options.all("pager", *(["P", "H", "html"] if call.name == "man" else [])):
         call.shell(program.text)
     if any(re.match(r"\+.*!", word.text) for word in call.args):
         call.opaque(f"{call.name} starts with a command of the shell")

@@ -62,20 +62,36 @@ def kill_by_name(call: Call) -> None:
 def firewall(call: Call) -> None:
     """`iptables`, `nft`, `ufw`: flushing opens or closes everything."""
     text = " ".join(word.text for word in call.args)
-    if re.search(r"(^|\s)(-F|--flush|-X|--delete-chain|flush|reset|disable|-P \w+ ACCEPT)(\s|$)", text):
+    if re.search(
+        r"(^|\s)(-F|--flush|-X|--delete-chain|flush|reset|disable|-P \w+ ACCEPT|state off)(\s|$)", text
+    ):
         call.signal(Signal.DESTRUCTIVE, f"{call.name} throws firewall rules away")
 
 
 def accounts(call: Call) -> None:
     """`useradd`, `usermod`, `passwd`: membership of root's groups is privilege."""
-    text = " ".join(word.text for word in call.args)
+    text = " ".join([*(word.text for word in call.args), call.input_text or ""])
     if re.search(r"\b(sudo|wheel|root|admin|docker)\b|(-o )?-u 0\b", text) or call.name in ("visudo", "vipw"):
         call.signal(Signal.PRIVILEGE, f"{call.name} hands out root's rights")
+
+
+def more_rights(call: Call) -> None:
+    """`setcap`, `insmod`, `setenforce`: what runs afterwards may do more."""
+    if not any(word.text in ("-r", "-v", "1", "Enforcing") for word in call.args):
+        call.signal(Signal.PRIVILEGE, f"{call.name} lets programs do what was not allowed")
+    unknown_program(call)
 
 
 def remove_account(call: Call) -> None:
     """`userdel` and `groupdel`."""
     call.signal(Signal.DESTRUCTIVE, f"{call.name} removes an account")
+
+
+def keys(call: Call) -> None:
+    """`gpg`: a secret key that is deleted opens nothing any more."""
+    if any(word.text.startswith("--delete-secret") for word in call.args):
+        call.signal(Signal.DESTRUCTIVE, "gpg deletes a secret key")
+    unknown_program(call)
 
 
 def schedule(call: Call) -> None:
@@ -187,14 +203,6 @@ def kernel_settings(call: Call) -> None:
     unknown_program(call)
 
 
-def windows_admin(call: Call) -> None:
-    """`format`, `diskpart`, `vssadmin delete`, `reg delete`, `bcdedit`."""
-    text = " ".join(word.text.lower() for word in call.args)
-    stops = names("format diskpart stop-computer restart-computer clear-disk format-volume initialize-disk")
-    if call.name in stops or "delete" in text or (call.name == "cipher" and "/w" in text):
-        call.signal(Signal.DESTRUCTIVE, f"{call.name} loses data or stops the machine")
-
-
 def is_harmless(name: str, arguments: str) -> bool:
     """Whether a dangerous program is only asked to show something."""
     pattern = _HARMLESS.get(name)
@@ -215,11 +223,13 @@ HANDLERS: dict[str, Handler] = {
     "taskkill": kill_by_name,
     "pkill": lambda call: None,
     "skill": lambda call: None,
-    **dict.fromkeys(names("iptables ip6tables nft ufw firewall-cmd pfctl ebtables"), firewall),
+    **dict.fromkeys(names("iptables ip6tables nft ufw firewall-cmd pfctl ebtables netsh"), firewall),
     **dict.fromkeys(
         names("useradd adduser usermod passwd chpasswd visudo vipw vigr gpasswd groupadd addgroup"), accounts
     ),
     **dict.fromkeys(["userdel", "deluser", "groupdel", "delgroup"], remove_account),
+    **dict.fromkeys(["setcap", "insmod", "modprobe", "setenforce"], more_rights),
+    "gpg": keys,
     "crontab": schedule,
     "at": run_later,
     "batch": run_later,
@@ -235,11 +245,4 @@ HANDLERS: dict[str, Handler] = {
     "systemctl": service_manager,
     **dict.fromkeys(names("service rc-service supervisorctl pm2 svc sv launchctl nginx apachectl"), service),
     "sysctl": kernel_settings,
-    **dict.fromkeys(
-        names(
-            "format diskpart vssadmin reg bcdedit stop-computer restart-computer clear-disk format-volume "
-            "initialize-disk wbadmin wmic cipher schtasks sc net"
-        ),
-        windows_admin,
-    ),
 }

@@ -12,6 +12,8 @@ from bot.core.risk.words import Word
 def unknown_program(call: Call) -> None:
     """A program nobody knows: its arguments that look like paths are used in an unknown way."""
     name_of_script(call, call.words[0].text, [word.text for word in call.args])
+    if _CMDLET.fullmatch(call.name):
+        call.signal(Signal.DESTRUCTIVE, f"{call.name} deletes by its name")
     for word in call.args:
         text = word.text
         flag, equals, value = text.partition("=")
@@ -37,6 +39,11 @@ def _another_program(call: Call) -> None:
     if at is not None:
         call.inner(call.args[at:])
 
+
+_CMDLET = re.compile(
+    r"(remove|uninstall)-(?!(variable|module|job|alias|psdrive|psbreakpoint|pssession|typedata|event)$)[a-z]\w*"
+)
+"""Commands of PowerShell and its modules that delete what their second word says."""
 
 _DEPLOYS = re.compile(r"(.*[_.-])?(deploy|release|publish|rollback|promote)([_.-].*)?", re.IGNORECASE)
 

@@ -38,6 +38,7 @@ _WRAPPERS = {
     "su": Wrapper("s g G w shell group", 1, privilege=True, shell="c command session-command"),
     "runuser": Wrapper("u g s", 0, privilege=True, shell="c command"),
     "sg": Wrapper("", 1, privilege=True, shell="c command"),
+    "newgrp": Wrapper("", 1, privilege=True),
     "gosu": Wrapper("", 1, privilege=True),
     "su-exec": Wrapper("", 1, privilege=True),
     "setpriv": Wrapper("reuid regid groups bounding-set inh-caps", privilege=True),
@@ -108,7 +109,7 @@ _WRAPPERS = {
     "ssh-agent": Wrapper("a t"),
     "winpty": Wrapper(),
     "start": Wrapper(),
-    "wsl": Wrapper("d u e"),
+    "wsl": Wrapper("d u"),
     "entr": Wrapper(joined=True),
     "nodemon": Wrapper("w watch e ext i ignore", shell="x exec"),
     "cross-env": Wrapper(),
@@ -286,7 +287,10 @@ def tool_runner(call: Call) -> None:
         rest = read(after, _TOOL_VALUED.split(), stop=True).operands
         if rest and re.match(r"(https?|ftp):", rest[0].text):
             call.opaque(f"{call.name} runs a program from the network")
-        call.inner(rest)
+        if len(rest) == 1 or call.name == "heroku":  # some take a whole line as one word
+            call.shell(" ".join(word.text for word in rest))
+        else:
+            call.inner(rest)
 
 
 def texts(call: Call) -> None:
