@@ -17,6 +17,9 @@ from slack_sdk.signature import SignatureVerifier
 REPO = Path(__file__).resolve().parent.parent
 HOME_TEAM = "T0KEYTURN"
 
+START = 120
+"""Seconds that a start may take: some of them when nothing else runs, many more on a busy machine."""
+
 POLICY = """
 name: tests
 auto_approve_threshold: none
@@ -43,6 +46,7 @@ class BotProcess:
             "KEYTURN_DATABASE_URL": f"sqlite:///{self.database}",
             "KEYTURN_POLICIES": str(policies),
             "KEYTURN_KEY_DIR": str(directory / "keys"),
+            "KEYTURN_PORT": "0",
             **slack,
         }
         self.url = ""
@@ -68,10 +72,10 @@ class BotProcess:
         )
         log.close()
         assert self._process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(START):
             while not self.url_in(line := await self._process.stdout.readline()):
                 assert line, f"the bot did not start:\n{self.log_tail()}"
-        async with httpx.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
+        async with httpx.AsyncClient(base_url=self.url, timeout=START) as client, asyncio.timeout(START):
             # Readiness of another process has no event to wait for.
             while (await client.get("/readyz")).status_code != httpx.codes.OK:  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.02)

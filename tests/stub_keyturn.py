@@ -6,6 +6,7 @@ It judges nothing: a test says how each request is decided.
 
 import json
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 from keyturn import exact
 
 TOKEN = "kt_test_token"
+PATIENCE = 60
+"""Seconds for which a test waits for something to happen."""
 Fault = Callable[["Handler"], bool]
 """Does something to an exchange; returns whether the exchange is over."""
 
@@ -79,12 +82,21 @@ class StubKeyturn:
         self.tamper: Callable[[dict[str, Any]], dict[str, Any]] = dict
         self.cond = threading.Condition()
         self.stopping = False
-        self._port = 0
+        self._reserved = socket.socket()
+        self._port = self._reserve()
         self.start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    def _reserve(self) -> int:
+        """A port that nobody else is given while the server is down; only Linux lets the server bind it."""
+        if sys.platform != "linux":
+            return 0
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        return int(self._reserved.getsockname()[1])
 
     def start(self) -> None:
         self.stopping = False
@@ -104,6 +116,12 @@ class StubKeyturn:
         self._server.server_close()
         self._thread.join()
 
+    def close(self) -> None:
+        """Go away for good."""
+        if not self.stopping:
+            self.stop()
+        self._reserved.close()
+
     def sever(self) -> None:
         """Break every open connection."""
         self._server.sever()
@@ -122,7 +140,7 @@ class StubKeyturn:
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.cond:
-            assert self.cond.wait_for(condition, 20), "the stub waited for something that never came"
+            assert self.cond.wait_for(condition, PATIENCE), "the stub waited for something that never came"
 
     def calls(self, method: str, ending: str) -> list[tuple[dict[str, str], bytes]]:
         """Headers and bodies of the calls whose path ends so."""
@@ -488,5 +506,4 @@ def running_stub() -> Iterator[StubKeyturn]:
     try:
         yield stub
     finally:
-        if not stub.stopping:
-            stub.stop()
+        stub.close()

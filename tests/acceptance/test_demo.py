@@ -34,6 +34,9 @@ MISLEADING = {
 }
 
 
+pytestmark = pytest.mark.timeout(600)
+
+
 @pytest.fixture
 def temporary() -> Iterator[Path]:
     """An empty directory for temporary files, with a name short enough for a Unix socket below it."""
@@ -55,7 +58,7 @@ def demo(temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         # A reader that waits for a line would wait for ever if the demo hung.
-        watchdog = threading.Timer(150, process.kill)
+        watchdog = threading.Timer(500, process.kill)
         watchdog.start()
         try:
             yield process
@@ -63,7 +66,7 @@ def demo(temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             watchdog.cancel()
             if process.poll() is None:
                 process.terminate()
-                process.wait(60)
+                process.wait(120)
 
 
 def output_of(process: subprocess.Popen[str]) -> IO[str]:
@@ -135,7 +138,7 @@ def test_ctrl_c_ends_an_interactive_demo_and_leaves_nothing(temporary: Path) -> 
         assert answers(server)
 
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=60)
+        told, _ = process.communicate(timeout=120)
 
     assert process.returncode == 0, told
     assert "Stopped" in told
@@ -151,7 +154,7 @@ def test_a_part_that_dies_ends_the_demo_with_its_last_lines(temporary: Path) -> 
         read_until(process, r"3/\d ")
         victim = next(pid for pid in children(process.pid) if "sandbox" in arguments_of(pid))
         os.kill(victim, signal.SIGKILL)
-        told, _ = process.communicate(timeout=60)
+        told, _ = process.communicate(timeout=120)
 
     assert process.returncode == 1, told
     assert "The sandbox was killed by signal 9" in told

@@ -37,9 +37,9 @@ async def test_a_full_disk_is_a_503_until_there_is_room_again(tmp_path: Path) ->
         token = await bot.command("agents", "add", "builder", "--owner", "U0OWN0001", "--rate", "0")
         await bot.start()
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=bot.url, headers=headers, timeout=30) as agent:
+        async with httpx.AsyncClient(base_url=bot.url, headers=headers, timeout=60) as agent:
             first = (await agent.post("/v1/requests", json=BODY)).json()
-            await sandbox.until(lambda: len(sandbox.messages("C0APPROVE")) == 1, timeout=30)
+            await sandbox.until(lambda: len(sandbox.messages("C0APPROVE")) == 1, timeout=60)
             disk = Disk(bot)
             disk.fill()
             while (refused := await agent.post("/v1/requests", json=BIG)).status_code == 201:
@@ -52,7 +52,7 @@ async def test_a_full_disk_is_a_503_until_there_is_room_again(tmp_path: Path) ->
             assert (await agent.get(f"/v1/requests/{first['id']}")).json()["status"] == "pending"
 
             disk.make_room()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 # Nobody writes: the server itself must find out that it can again.
                 while (await agent.get("/readyz")).status_code != 200:  # noqa: ASYNC110  # another process
                     await asyncio.sleep(0.05)

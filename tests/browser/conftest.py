@@ -14,8 +14,13 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox import Sandbox, running_sandbox
+from tests.patience import LONG, patience
+
+__all__ = ["patience"]
 
 Json = dict[str, Any]
+
+expect.set_options(timeout=LONG * 1000)
 
 CHROMIUM = (
     "--no-sandbox",
@@ -82,7 +87,7 @@ class Bot:
         self.app.event("message")(self._record)
 
     async def next(self) -> Json:
-        return await asyncio.wait_for(self.heard.get(), 15)
+        return await asyncio.wait_for(self.heard.get(), LONG)
 
     async def _record(self, ack: Any, body: Json) -> None:
         await ack()
@@ -121,8 +126,9 @@ class Bot:
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with running_sandbox(ack_seconds=1.0, pace=False) as running:
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """A sandbox without a pace; its parameter, if a test gives one, is how long it waits for the bot."""
+    async with running_sandbox(ack_seconds=getattr(request, "param", LONG), pace=False) as running:
         yield running
 
 
@@ -141,7 +147,9 @@ async def browser() -> AsyncIterator[Browser]:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     assert chromium, "Install Chromium, or name it in CHROMIUM"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM))
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=list(CHROMIUM), timeout=2 * LONG * 1000
+        )
         yield browser
         await browser.close()
 

@@ -170,7 +170,7 @@ class Desk:
         """The same, as soon as there is one."""
         committed = asyncio.Event()
         self.bot.store.on_commit(lambda _changes: committed.set())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 committed.clear()
                 if found := await self.audited(request, event):

@@ -13,7 +13,8 @@ from tests.processes import BotProcess
 
 
 async def call(bot: BotProcess, token: str) -> int:
-    async with httpx.AsyncClient(base_url=bot.url, headers={"Authorization": f"Bearer {token}"}) as client:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=bot.url, headers=headers, timeout=60) as client:
         return (await client.get("/v1/requests")).status_code
 
 

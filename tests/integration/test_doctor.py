@@ -24,9 +24,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 def environment(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    return {**BotProcess(tmp_path, sandbox.environment()).environment, "KEYTURN_PORT": str(port)}
+    return BotProcess(tmp_path, sandbox.environment()).environment
 
 
 async def faults(environment: dict[str, str]) -> dict[str, str]:
@@ -100,7 +98,8 @@ async def test_a_fault_is_named_by_its_part(
 
 
 async def test_a_port_that_another_program_has_is_named(environment: dict[str, str]) -> None:
-    with socket.create_server(("127.0.0.1", int(environment["KEYTURN_PORT"]))):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment["KEYTURN_PORT"] = str(taken.getsockname()[1])
         assert "Address already in use" in (await faults(environment))["address"]
 
 

@@ -83,7 +83,7 @@ async def test_a_number_that_a_double_cannot_hold_is_refused(world: World, numbe
     ],
 )
 async def test_a_call_without_a_living_token_is_refused(world: World, headers: dict[str, str]) -> None:
-    async with httpx.AsyncClient(base_url=world.url) as stranger:
+    async with httpx.AsyncClient(base_url=world.url, timeout=60) as stranger:
         sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         answers = [
             await stranger.get("/v1/requests", headers=sent),
@@ -98,7 +98,7 @@ async def test_a_call_without_a_living_token_is_refused(world: World, headers: d
 
 async def test_a_token_sent_twice_is_none(world: World) -> None:
     token = world.client.headers["authorization"]
-    async with httpx.AsyncClient(base_url=world.url) as client:
+    async with httpx.AsyncClient(base_url=world.url, timeout=60) as client:
         answer = await client.get(
             "/v1/requests", headers=[("Authorization", token), ("Authorization", token)]
         )

@@ -70,7 +70,7 @@ async def told(desk: Desk, words: str) -> str:
 
 async def shown(desk: Desk, version: str, *, ok: bool) -> None:
     """Wait until readiness shows this of the policies."""
-    async with httpx.AsyncClient(base_url=desk.bot.url) as client, asyncio.timeout(30):
+    async with httpx.AsyncClient(base_url=desk.bot.url, timeout=30) as client, asyncio.timeout(30):
         while (  # noqa: ASYNC110  # readiness is only told, without an event
             await client.get("/readyz")
         ).json()["policies"] != {"version": version, "ok": ok}:
@@ -202,7 +202,7 @@ async def test_sighup_reads_the_files_again(tmp_path: Path) -> None:
         await bot.start()
         bot.send(signal.SIGHUP)
         (tmp_path / "policies" / "policy.yaml").write_text("name: tests")
-        await sandbox.until(lambda: "approvers is missing" in words(sandbox), timeout=30)
+        await sandbox.until(lambda: "approvers is missing" in words(sandbox), timeout=60)
         bot.send(signal.SIGHUP)
         await sandbox.until(lambda: words(sandbox).count("Policies refused") >= 2, timeout=30)
         assert await bot.stop() == 0

@@ -172,7 +172,7 @@ async def test_changes_and_calls_are_streamed(sandbox: Sandbox, session: aiohttp
 
 
 async def read_event(stream: aiohttp.ClientResponse) -> tuple[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         lines = [(await stream.content.readline()).decode().rstrip() for _ in range(3)]
     return lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))
 
@@ -363,7 +363,7 @@ async def test_a_wrong_upload_is_refused(sandbox: Sandbox, session: aiohttp.Clie
 
 
 async def test_stopping_does_not_wait_for_open_streams() -> None:
-    async with aiohttp.ClientSession() as session, asyncio.timeout(10):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
         async with running_sandbox() as sandbox:
             stream = await session.get(f"{sandbox.url}/sandbox/events")
             await stream.content.readline()
@@ -408,7 +408,7 @@ def test_the_command_writes_private_variables_serves_and_stops_cleanly(tmp_path:
         variables = dict(line.split("=", 1) for line in env_file.read_text().splitlines())
         mode = stat.S_IMODE(env_file.stat().st_mode)
         os.kill(process.pid, signum)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors, mode) == (0, "", 0o600)
     slack = {"SLACK_API_URL", "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"}
     assert set(variables) == {*slack, "KEYTURN_SMTP_URL"}

@@ -44,7 +44,10 @@ class Stage:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with running_sandbox(pace=False) as sandbox, httpx.AsyncClient(base_url=sandbox.url) as page:
+    async with (
+        running_sandbox(pace=False) as sandbox,
+        httpx.AsyncClient(base_url=sandbox.url, timeout=60) as page,
+    ):
         bot = BotProcess(tmp_path_factory.mktemp("bot"), sandbox.environment(), POLICY)
         token = await bot.command("agents", "add", "payer", "--owner", "U0OWN0001")
         await bot.start()

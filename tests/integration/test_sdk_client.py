@@ -12,6 +12,7 @@ import pytest
 
 import keyturn
 from tests.stub_keyturn import (
+    PATIENCE,
     TOKEN,
     Handler,
     StubKeyturn,
@@ -338,7 +339,7 @@ def test_a_callback_hears_the_decision_in_the_background(stub: StubKeyturn, clie
     stub.wait_for(lambda: any("wait=" in path for _, path, _, _ in stub.log))
     assert heard == []
     stub.decide(asked.id, "approved")
-    assert done.wait(20)
+    assert done.wait(PATIENCE)
     assert heard == [("approved", "2500.00")]
 
 
@@ -362,7 +363,7 @@ def test_one_thread_waits_for_many_and_a_bad_callback_harms_no_other(
     assert before > 0
     for each in asked:
         stub.decide(each.id, "rejected", reason="No")
-    assert done.wait(20)
+    assert done.wait(PATIENCE)
     assert "a fault of the callback" in caplog.text
 
 
@@ -372,16 +373,16 @@ def test_closing_ends_the_waits_at_once_and_lets_a_running_callback_finish(stub:
 
     def on_decision(request: keyturn.Request) -> None:
         entered.set()
-        assert finish.wait(20)
+        assert finish.wait(PATIENCE)
         heard.append(request.id)
 
     never = client.request("transfer", PARAMS, "Nobody decides", on_decision=on_decision)
     asked = client.request("transfer", PARAMS, "Pay Bob", on_decision=on_decision)
     stub.decide(asked.id, "approved")
-    assert entered.wait(20)
+    assert entered.wait(PATIENCE)
     closer = in_background(client.close)
     finish.set()
-    closer.join(20)
+    closer.join(PATIENCE)
     assert not closer.is_alive()
     assert heard == [asked.id]
     assert stub.requests[never.id]["status"] == "pending"
@@ -403,7 +404,7 @@ def test_a_callback_cannot_close_the_client_that_runs_it(stub: StubKeyturn, clie
 
     asked = client.request("transfer", PARAMS, "Pay Bob", on_decision=on_decision)
     stub.decide(asked.id, "approved")
-    assert done.wait(20)
+    assert done.wait(PATIENCE)
     assert "cannot close" in str(heard[0])
 
 
@@ -416,7 +417,7 @@ def test_a_wait_that_fails_for_good_tells_on_error(stub: StubKeyturn, client: ke
         done.set()
 
     client.watch("req_nobody", lambda request: None, on_error)
-    assert done.wait(20)
+    assert done.wait(PATIENCE)
     assert isinstance(heard[0], keyturn.NotFound)
 
 
@@ -425,12 +426,12 @@ def test_the_stub_breaks_its_connections_also_after_a_client_has_reset_its_own(s
 
     def stall(_: Handler) -> bool:
         read.set()
-        return go_on.wait(20)
+        return go_on.wait(PATIENCE)
 
     stub.fail("GET /v1/requests", stall)
     with socket.create_connection(("127.0.0.1", urlsplit(stub.url).port)) as connection:
         connection.sendall(b"GET /v1/requests HTTP/1.1\r\n\r\n")
-        assert read.wait(20)
+        assert read.wait(PATIENCE)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     try:
         stub.sever()

@@ -15,7 +15,7 @@ import pytest
 
 import keyturn
 from keyturn.safeguards import KeyturnChannel, apply_modifications
-from tests.stub_keyturn import TOKEN, StubKeyturn, running_stub
+from tests.stub_keyturn import PATIENCE, TOKEN, StubKeyturn, running_stub
 
 LIBRARY = ["agent-safeguards==0.1.3"]
 NEEDED = ["requests", "psutil", "jinja2"]
@@ -145,7 +145,7 @@ def test_an_approval_that_nobody_waits_for_is_not_claimed(
         if shut_down:
             channel.shutdown()
         channel.register_approval_callback(asked.metadata["request_id"], Forgetful().handle)
-        assert warned.wait(20)
+        assert warned.wait(PATIENCE)
     assert stub.claims == {}
 
 
@@ -164,7 +164,7 @@ def test_a_claim_that_is_refused_is_a_no(stub: StubKeyturn) -> None:
         stub.decide(request_id, "approved")
         client.claim(request_id)
         channel.register_approval_callback(request_id, callback)
-        assert done.wait(20)
+        assert done.wait(PATIENCE)
     assert heard[0][:2] == (request_id, False)
     assert "already_claimed" in heard[0][2]
 

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from bot.core.models import Cause, ExecutionState, Status
-from bot.slack import listeners
-from bot.slack.directory import lookup_budget
 from tests.integration.slack_desk import (
     ALEX,
     CROWD,
@@ -70,13 +68,6 @@ async def test_a_rejection_asks_why_and_tells(desk: Desk) -> None:
     assert buttons(await desk.painted(request, "Rejected")) == []
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look-ups may take long: on a busy machine the crowd's own would else be "try again" for some."""
-    monkeypatch.setattr(listeners, "lookup_budget", lambda: lookup_budget(60))
-
-
-@pytest.mark.usefixtures("patient")
 async def test_sixteen_people_click_at_the_same_moment_and_one_decides(desk: Desk) -> None:
     request = await desk.ask("crowd:act", {"what": "it"})
     await desk.card(request)

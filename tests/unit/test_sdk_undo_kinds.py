@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import sys
 from decimal import Decimal
 
@@ -38,14 +39,24 @@ def test_a_command_that_fails_says_how():
         CommandUndo().apply({"type": "command_undo", "argv": ["/no/such/program"]}, force=False)
 
 
-def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path):
+def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path, monkeypatch):
     code = (
         "import fcntl, subprocess, sys; held = open(sys.argv[1], 'w'); fcntl.flock(held, fcntl.LOCK_EX);"
-        "print('begun', flush=True);"
-        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'], pass_fds=[held.fileno()])"
+        "child = [sys.executable, '-c', 'import time; time.sleep(600)'];"
+        "running = subprocess.Popen(child, pass_fds=[held.fileno()]);"
+        "print('begun', flush=True); open(sys.argv[2], 'w').close(); running.wait()"
     )
-    with pytest.raises(UndoFailed, match=r"stopped after 2 s.*begun"):
-        CommandUndo(2.0).apply(run(code, str(tmp_path / "lock")), force=False)
+    begun, wait = tmp_path / "begun", subprocess.Popen.wait
+    os.mkfifo(begun)
+
+    def wait_once_begun(process, timeout=None):
+        if timeout is not None:
+            begun.open().close()  # an interpreter may take longer to start than the limit is
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", wait_once_begun)
+    with pytest.raises(UndoFailed, match=r"stopped after 1 s.*begun"):
+        CommandUndo(1.0).apply(run(code, str(tmp_path / "lock"), str(begun)), force=False)
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # as soon as nobody holds it, which is when the child is gone too
 
