@@ -79,6 +79,7 @@ def _stated(row: Row) -> Stated:
 
 
 def _odd(row: Row, deadline: int | None, decision: _Json, execution: _Json) -> str | None:
+    until = execution.get("rollback_until") if execution.get("state") == "succeeded" else None
     said = {
         "next_deadline_at": deadline,
         "decided_at": decision.get("decided_at"),
@@ -86,7 +87,8 @@ def _odd(row: Row, deadline: int | None, decision: _Json, execution: _Json) -> s
         "expires_at": decision.get("expires_at"),
         "execution_state": execution.get("state", "not_started"),
         "claimed_at": execution.get("claimed_at"),
-        "undo_until": execution.get("rollback_until") if execution.get("state") == "succeeded" else None,
+        # Emptied, behind no event, when the cards have been painted without the offer.
+        "undo_until": None if row["undo_until"] is None else until,
     }
     return next((name for name, value in said.items() if row[name] != value), None)
 

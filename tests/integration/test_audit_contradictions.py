@@ -15,6 +15,7 @@ from bot.services import comparing
 from bot.services.audit import verify
 from bot.services.checkpoints import Checkpoints, note_file, signing_key
 from bot.store import Store
+from bot.store.cards import EndOffers
 from bot.store.checkpoints import PruneAudit
 from bot.store.codec import micros
 from bot.store.commands import CreateRequest, SaveTransition
@@ -22,7 +23,7 @@ from bot.store.stating import stated_of
 from tests.factories import NOON
 from tests.secrets_corpus import anywhere
 from tests.store.conftest import HandClock
-from tests.store.histories import approved, claimed, random_history, submitted
+from tests.store.histories import approved, claimed, decided_at_once, random_history, submitted, succeeded
 
 TAMPERED = {
     "approved by hand": ("UPDATE request SET status = 'approved', cause = 'human' WHERE id = :waiting", 8),
@@ -101,6 +102,18 @@ async def test_a_request_changed_by_hand_is_found_with_the_row_it_contradicts(
     assert "req_" in problem.detail
     assert problem.seq == seq, problem
     assert (await verify(store.reads, full=False)).ok
+
+
+async def test_an_offer_to_roll_back_that_ended_contradicts_nothing(store: Store) -> None:
+    step = decided_at_once(3)
+    await store.write(CreateRequest(step))
+    for change in (claimed, succeeded):
+        step = change(step.request)
+        await store.write(SaveTransition(step))
+    assert (await verify(store.reads)).ok
+    assert await store.write(EndOffers(NOON + timedelta(days=400))) == 1
+    found = await verify(store.reads)
+    assert found.ok, found.problem
 
 
 async def test_a_request_that_nobody_asked_for_is_found(store: Store, tmp_path: Path) -> None:
