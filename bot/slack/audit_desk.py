@@ -93,7 +93,8 @@ class AuditDesk:
         """
         await self._auditors.require(by.user_id, by.team_id)
         try:
-            return await self._page("The audit", Place.parse(by.value))
+            place = Place.parse(by.value)
+            return await self._page(_title(place.wanted), place)
         except ValueError:
             return {"text": "This button is too old; please ask again."}
 
@@ -114,7 +115,8 @@ class AuditDesk:
             return await self._file(first, words[1:], by)
         if first and "=" not in first and not TIME.fullmatch(first):
             raise Misunderstood(_suggestion(words[0]))
-        return await self._page("The audit", Place(self._filter(words)))
+        wanted = self._filter(words)
+        return await self._page(_title(wanted), Place(wanted))
 
     async def _page(self, title: str, place: Place) -> dict[str, Any]:
         found = await self._store.reads.audit_page(place.wanted, before_seq=place.before, limit=PAGE + 1)
@@ -142,7 +144,7 @@ class AuditDesk:
         return await self._told(f"Session {name}{several}", events[::-1], wanted)
 
     async def _agent(self, wanted: AuditFilter) -> dict[str, Any]:
-        return await self._page(f"Agent {wanted.agent}", Place(wanted))
+        return await self._page(_title(wanted), Place(wanted))
 
     async def _told(
         self, title: str, events: Sequence[AuditEvent], wanted: AuditFilter, *, action: str = ""
@@ -204,6 +206,15 @@ class AuditDesk:
             return read_filter(given, now=self._clock.now())
         except BadFilter as fault:
             raise Misunderstood(f"{escape(str(fault))}.") from None
+
+
+def _title(wanted: AuditFilter) -> str:
+    """What the entries are of, as the heading of every page of them."""
+    if wanted.request_id is not None:
+        return f"Request {wanted.request_id}"
+    if wanted.session_id is not None:
+        return f"Session {wanted.session_id}"
+    return "The audit" if wanted.agent is None else f"Agent {wanted.agent}"
 
 
 def _help() -> str:

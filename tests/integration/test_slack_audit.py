@@ -168,6 +168,7 @@ async def test_a_page_in_the_middle_leads_both_ways(desk: Desk) -> None:
     await desk.sandbox.people.click(ALEX, "C0APPROVE", page.ts, "audit.page")
     middle = await desk.sandbox.until(lambda: "Newest" in words(shown := answers(desk, ALEX)[-1]) and shown)
     assert "Older" in words(middle)
+    assert middle.text.startswith("Agent deploy-bot: ")
 
 
 async def test_a_click_whose_answer_slack_refuses_is_not_silent(
