@@ -95,7 +95,7 @@ def verify(
         bool,
         typer.Option(
             "--full/--fast",
-            help="Compare columns and requests with the signed bytes, too; or look at the chain alone.",
+            help="Compare all that repeats the signed bytes or gives authority, too; or look at the chain alone.",
         ),
     ] = True,
     partial: Annotated[

@@ -1,24 +1,22 @@
 """Secrets in what is shown, logged and recorded: found, and replaced by their kind, length and a keyed hash.
 
-The stored params stay whole, since the agent must get them back. Formats come from detect-secrets, and
-from a few patterns of ours beside them; all of them run in linear time, whatever an agent sends. Nothing
-but a token is ever hidden: what a reviewer must see of a command, a path or a query cannot be dressed
-up as a secret.
+The stored params stay whole, since the agent must get them back. Nothing but a token is ever hidden: what
+a reviewer must see of a command, a path or a query cannot be dressed up as a secret.
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 import re2
 
 from bot.core.models import Action, ApprovalRequest, JsonObject
+from bot.core.secret_patterns import any_in, secrets_in
 
 MARK = "‹redacted "
 """How every mask begins."""
@@ -29,13 +27,6 @@ LONGEST = 512
 """Characters up to which the value of a secret-sounding key is hidden as a whole."""
 
 _NEVER_WHOLE = frozenset({"command", "args", "path", "query", "url", "method"})
-_SHORTEST = 6
-_SHORT = 2000
-_LOOK_MEMORY = 64 << 20
-"""Bytes at most for the states of one look for all patterns; half of them hold every state it meets."""
-
-_Pattern = tuple[Any, str, int]
-
 _SOUNDS = frozenset(
     [
         "password",
@@ -62,98 +53,14 @@ _SOUNDS = frozenset(
 _ENDS = ("password", "passwd", "passphrase", "secret", "token", "apikey")
 """Ends of words that run others together, such as `PGPASSWORD`."""
 
-_PAIRS = frozenset({"api key", "access key", "private key", "signing key", "encryption key", "auth key"})
+_ABOUT = frozenset(
+    ["name", "names", "type", "types", "path", "file", "url", "uri", "policy", "namespace", "ttl"]
+)
+"""Last words of names that say which secret is meant, or where it is, as a reviewer must see."""
+
+_KEYS = ("api", "app", "application", "access", "private", "signing", "encryption", "auth")
+_PAIRS = frozenset(f"{word} key" for word in _KEYS)
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-
-# Module and class of each detector. Those by entropy alone are left out: they would hide digests.
-_DETECTORS = (
-    ("artifactory", "ArtifactoryDetector", "Artifactory credentials"),
-    ("aws", "AWSKeyDetector", "AWS key"),
-    ("azure_storage_key", "AzureStorageKeyDetector", "Azure storage key"),
-    ("basic_auth", "BasicAuthDetector", "password"),
-    ("discord", "DiscordBotTokenDetector", "Discord token"),
-    ("github_token", "GitHubTokenDetector", "GitHub token"),
-    ("gitlab_token", "GitLabTokenDetector", "GitLab token"),
-    ("jwt", "JwtTokenDetector", "JSON Web Token"),
-    ("mailchimp", "MailchimpDetector", "Mailchimp key"),
-    ("npm", "NpmDetector", "npm token"),
-    ("openai", "OpenAIDetector", "OpenAI key"),
-    ("pypi_token", "PypiTokenDetector", "PyPI token"),
-    ("sendgrid", "SendGridDetector", "SendGrid key"),
-    ("slack", "SlackDetector", "Slack token"),
-    ("square_oauth", "SquareOAuthDetector", "Square secret"),
-    ("stripe", "StripeDetector", "Stripe key"),
-    ("telegram_token", "TelegramBotTokenDetector", "Telegram token"),
-    ("twilio", "TwilioKeyDetector", "Twilio key"),
-)
-_OURS = (
-    # Only base64 after the first line, so that nothing that could run hides there; the end may be cut off.
-    (
-        r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:\s|\\n)*(?:[A-Za-z0-9+/]{16,}={0,2}(?:\s|\\n)+)*"
-        r"(?:(?:[A-Za-z0-9+/]+={0,2}(?:\s|\\n)*)?-----END [A-Z ]{0,20}PRIVATE KEY-----"
-        r"|[A-Za-z0-9+/]{16,}={0,2})",
-        "private key",
-    ),
-    (r"\bgithub_pat_[A-Za-z0-9_]{22,}", "GitHub token"),
-    (r"\bsk-(?:ant|proj|svcacct|admin|or)-[A-Za-z0-9_-]{16,}", "API key"),
-    (r"\bAIza[A-Za-z0-9_-]{35}", "Google API key"),
-    (r"\bya29\.[A-Za-z0-9_-]{20,}", "Google token"),
-    (r"\bhf_[A-Za-z0-9]{30,64}", "Hugging Face token"),
-    (r"\bhvs\.[A-Za-z0-9_-]{20,}", "Vault token"),
-    (r"\bdop_v1_[a-f0-9]{64}", "DigitalOcean token"),
-    (r"\bxapp-[0-9]-[A-Za-z0-9-]{10,}", "Slack token"),
-    (r"\bwhsec_[A-Za-z0-9+/]{24,}={0,2}", "webhook secret"),
-    (r"\b[sr]k_test_[A-Za-z0-9]{20,}", "Stripe key"),
-    (r"\bglsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}", "Grafana token"),
-    (r"\bATATT3[A-Za-z0-9_=-]{40,}", "Atlassian token"),
-    (r"\bshp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}", "Shopify token"),
-    (r"\bdckr_(?:pat|oat)_[A-Za-z0-9_-]{27,}", "Docker token"),
-    (r"\blin_api_[A-Za-z0-9]{40}", "Linear key"),
-    (r"\bNRAK-[A-Z0-9]{27}", "New Relic key"),
-    (r"\bdiscord(?:app)?\.com/api/webhooks/[0-9]{17,20}/([A-Za-z0-9_-]{60,})", "Discord webhook"),
-    (r"\bkt_[A-Za-z0-9_-]{43}", "Keyturn token"),
-    # Flags of commands. What begins like a path, a flag or a variable is left to be seen.
-    (
-        r"(?i)\s--?(?:password|passwd|passphrase|secret|token|(?:api|access|private|auth)[_-]?(?:key|token))\s+"
-        r"[\"']?([A-Za-z0-9+=_!@#%^*][A-Za-z0-9+/=_.~!@#%^*-]{5,})",
-        "secret",
-    ),
-    (
-        r"\b(?:curl|wget|https?)\s[^\n|;&]*?(?:-u|--user)[ =]?[\"']?[A-Za-z0-9._@+-]+:"
-        r"([^\s\"'$()`;|&<>{}‹]{4,})",
-        "password",
-    ),
-    (r"\bmysql[a-z]*\s[^\n|;&]*?\s-p([^\s\"'$()`;|&<>{}‹]{4,})", "password"),
-    (r"(?i)\bbearer\s+([A-Za-z0-9._~+/-]{16,}={0,2})", "bearer token"),
-    (r"(?i)\bbasic\s+([A-Za-z0-9+/]{16,}={0,2})", "password"),
-    (
-        r"(?i)(?:password|passwd|passphrase|pwd|secret|token|(?:api|access|private)[_-]?key)[a-z0-9_]*"
-        r"\\?[\"']?\s*[=:]\s*\\?[\"']?([A-Za-z0-9+/=_.~!@#%^*-]{6,})",
-        "secret",
-    ),
-)
-# Some of the library's patterns need more than linear time, or are anchored to a whole line.
-_INSTEAD = {
-    "JwtTokenDetector": (r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?",),
-    "GitLabTokenDetector": (
-        r"\bgl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-[A-Za-z0-9_-]{20,}",
-        r"\bGR1348941[A-Za-z0-9_-]{20,}",
-    ),
-    "TelegramBotTokenDetector": (r"\b\d{8,10}:[0-9A-Za-z_-]{35}\b",),
-    # More of a password than the library's allows, but nothing with which a shell would run something.
-    "BasicAuthDetector": (
-        r"://[^:/?#\[\]@\s{}$()`;|&<>'\"]*:((?:[^/?#\[\]@\s{}$()`;|&<>'\"]|\$[A-Za-z0-9_])+)@",
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One secret in a text."""
-
-    start: int
-    end: int
-    kind: str
 
 
 class Redactor:
@@ -265,21 +172,9 @@ def own() -> Redactor:
     return _Own.redactor
 
 
-def secrets_in(text: str) -> list[Found]:
-    """Every secret in `text`, in order, none inside another."""
-    if len(text) < _SHORTEST:
-        return []
-    found = sorted(_spans(text), key=lambda f: (f.start, f.start - f.end))
-    apart: list[Found] = []
-    for one in found:
-        if not apart or one.start >= apart[-1].end:
-            apart.append(one)
-    return apart
-
-
 def may_hold_secrets(text: bytes) -> bool:
     """A quick look at JSON text: False means that `Redactor.value` would change nothing in it."""
-    return _any().search(text) is not None or _any_key().search(text) is not None
+    return any_in(text) or _any_key().search(text) is not None
 
 
 def may_be(masked: str, text: str) -> bool:
@@ -299,17 +194,12 @@ def hidden(text: str) -> bool:
     return MARK.strip() in text or bool(secrets_in(text))
 
 
-def _spans(text: str) -> Iterator[Found]:
-    for pattern, kind, group in _patterns_in(text):
-        for match in pattern.finditer(text):
-            part = group if group and match.group(group) else 0
-            yield Found(match.start(part), match.end(part), kind)
-
-
 def _sounds_secret(name: str) -> bool:
     if name.casefold() in _NEVER_WHOLE:
         return False
     words = [word.casefold() for word in _WORDS.findall(name)]
+    if words[-1:] and words[-1] in _ABOUT:
+        return False
     pairs = {f"{one} {two}" for one, two in pairwise(words)}
     return bool(
         _SOUNDS & set(words)
@@ -321,65 +211,6 @@ def _sounds_secret(name: str) -> bool:
 
 def _one_token(value: str) -> bool:
     return 0 < len(value) <= LONGEST and not any(character.isspace() for character in value)
-
-
-@cache
-def _sources() -> tuple[tuple[str, str, int], ...]:
-    """Patterns as text, the kind of what each finds, and the group that is secret; 0 for the whole.
-
-    The library's are read at the first use. It has groups around alternatives too, so only where the
-    secret alone is one is a group taken.
-    """
-    found = [(source, kind, 1 if _OWN_GROUP.search(source) else 0) for source, kind in _OURS]
-    for module, name, kind in _DETECTORS:
-        detector = getattr(import_module(f"detect_secrets.plugins.{module}"), name)
-        plain = [("(?i)" if p.flags & re.IGNORECASE else "") + p.pattern for p in detector.denylist]
-        grouped = name in ("AWSKeyDetector", "BasicAuthDetector")
-        for source in _INSTEAD.get(name, plain):
-            found.append((source, kind, 1 if grouped and _OWN_GROUP.search(source) else 0))
-    return tuple(found)
-
-
-_OWN_GROUP = re.compile(r"(?<!\\)\((?!\?)")
-
-
-@cache
-def _patterns() -> tuple[_Pattern, ...]:
-    return tuple((re2.compile(source), kind, group) for source, kind, group in _sources())
-
-
-@cache
-def _any() -> Any:
-    """All patterns in one: nearly every text holds nothing, and one look says so."""
-    return re2.compile("|".join(f"(?:{source})" for source, *_ in _sources()))
-
-
-def _patterns_in(text: str) -> Sequence[_Pattern]:
-    """The patterns that find something in `text`, and perhaps others.
-
-    Fifty looks for the one pattern of a short text would be forty-nine too many: one look names it. A long
-    text is worth them all, since that one look is slow where much is found.
-    """
-    if len(text) <= _SHORT and (places := _named_in(text)):
-        return [_patterns()[place] for place in places]
-    return _patterns() if _any().search(text) else ()
-
-
-def _named_in(text: str) -> list[int] | None:
-    """The places of the patterns in a text; None for none, and when the look ran out of its memory."""
-    found: list[int] | None = _set().Match(text)
-    return found
-
-
-@cache
-def _set() -> Any:
-    options = re2.Options()
-    options.max_mem = _LOOK_MEMORY
-    patterns = re2.Set.SearchSet(options)
-    for source, *_ in _sources():
-        patterns.Add(source)
-    patterns.Compile()
-    return patterns
 
 
 @cache

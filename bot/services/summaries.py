@@ -39,10 +39,7 @@ class Story:
     automatic: bool = False
     by: tuple[str, ...] = ()
     acknowledged_at: datetime | None = None
-    level: int = 0
     ran: str | None = None
-    rolled_back: bool = False
-    grant: bool = False
 
     @property
     def took(self) -> timedelta | None:
@@ -172,17 +169,13 @@ def _tell(summary: Summary, story: Story, event: AuditEvent) -> None:
         case "review_recorded":
             summary.reviews[event.actor.id, _verdict(body)] += 1
         case "escalation_triggered":
-            level = (body.get("after") or {}).get("level", 0)
-            story.level = max(story.level, level)
-            summary.escalations[level] += 1
+            summary.escalations[(body.get("after") or {}).get("level", 0)] += 1
         case "action_acknowledged":
             story.acknowledged_at = at if story.acknowledged_at is None else min(at, story.acknowledged_at)
         case "action_executed":
             story.ran = "succeeded"
         case "action_failed":
             story.ran = "failed"
-        case "action_rolled_back":
-            story.rolled_back = True
     if body.get("partial") is True:
         summary.partial.add(body["whole"])
     if event.event in DECIDED:
@@ -197,7 +190,6 @@ def _decide(story: Story, event: AuditEvent, at: datetime) -> None:
     story.outcome, story.by = DECIDED[event.event], tuple(people)
     story.decided_at = at if decided is None else read_rfc3339(decided)
     story.automatic = after.get("cause") in ("policy_rule", "risk_threshold", "grant", "paused")
-    story.grant = after.get("cause") == "grant"
 
 
 def _verdict(body: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ async def run_through(desk: Desk) -> None:
     }
     texts = [*ANYWHERE.values(), *(words for words, _ in INSIDE.values())]
     every = "\n".join(texts)
-    half = "\n".join(text for text in texts if len(text) < 120)
+    half = "\n".join(text for text in texts if len(text) < 60)
     assert len(half) < 3000  # what a description may hold
     actions = {
         "custom_step": params,

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from bot.core import redaction
+from bot.core import redaction, secret_patterns
 from bot.core.describe import action_line, target
 from bot.core.digest import canonical
 from bot.core.models import Action
-from bot.core.redaction import MARK, Redactor, hidden, may_hold_secrets, secrets_in
+from bot.core.redaction import MARK, Redactor, hidden, may_hold_secrets
+from bot.core.secret_patterns import secrets_in
 from tests.factories import make_request
 from tests.secrets_corpus import anywhere, inside, under_keys
 
@@ -36,11 +37,11 @@ def test_only_the_secret_goes(name: str) -> None:
 
 def test_no_pattern_can_go_without_a_secret_being_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [*(f"x {secret} y" for secret in ANYWHERE.values()), *(text for text, _ in INSIDE.values())]
-    hidden_now, patterns = [secrets_in(text) for text in texts], redaction._patterns()
+    hidden_now, patterns = [secrets_in(text) for text in texts], secret_patterns._patterns()
     untried = []
-    for at, (source, *_) in enumerate(redaction._sources()):
+    for at, (source, *_) in enumerate(secret_patterns._sources()):
         others = (*patterns[:at], *patterns[at + 1 :])
-        monkeypatch.setattr(redaction, "_patterns_in", lambda _text, others=others: others)
+        monkeypatch.setattr(secret_patterns, "_patterns_in", lambda _text, others=others: others)
         if [secrets_in(text) for text in texts] == hidden_now:
             untried.append(source)
     assert untried == []
@@ -85,10 +86,23 @@ def test_only_one_short_token_is_hidden_for_its_key(value: object) -> None:
         "req_" + "0" * 32,
         "commit 3f786850e387550fdab836ed7e6dc881de23001b",
         "max_tokens and secretary and tokenizer",
+        "pip install tokenizers==0.15.0",
+        "tokenizer=cl100k_base token_type=bearer max_tokens=128000",
+        "secretName: shop-tls-prod",
+        "password_file=/run/secrets/db token_url=https://example.com/oauth",
+        "SECRET_NAME=shop-stripe-live kubectl get pods",
+        "redis-cli -h cache -p 6379 PING",
     ],
 )
 def test_what_runs_cannot_be_dressed_up_as_a_secret(text: str) -> None:
     assert ONE.text(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["secret_name", "secretName", "password_policy", "token-url", "API_KEY_FILE"]
+)
+def test_a_name_that_says_which_secret_is_meant_or_where_it_is_hides_nothing(name: str) -> None:
+    assert ONE.value({name: "shop-stripe-live"}) == {name: "shop-stripe-live"}
 
 
 def test_a_mask_says_kind_length_and_which() -> None:
@@ -178,8 +192,8 @@ class _Counted:
 
 def test_a_secret_costs_a_look_for_the_patterns_that_are_in_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
-    counted = tuple((_Counted(p, reads), kind, group) for p, kind, group in redaction._patterns())
-    monkeypatch.setattr(redaction, "_patterns", lambda: counted)
+    counted = tuple((_Counted(p, reads), kind, group) for p, kind, group in secret_patterns._patterns())
+    monkeypatch.setattr(secret_patterns, "_patterns", lambda: counted)
     secrets = [f"ghp_{number:036d}" for number in range(10_000)]
     masked = ONE.value(secrets)
     assert all(one.startswith(MARK) for one in masked)
@@ -190,7 +204,9 @@ def test_a_secret_costs_a_look_for_the_patterns_that_are_in_it_alone(monkeypatch
 def test_the_quick_look_leaves_out_no_pattern(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"x {ANYWHERE[name]} y" if name in ANYWHERE else INSIDE[name][0]
     quick = secrets_in(text)
-    monkeypatch.setattr(redaction, "_named_in", lambda _text: None)  # as when the look runs out of memory
+    monkeypatch.setattr(
+        secret_patterns, "_named_in", lambda _text: None
+    )  # as when the look runs out of memory
     assert secrets_in(text) == quick != []
 
 
