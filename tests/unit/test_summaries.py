@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.models import Actor, ActorType, Via
+from bot.core.times import rfc3339
 from bot.services import charts, reporting
 from bot.services.charts import CHARTS, DARK, LIGHT
 from bot.services.reporting import Reporting
 from bot.services.summaries import Summary, span, spread, summarise
 from bot.store import Store
+from bot.store.audit_reads import AuditEvent
 from bot.store.auditing import AuditFilter
 from bot.store.commands import CreateRequest, SaveTransition
 from tests.factories import ANA, NOON
 from tests.store.conftest import HandClock
 from tests.store.histories import approved, blocked_at_once, decided_at_once, rejected, submitted
 
+BUILDER = Actor.agent("builder")
 ASKED = ("action_requested", "policy_applied")
 
 
@@ -55,6 +59,56 @@ def test_median_and_ninetieth_percentile(seconds: list[int | None], median: floa
     assert found is not None
     assert found.median.total_seconds() == pytest.approx(median)
     assert found.p90.total_seconds() == pytest.approx(p90)
+
+
+def said(event: str, at: timedelta, number: int = 1, actor: Actor = BUILDER, **body) -> AuditEvent:
+    stamp = rfc3339(NOON + at)
+    return AuditEvent(1, stamp, event, actor, Via.HTTP, "builder", f"req_{number}", None, body, "", "")
+
+
+@pytest.mark.parametrize(("took", "quick"), [(4.999999, 1), (5, 0), (5.5, 0)])
+def test_less_than_five_seconds_is_quick(took: float, quick: int) -> None:
+    told = said("action_requested", timedelta(0), type="deployment")
+    after = {"cause": "human", "decision": {"by": [ANA]}}
+    found = summarise([told, said("action_approved", timedelta(seconds=took), after=after)])
+    assert found.quick == quick
+
+
+def test_the_first_who_is_on_it_acknowledged() -> None:
+    times = [said("action_acknowledged", timedelta(seconds=seconds)) for seconds in (50, 20, 90)]
+    found = summarise([*times, said("action_requested", timedelta(0), type="deployment")])
+    assert found.acknowledging is not None
+    assert found.acknowledging.median == timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("cause", ["policy_rule", "risk_threshold", "grant", "paused"])
+def test_what_no_person_was_asked_about_is_automatic(cause: str) -> None:
+    told = said("action_requested", timedelta(0), type="deployment")
+    assert summarise([told, said("action_rejected", timedelta(0), after={"cause": cause})]).automatic == 1
+
+
+@pytest.mark.parametrize("cause", ["human", "timeout", "cancelled_by_agent"])
+def test_what_waited_for_people_is_not(cause: str) -> None:
+    told = said("action_requested", timedelta(0), type="deployment")
+    assert summarise([told, said("action_timed_out", timedelta(0), after={"cause": cause})]).automatic == 0
+
+
+def test_a_person_has_the_name_that_is_known_of_them() -> None:
+    unknown, known = (Actor(ActorType.HUMAN, ANA, name) for name in (ANA, "Ana"))
+    found = summarise([said("review_refused", timedelta(0), actor=actor) for actor in (unknown, known)])
+    assert (found.name(ANA), found.name("U0OTHER01")) == ("Ana", "U0OTHER01")
+
+
+def test_grants_used_and_runs_are_counted() -> None:
+    events = [
+        said("grant_created", timedelta(0)),
+        *(said("grant_used", timedelta(0), number) for number in (2, 3)),
+        said("action_failed", timedelta(0), 2),
+        said("action_executed", timedelta(0), 3),
+    ]
+    found = summarise(events)
+    assert found.grants_used == 2
+    assert [story.ran for story in found.stories.values()] == [None, "failed", "succeeded"]
 
 
 def test_nothing_has_no_median() -> None:
