@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from bot.core.models import Action, Requirement
 from bot.core.policy import Policy, PolicySet
-from bot.core.policy.judging import UNUSED, Rules
+from bot.core.policy.judging import UNUSED
 from bot.core.policy.limits import spelled
+from bot.core.policy.rules import Rules
 from bot.core.policy.subject import Match, Subject
 from bot.core.risk import analyse, score
 

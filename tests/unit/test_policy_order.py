@@ -239,3 +239,15 @@ def test_the_version_changes_with_any_file_and_with_nothing_else() -> None:
         policy_set(HEAD + "weights: {file_write: 1}").version
         != policy_set(HEAD + "weights: {file_write: 1.00000000000000000001}").version
     )
+
+
+def test_rules_for_other_types_are_looked_at_only_as_far_as_they_are_told() -> None:
+    others = "".join(f"  - {{name: r{at}, action_type: 'deploy.s{at}.*'}}\n" for at in range(9))
+    policies = policy_set(f"{HEAD}require:\n{others}  - {{name: mine, action_type: 'deploy.mine.*'}}\n")
+
+    found = policies.judge(Action("deploy.mine.run", {}), agent="a").ruling.policy
+
+    looked_at = policies.policies[0].require.of("deploy.mine.run")
+    assert [rule.name for rule in looked_at] == ["r0", "r1", "r2", "r3", "mine"]
+    assert found.rule == "mine"
+    assert "r3 (action_type is not deploy.s3.*) and 5 more." in found.explanation

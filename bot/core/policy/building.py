@@ -29,13 +29,13 @@ from bot.core.policy.judging import (
     Escalation,
     Policy,
     PolicySet,
-    Rules,
     Workspace,
 )
-from bot.core.policy.judging import Rule as CompiledRule
 from bot.core.policy.limits import Limit
 from bot.core.policy.patterns import Condition, Pattern, Test
 from bot.core.policy.problems import Location
+from bot.core.policy.rules import Rule as CompiledRule
+from bot.core.policy.rules import Rules
 from bot.core.policy.subject import Match
 from bot.core.policy.where import compile_where
 from bot.core.policy.wording import fault, telling
@@ -202,8 +202,10 @@ def _pattern(rule: Rule, *, allow: bool) -> Pattern:
     return Pattern(
         min_rank=lowest.rank,
         max_rank=highest.rank,
+        takes=patterns.one_of(rule.action_type or ("*",)),
         below=f"{rule.name} (the risk is below {lowest.value})",
         above=f"{rule.name} (the risk is above {highest.value})",
+        other=f"{rule.name} (action_type is not {_listed(rule.action_type or ())})",
         conditions=tuple(
             Condition(test, f"{rule.name} ({key} is not {said})")
             for key, test, said in _conditions(rule, allow=allow)
@@ -213,8 +215,6 @@ def _pattern(rule: Rule, *, allow: bool) -> Pattern:
 
 def _conditions(rule: Rule, *, allow: bool) -> Iterator[tuple[str, Test, str]]:
     """Key, test and what it wants, cheap ones first."""
-    if rule.action_type:
-        yield "action_type", patterns.action_type(rule.action_type), _listed(rule.action_type)
     if rule.agent:
         yield "agent", patterns.agent(rule.agent), _listed(rule.agent)
     if rule.environment:

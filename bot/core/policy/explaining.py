@@ -1,6 +1,6 @@
 """Why a policy ruled as it did, in sentences."""
 
-from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from bot.core.models import Ruling
@@ -15,23 +15,71 @@ MOST_RULES = 4
 
 _LEVELS = ("none", "low", "medium", "high", "critical")
 
-
-class Why(Enum):
-    """What decided: a rule of a list, a threshold, or nothing but the risk between them."""
-
-    BLOCK = "block"
-    UNREADABLE = "unreadable"
-    REQUIRE = "require"
-    ALLOW = "allow"
-    APPROVE = "approve"
-    REJECT = "reject"
-    DEFAULT = "default"
+_POINTS = attrgetter("points")
 
 
-def explain(policy: "Policy", walk: "Walk", rule: str, why: Why) -> str:
-    """Which rule decided, what would have changed it, and why the ones before it did not match."""
-    decided = _decided(policy, walk.subject, rule, why)
-    return f"{decided} {_instead(policy, walk.subject, why)}{_before(walk)}"
+def blocked(policy: "Policy", walk: "Walk", rule: str) -> str:
+    """Which rule forbids it."""
+    return (
+        f"Blocked by the rule {rule} of {policy.name}. "
+        f"It could run only if the rule did not match it.{_before(walk)}"
+    )
+
+
+def unreadable(policy: "Policy", walk: "Walk", rule: str) -> str:
+    """Which rule may forbid it."""
+    return (
+        f"The rule {rule} of {policy.name} may block it; part of it cannot be read, so people decide. "
+        f"Written out in full it could be told apart.{_before(walk)}"
+    )
+
+
+def required(policy: "Policy", walk: "Walk", rule: str) -> str:
+    """Which rule puts it before people."""
+    return (
+        f"The rule {rule} of {policy.name} requires people to decide. "
+        f"Without the rule, {_by_threshold(policy, walk.subject.rank)}.{_before(walk)}"
+    )
+
+
+def allowed(policy: "Policy", walk: "Walk", rule: str) -> str:
+    """Which rule lets it run."""
+    return (
+        f"Allowed by the rule {rule} of {policy.name}. "
+        f"Without the rule, {_by_threshold(policy, walk.subject.rank)}.{_before(walk)}"
+    )
+
+
+def rejected(policy: "Policy", walk: "Walk") -> str:
+    """By how much its risk is too high."""
+    subject = walk.subject
+    return (
+        f"Rejected: {_risk(subject)} reaches auto_reject_threshold {policy.thresholds[1]} of {policy.name}. "
+        f"At a lower risk it would not be rejected.{_most_of(subject)}{_before(walk)}"
+    )
+
+
+def approved(policy: "Policy", walk: "Walk") -> str:
+    """That its risk is low, and from what level on it would not be."""
+    above = policy.approve_up_to + 1
+    otherwise = "rejected" if above >= policy.reject_from else "put before people"
+    return (
+        f"Approved: {_risk(walk.subject)} is within auto_approve_threshold {policy.thresholds[0]} "
+        f"of {policy.name}. From risk {_LEVELS[above]} on it would be {otherwise}.{_before(walk)}"
+    )
+
+
+def undecided(policy: "Policy", walk: "Walk") -> str:
+    """That nothing but its risk counts, which lies between the thresholds."""
+    subject, (approve, reject) = walk.subject, policy.thresholds
+    if policy.approve_up_to < 0:
+        otherwise = "Without an allow rule nothing runs at once."
+    else:
+        otherwise = f"At risk {_LEVELS[policy.approve_up_to]} or lower it would run at once."
+    return (
+        f"People decide: {_risk(subject)} lies between auto_approve_threshold {approve} "
+        f"and auto_reject_threshold {reject} of {policy.name}. {otherwise}{_most_of(subject)}{_before(walk)}"
+    )
 
 
 def granted(policy: "Policy", walk: "Walk", rule: str, grant: str) -> str:
@@ -51,49 +99,11 @@ def over_limit(policy: "Policy", walk: "Walk", limit: "Limit", standing: str, ap
 
 
 def _risk(subject: Subject) -> str:
-    return f"risk {subject.risk.level.value} ({subject.risk.score:f})"
-
-
-def _decided(policy: "Policy", subject: Subject, rule: str, why: Why) -> str:
-    name, (approve, reject) = policy.name, policy.thresholds
-    match why:
-        case Why.BLOCK:
-            return f"Blocked by the rule {rule} of {name}."
-        case Why.UNREADABLE:
-            return f"The rule {rule} of {name} may block it; part of it cannot be read, so people decide."
-        case Why.REQUIRE:
-            return f"The rule {rule} of {name} requires people to decide."
-        case Why.ALLOW:
-            return f"Allowed by the rule {rule} of {name}."
-        case Why.APPROVE:
-            return f"Approved: {_risk(subject)} is within auto_approve_threshold {approve} of {name}."
-        case Why.REJECT:
-            return f"Rejected: {_risk(subject)} reaches auto_reject_threshold {reject} of {name}."
-    between = f"lies between auto_approve_threshold {approve} and auto_reject_threshold {reject}"
-    return f"People decide: {_risk(subject)} {between} of {name}."
-
-
-def _instead(policy: "Policy", subject: Subject, why: Why) -> str:
-    match why:
-        case Why.BLOCK:
-            return "It could run only if the rule did not match it."
-        case Why.UNREADABLE:
-            return "Written out in full it could be told apart."
-        case Why.REQUIRE | Why.ALLOW:
-            return f"Without the rule, {_by_threshold(policy, subject.rank)}."
-        case Why.APPROVE:
-            above = policy.approve_up_to + 1
-            said = "rejected" if above >= policy.reject_from else "put before people"
-            return f"From risk {_LEVELS[above]} on it would be {said}."
-        case Why.REJECT:
-            return f"At a lower risk it would not be rejected.{_most_of(subject)}"
-    if policy.approve_up_to < 0:
-        return f"Without an allow rule nothing runs at once.{_most_of(subject)}"
-    return f"At risk {_LEVELS[policy.approve_up_to]} or lower it would run at once.{_most_of(subject)}"
+    return f"risk {_LEVELS[subject.rank]} ({subject.risk.score:f})"
 
 
 def _most_of(subject: Subject) -> str:
-    largest = max(subject.risk.factors, key=lambda factor: factor.points, default=None)
+    largest = max(subject.risk.factors, key=_POINTS, default=None)
     return "" if largest is None else f" Most of the risk is {largest.name}: {largest.detail}."
 
 

@@ -6,8 +6,7 @@ first match wins. Everything is compiled and immutable. A judgement reads no clo
 where it depends on what happened before it says so, and is made again with the answer.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -28,9 +27,9 @@ from bot.core.models import (
 )
 from bot.core.oncall import Schedule
 from bot.core.policy import explaining
-from bot.core.policy.explaining import Why
 from bot.core.policy.limits import NO_HISTORY, NOTHING, History, Limit, Wants
-from bot.core.policy.patterns import Condition, Pattern
+from bot.core.policy.patterns import Condition
+from bot.core.policy.rules import Rule, Rules
 from bot.core.policy.subject import Match, Subject
 from bot.core.risk import Weights, analyse, score
 
@@ -55,16 +54,6 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A compiled rule of one of the lists. `types` are its action types as written, None for any."""
-
-    name: str
-    pattern: Pattern
-    types: tuple[str, ...] | None
-    requirement: Requirement | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Escalation:
     """A compiled escalation rule. `rejections` is how many there must have been, in what time."""
 
@@ -79,48 +68,6 @@ class Escalation:
             if history.rejections.get(within, 0) < count:
                 return False
         return all(condition.test(subject) is not Match.NO for condition in self.conditions)
-
-
-class Rules:
-    """One list of rules, with the ones that can match an action type at hand.
-
-    They are found by the first word of the type: a rule for `deploy.*` is never looked at for
-    `billing.refund`, so a long list costs little.
-    """
-
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self.all = tuple(rules)
-        self.positions = {rule.name: at for at, rule in enumerate(rules)}
-        heads = [_heads(rule.types) for rule in rules]
-        self._by_head = {
-            head: tuple(rule for rule, own in zip(rules, heads, strict=True) if own is None or head in own)
-            for head in {head for own in heads for head in own or ()}
-        }
-        self._others = tuple(rule for rule, own in zip(rules, heads, strict=True) if own is None)
-
-    def of(self, kind: str) -> tuple[Rule, ...]:
-        """The rules that an action of this type can match, in file order."""
-        return self._by_head.get(_head(kind), self._others)
-
-
-def _head(kind: str) -> str:
-    return _WORD.split(kind, 1)[0]
-
-
-_WORD = re.compile(r"[^a-zA-Z0-9]")
-
-
-def _heads(types: Sequence[str] | None) -> frozenset[str] | None:
-    """First words of the types that globs can match; None when one of them can match any."""
-    if types is None:
-        return None
-    heads = set()
-    for glob in types:
-        head = _head(glob)
-        if not head or glob[len(head) : len(head) + 1] in ("*", "?", "["):
-            return None
-        heads.add(head)
-    return frozenset(heads)
 
 
 @dataclass(slots=True)
@@ -148,6 +95,8 @@ class Walk:
         return self._first(rules, patient=False)[0]
 
     def _first(self, rules: Rules, *, patient: bool) -> tuple[Rule | None, bool]:
+        if not rules.all:
+            return None, False
         maybe = None
         for rule in rules.of(self.subject.facts.type):
             outcome = rule.pattern.match(self.subject)
@@ -233,28 +182,29 @@ class Policy:
         subject = walk.subject
         blocked, unreadable = walk.certain_or_possible(self.block)
         if blocked is not None and not unreadable:
-            return self._decided(walk, blocked.name, Effect.REJECT, Cause.POLICY_RULE, Why.BLOCK)
+            text = explaining.blocked(self, walk, blocked.name)
+            return self._decided(walk, blocked.name, Effect.REJECT, Cause.POLICY_RULE, text)
         required = walk.possible(self.require)
+        own = required.requirement if required is not None else None
         hopeless = subject.rank >= self.reject_from
         if blocked is not None and (required is not None or not hopeless):
-            return self._asks_by(walk, blocked.name, required, Why.UNREADABLE)
+            return self._asks(walk, blocked.name, own, explaining.unreadable(self, walk, blocked.name))
         if required is not None:
-            return self._asks_by(walk, required.name, required, Why.REQUIRE)
+            text = explaining.required(self, walk, required.name)
+            return self._asks(walk, required.name, own, text, certain=True)
         if hopeless:
-            return self._decided(
-                walk, "auto_reject_threshold", Effect.REJECT, Cause.RISK_THRESHOLD, Why.REJECT
-            )
+            text = explaining.rejected(self, walk)
+            return self._decided(walk, "auto_reject_threshold", Effect.REJECT, Cause.RISK_THRESHOLD, text)
         allowed = walk.certain(self.allow)
         if allowed is not None:
-            return self._decided(walk, allowed.name, Effect.APPROVE, Cause.POLICY_RULE, Why.ALLOW)
+            text = explaining.allowed(self, walk, allowed.name)
+            return self._decided(walk, allowed.name, Effect.APPROVE, Cause.POLICY_RULE, text)
         if subject.rank <= self.approve_up_to:
-            return self._decided(
-                walk, "auto_approve_threshold", Effect.APPROVE, Cause.RISK_THRESHOLD, Why.APPROVE
-            )
-        return self._asks_by(walk, "default", None, Why.DEFAULT)
+            text = explaining.approved(self, walk)
+            return self._decided(walk, "auto_approve_threshold", Effect.APPROVE, Cause.RISK_THRESHOLD, text)
+        return self._asks(walk, "default", None, explaining.undecided(self, walk), certain=True)
 
-    def _decided(self, walk: Walk, rule: str, effect: Effect, cause: Cause, why: Why) -> Ruling:
-        text = explaining.explain(self, walk, rule, why)
+    def _decided(self, walk: Walk, rule: str, effect: Effect, cause: Cause, text: str) -> Ruling:
         return Ruling(
             policy=PolicyDecision(self.name, walk.version, rule, effect, text, self.rollback_until),
             cause=cause,
@@ -267,11 +217,6 @@ class Policy:
             grant_max_risk=self.grant_max_risk,
             standing=self.requirement,
         )
-
-    def _asks_by(self, walk: Walk, name: str, rule: Rule | None, why: Why) -> Ruling:
-        own = rule.requirement if rule is not None else None
-        text = explaining.explain(self, walk, name, why)
-        return self._asks(walk, name, own, text, certain=why is not Why.UNREADABLE)
 
     def _may_be_granted(self, rank: int, requirement: Requirement) -> bool:
         """One person decides, the risk is within `grant_max_risk`, and it is not to be rejected."""

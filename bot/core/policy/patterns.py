@@ -32,12 +32,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The compiled conditions of a rule, cheap ones first. The texts say that a bound did not match."""
+    """The compiled conditions of a rule, cheap ones first. The texts say what did not match."""
 
     min_rank: int
     max_rank: int
+    takes: Callable[[str], object]
+    """Whether it is for an action type."""
     below: str
     above: str
+    other: str
     conditions: tuple[Condition, ...]
 
     def match(self, subject: Subject) -> Match | str:
@@ -46,6 +49,8 @@ class Pattern:
             return self.below
         if subject.rank > self.max_rank:
             return self.above
+        if not self.takes(subject.facts.type):
+            return self.other
         outcome = _YES
         for condition in self.conditions:
             found = condition.test(subject)
@@ -72,43 +77,40 @@ def command_regex(pattern: str, *, lines: bool) -> "re2._Regexp[str]":
 # -- action_type, agent, environment ------------------------------------------------------
 
 
+def one_of(globs: Sequence[str]) -> Callable[[str], object]:
+    """What tells whether a text is one of these, all in one expression since it is asked often."""
+    return re.compile("|".join(map(fnmatch.translate, globs))).match
+
+
 def action_type(globs: Sequence[str]) -> Test:
     """Whether the type is one of these."""
-    names = frozenset(glob for glob in globs if not _is_magic(glob))
-    magic = [re.compile(fnmatch.translate(glob)).match for glob in globs if _is_magic(glob)]
+    match = one_of(globs)
 
     def test(subject: Subject) -> Match:
-        kind = subject.facts.type
-        return _YES if kind in names or any(match(kind) for match in magic) else _NO
+        return _YES if match(subject.facts.type) else _NO
 
     return test
 
 
 def agent(globs: Sequence[str]) -> Test:
     """Whether the agent's name is one of these and none of those after a `!`; only such take all others."""
-    wanted = [_glob(glob) for glob in globs if not glob.startswith("!")] or [_glob("*")]
-    unwanted = [_glob(glob[1:]) for glob in globs if glob.startswith("!")]
+    wanted = one_of([glob for glob in globs if not glob.startswith("!")] or ["*"])
+    unwanted = [one_of([glob[1:]]) for glob in globs if glob.startswith("!")]
 
     def test(subject: Subject) -> Match:
         name = subject.agent
-        found = any(match(name) for match in wanted) and not any(match(name) for match in unwanted)
-        return _YES if found else _NO
+        return _YES if wanted(name) and not any(match(name) for match in unwanted) else _NO
 
     return test
 
 
-def _glob(pattern: str) -> Callable[[str], object]:
-    return re.compile(fnmatch.translate(pattern)).match
-
-
 def environment(globs: Sequence[str], *, every: bool) -> Test:
     """Whether a named place is one of these; `production` also means its usual other names."""
-    matchers = [re.compile(fnmatch.translate(glob.lower())).match for glob in globs]
+    match = one_of([glob.lower() for glob in globs])
     production = any(not _is_magic(glob) and is_production(glob) for glob in globs)
 
     def one(name: str) -> bool:
-        lowered = name.strip().lower()
-        return any(match(lowered) for match in matchers) or (production and is_production(name))
+        return match(name.strip().lower()) is not None or (production and is_production(name))
 
     def test(subject: Subject) -> Match:
         names = subject.facts.environments
