@@ -10,13 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicySet, Problem, build, dotted
 from bot.core.policy.problems import Location
 from bot.services import plugins
+from bot.services.yaml_nodes import Node, compose
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +177,7 @@ def parse(name: str, content: bytes, *, top: tuple[type, ...] = (dict,)) -> Docu
     try:
         if len(content) > LARGEST:
             raise _Refused(1, 1, "is larger than 1 MiB", "split it into several policies")
-        yaml = YAML(typ="safe", pure=True)
-        yaml.composer.warn_double_anchors = False  # that is allowed, and the later one counts
-        node = yaml.compose(content.decode("utf-8-sig"))
+        node = compose(content.decode("utf-8-sig"))
         reader = _Reader()
         value = {} if node is None else reader.value(node, (), 0)
         if not isinstance(value, top):
@@ -239,18 +236,17 @@ class _Reader:
             raise _Refused(
                 *mark, "is nested too deeply or too large", "write it out without aliases", dotted(at)
             )
-        if isinstance(node, MappingNode):
+        if node.id == "mapping":
             return self._mapping(node, at, depth)
-        if isinstance(node, SequenceNode):
+        if node.id == "sequence":
             return [self.value(item, (*at, n), depth + 1) for n, item in enumerate(node.value)]
-        assert isinstance(node, ScalarNode)
         return _scalar(node, mark, at)
 
-    def _mapping(self, node: MappingNode, at: Location, depth: int) -> dict[str, Any]:
+    def _mapping(self, node: Node, at: Location, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            if not isinstance(key_node, ScalarNode) or key_node.value == "<<":
+            if key_node.id != "scalar" or key_node.value == "<<":
                 raise _Refused(*mark, "keys must be plain text", "write the keys out", dotted(at))
             key = _whole(str(key_node.value), mark, at)
             if key in found:
@@ -260,7 +256,7 @@ class _Reader:
         return found
 
 
-def _scalar(node: ScalarNode, mark: tuple[int, int], at: Location) -> Any:
+def _scalar(node: Node, mark: tuple[int, int], at: Location) -> Any:
     tag = str(node.tag).rpartition(":")[2]
     text = str(node.value)
     match tag:
@@ -269,7 +265,7 @@ def _scalar(node: ScalarNode, mark: tuple[int, int], at: Location) -> Any:
         case "null":
             return None
         case "bool":
-            return text.lower() == "true"
+            return text.lower() in ("true", "yes", "on", "y")  # all but the first in YAML 1.1 alone
         case "int" | "float":
             return _number(text, mark, at)
     raise _Refused(

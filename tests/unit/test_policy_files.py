@@ -297,6 +297,11 @@ def test_a_character_that_json_escapes_in_two_halves_is_one() -> None:
     assert parse("a.yaml", b'{"a": "\\ud83d\\ude00"}').value == {"a": "\U0001f600"}
 
 
+def test_a_file_of_yaml_1_1_means_what_it_says() -> None:
+    found = parse("p.yaml", b"%YAML 1.1\n---\n{a: yes, b: no, c: on, d: off, e: y, f: true}\n")
+    assert found.value == {"a": True, "b": False, "c": True, "d": False, "e": True, "f": True}
+
+
 def test_aliases_cannot_grow_without_bound(tmp_path: Path) -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n"

@@ -8,6 +8,7 @@ taken as a whole (`rm -rf /`). Time grows with path times pattern, never exponen
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote
 
 import bracex
@@ -65,12 +66,15 @@ class PathGlob:
         return self.matches(_any_below(path))
 
 
+@lru_cache(4096)  # a pattern is compiled to check it, and again for its rule
 def compile_path(pattern: str) -> tuple[PathGlob, ...]:
     """Compile a path pattern; braces make several.
 
     Raises:
         BadPattern: it could never match.
     """
+    if "{" not in pattern:
+        return (_compile(pattern),)
     try:
         spread = bracex.expand(pattern, keep_escapes=True, limit=100)
     except (bracex.ExpansionLimitException, ValueError):
