@@ -34,9 +34,6 @@ MISLEADING = {
 }
 
 
-pytestmark = pytest.mark.timeout(600)
-
-
 @pytest.fixture
 def temporary() -> Iterator[Path]:
     """An empty directory for temporary files, with a name short enough for a Unix socket below it."""
@@ -58,7 +55,7 @@ def demo(temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         # A reader that waits for a line would wait for ever if the demo hung.
-        watchdog = threading.Timer(500, process.kill)
+        watchdog = threading.Timer(600, process.kill)
         watchdog.start()
         try:
             yield process

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-import pytest
 from slack_sdk.signature import SignatureVerifier
 
 from bot.sandbox import running_sandbox
@@ -60,7 +59,6 @@ def signed_form(secret: str, payload: dict[str, Any]) -> tuple[bytes, dict[str, 
     }
 
 
-@pytest.mark.timeout(300)
 async def test_every_step_survives_sigkill_of_the_server(tmp_path: Path) -> None:
     place = await asyncio.to_thread(tmp_path.resolve)
     file = place / "settings"
@@ -79,7 +77,7 @@ async def test_every_step_survives_sigkill_of_the_server(tmp_path: Path) -> None
             await bot.start()
 
         async def call(method: str, path: str, **given: Any) -> dict[str, Any]:
-            async with httpx.AsyncClient(base_url=bot.url, headers=headers, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=bot.url, headers=headers, timeout=120) as client:
                 answer = await client.request(method, path, **given)
             assert answer.is_success, answer.text
             found: dict[str, Any] = answer.json()
@@ -107,7 +105,7 @@ async def test_every_step_survives_sigkill_of_the_server(tmp_path: Path) -> None
         shown = await call("GET", f"/v1/rollbacks/{id}")
         assert (shown["state"], file.read_bytes()) == ("previewed", b"new\n")
         body, form_headers = signed_form(sandbox.signing_secret, confirmation(id, shown["digest"]))
-        async with httpx.AsyncClient(base_url=bot.url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=bot.url, timeout=120) as client:
             assert (await client.post("/slack/events", content=body, headers=form_headers)).status_code == 200
         await again()
         assert (await call("GET", f"/v1/rollbacks/{id}"))["confirmed"]

@@ -93,7 +93,7 @@ DATABASE.release(clean=True)
 
 def test_nothing_of_a_rollback_is_half_written_wherever_the_process_ends(tmp_path):
     url = f"sqlite:///{tmp_path}/keyturn.db"
-    done = subprocess.run([sys.executable, "-c", SCRIPT, url], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", SCRIPT, url], capture_output=True, text=True, timeout=900)
     assert done.stderr == ""
     places = [int(line) for line in done.stdout.split()]
     assert len(places) == 5

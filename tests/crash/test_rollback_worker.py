@@ -189,7 +189,6 @@ async def undone(world: World, place: Path, kinds: tuple[str, ...], die: Callabl
     return str(ended["state"])
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kinds", [("file",), ("command", "sql", "file")])
 async def test_a_worker_may_stop_before_any_of_its_effects(tmp_path: Path, kinds: tuple[str, ...]) -> None:
     place, ends, died, die_at = tmp_path / "agent", [], True, 0
@@ -208,7 +207,6 @@ async def test_a_worker_may_stop_before_any_of_its_effects(tmp_path: Path, kinds
         assert set(ends) == {"succeeded"}, "the state of a file can always be told"
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("die_at", [4, 9, 14])
 async def test_a_worker_may_be_killed(tmp_path: Path, die_at: int) -> None:
     async with served(tmp_path) as world:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from bot.core import chain, replay
 from bot.core.audited import audited_state
@@ -151,7 +150,6 @@ async def check_replay(database: Path) -> None:
                 return
 
 
-@pytest.mark.timeout(900)
 async def test_nothing_acknowledged_is_lost_by_sigkill(tmp_path):
     told = Told()
     async with running_sandbox(transport="http", pace=False) as sandbox:

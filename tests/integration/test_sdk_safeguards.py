@@ -77,7 +77,7 @@ def test_the_stock_handler_works_unchanged(library: Path, stub: StubKeyturn, bas
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
