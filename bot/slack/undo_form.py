@@ -49,11 +49,13 @@ def _standing(rollback: Rollback) -> str:
                 f"When it has, confirm on the card, or with `/rollback {rollback.items[0].request_id}`."
             )
         case "conflict":
-            anyway = " The card offers to roll back anyway, for a second reason."
+            stopped = next(item for item in rollback.items if item.state is RollbackState.CONFLICT)
+            anyway = (
+                " Its card offers to roll back anyway, for a second reason; for one without a card, "
+                f"`keyturn rollback {stopped.request_id} --reason WHY --force` does."
+            )
             if rollback.session_id is not None:
-                anyway = (
-                    " That action's own card offers it anyway, for a second reason; then start this again."
-                )
+                anyway += " Then start this again."
             return (
                 f"Something has changed since the action, so nothing was rolled back. "
                 f"{literal(_differs(rollback))}{anyway}"

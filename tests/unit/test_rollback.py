@@ -547,3 +547,70 @@ def test_a_directory_is_called_one():
     data = {**UNDO, "path": "/srv/cache/", "original_content": ""}
     assert undo.words(data, say=str) == "Put back the directory /srv/cache/"
     assert undo.target_of(data) == "directory /srv/cache/"
+
+
+def test_steps_are_shown_and_judged_in_the_order_in_which_they_are_undone():
+    other = {**UNDO, "path": "/srv/app/other"}
+    assert undo.steps([UNDO, other]) == (other, UNDO)
+
+
+def test_a_preview_that_differs_may_be_reported_again_once_it_was_shown():
+    play = Play(ran(), asked=replace(ASKED, force=True)).preview(told=DIFFERS)
+    assert rollback.outcome(play.rollback, play.requests, play.item().id, DIFFERS, now=RAN) is None
+
+
+def test_force_overrides_a_difference_and_no_failure():
+    play = Play(ran(), asked=replace(ASKED, force=True)).preview(told=BROKE)
+    assert play.rollback.state is RollbackState.FAILED
+
+
+def test_a_confirmed_undo_takes_no_further_confirmation():
+    play = Play(ran()).preview().confirm(ANA)
+    with pytest.raises(UndoRefused, match="is confirmed; your confirmation changed nothing"):
+        play.confirm(BEN)
+
+
+def test_a_policy_that_has_come_to_ask_for_more_people_gets_them():
+    play = Play(ran()).preview()
+    play.judge = judging(requirement=make_requirement(quorum=2))
+    assert play.confirm(ANA).rollback.confirmed_at is None
+    assert play.rollback.requirement.needed == 2
+    assert play.confirm(BEN).rollback.confirmed_at == RAN
+
+
+def test_a_step_of_a_session_that_was_undone_is_not_claimed_again():
+    requests = ran(number=1, session_id="evening"), ran(number=2, session_id="evening")
+    play = Play(*requests, session="evening").preview(0).preview(1).confirm().claim(0).report(0)
+    with pytest.raises(AlreadyClaimed):
+        play.claim(0)
+
+
+def test_a_claimed_step_has_longer_than_one_that_nobody_took():
+    play = Play(ran()).preview().confirm().claim()
+    assert rollback.expire(play.rollback, play.requests, now=RAN + UNCLAIMED) is None
+    assert rollback.expire(play.rollback, play.requests, now=RAN + UNREPORTED) is not None
+
+
+def test_blanks_are_no_second_reason():
+    play = Play(ran(), asked=replace(ASKED, force=True)).preview(told=DIFFERS)
+    with pytest.raises(InvalidFields):
+        play.confirm(force_reason="  ")
+
+
+def test_a_session_is_judged_by_its_most_dangerous_action():
+    def judge(action):
+        dangerous = action.type == "file_delete"
+        return make_judged(action, "high" if dangerous else "low", standing=make_requirement())
+
+    made = {"type": "file_restore", "path": "/srv/app/settings.json", "existed": False}
+    requests = ran(made, number=1, session_id="evening"), ran(number=2, session_id="evening")
+    assert started(*requests, session="evening", judge=judge).rollback.risk.score == Decimal("60")
+
+
+def test_a_session_is_confirmed_for_its_own_actions_alone():
+    def of(*numbers):
+        requests = (ran(number=number, session_id="evening") for number in numbers)
+        return started(*requests, session="evening").rollback.digest
+
+    assert of(1, 2) == of(1, 2)
+    assert of(1, 2) != of(1, 3)

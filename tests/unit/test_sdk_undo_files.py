@@ -242,3 +242,36 @@ def test_what_a_try_that_was_killed_left_behind_is_gone_after_the_next_one(place
     FILES.apply(restore(file), force=False)
     assert [entry.name for entry in place.iterdir()] == [name]
     assert file.read_bytes() == b"old\n"
+
+
+def test_a_file_that_is_put_back_keeps_its_owner(place, monkeypatch):
+    file, given = place / "settings", []
+    file.write_bytes(b"new\n")
+    there = file.stat()
+    monkeypatch.setattr(os, "fchown", lambda opened, owner, group: given.append((owner, group)))
+    FILES.apply(restore(file), force=False)
+    assert given == [(there.st_uid, there.st_gid)]
+
+
+def test_what_takes_the_place_of_a_file_is_on_disk_before(place, monkeypatch):
+    file, seen = place / "settings", []
+    file.write_bytes(b"new\n")
+    for name in ("fsync", "rename"):
+        real = getattr(os, name)
+
+        def noted(*given, _name=name, _real=real, **options):
+            seen.append(_name)
+            return _real(*given, **options)
+
+        monkeypatch.setattr(os, name, noted)
+    FILES.apply(restore(file), force=False)
+    assert seen == ["fsync", "rename", "fsync"], "the content, the name, the directory"
+
+
+def test_a_link_that_comes_between_the_look_and_the_reading_is_not_followed(place, monkeypatch):
+    secret, file = place / "secret", place / "settings"
+    secret.write_bytes(b"new\n")
+    file.symlink_to(secret)
+    monkeypatch.setattr(places, "_look", lambda *_given: secret.stat())
+    with pytest.raises(UndoFailed, match="cannot be read"):
+        FILES.preview(restore(file))

@@ -12,8 +12,8 @@ import pytest
 
 from keyturn.rollback import MISSING, Preview, Resources, UndoConflict, UndoFailed
 from keyturn.rollback.commands import CommandUndo
-from keyturn.rollback.configs import ConfigRestore
-from keyturn.rollback.formats import format_of
+from keyturn.rollback.configs import ConfigRestore, FileStore
+from keyturn.rollback.formats import JsonFormat, format_of
 from keyturn.rollback.handlers import Custom
 
 PYTHON = sys.executable
@@ -224,6 +224,31 @@ def test_a_registered_store_is_compared_and_set():
     flags.values["dark"], flags.races = True, 1
     with pytest.raises(UndoConflict, match="at this very moment"):
         resources.kind(step).apply(step, force=False)
+
+
+def test_a_setting_that_was_changed_three_times_is_previewed_through_each_of_them():
+    resources, flags = Resources(), Flags(level=4)
+    resources.store("flags", flags)
+    data = [restoring("flags", "level", old, old + 1) for old in (1, 2, 3)]
+    assert resources.preview(data).conflict is None
+    flags.values["level"] = 9
+    assert "it left 4, there is 9 now" in resources.preview(data).conflict
+
+
+def test_a_file_of_settings_is_compared_before_it_is_set(tmp_path):
+    file = tmp_path.resolve() / "a.json"
+    file.write_text('{"limit": 300}')
+    assert not FileStore(str(file)).compare_and_set("limit", 500, 100)
+    assert file.read_text() == '{"limit": 300}'
+
+
+def test_a_value_that_would_not_be_read_back_as_it_is_changes_nothing(tmp_path, monkeypatch):
+    file = tmp_path.resolve() / "a.json"
+    file.write_text('{"limit": 500}')
+    monkeypatch.setattr(JsonFormat, "changed", lambda self, text, key, value: '{"limit": 99}')
+    with pytest.raises(UndoFailed, match="could not be set exactly; set it by hand"):
+        ConfigRestore().apply(restoring(file), force=False)
+    assert file.read_text() == '{"limit": 500}'
 
 
 def test_custom_handlers_are_called_by_name():

@@ -67,6 +67,11 @@ def test_a_rollback_that_stopped_shows_what_differs():
     assert "Something has changed since the action, so nothing was rolled back." in words(view)
     assert "It differs from what the action left" in words(view)
     assert "-x\\n+y" in words(view)
+    anyway = (
+        f"for one without a card, `keyturn rollback {stopped.items[0].request_id} --reason WHY --force` does"
+    )
+    assert anyway in words(view)
+    assert "Then start this again" not in words(view)
 
 
 def test_a_session_that_stopped_says_how_to_go_on():
@@ -75,9 +80,10 @@ def test_a_session_that_stopped_says_how_to_go_on():
         ran({**UNDO, "path": "/x"}, number=2, session_id="evening"),
     )
     stopped, _ = previewed(*requests, told=(DIFFERS, SHOWN), session="evening")
-    assert "own card offers it anyway, for a second reason; then start this again" in words(
-        rollback_view(stopped)
-    )
+    said = words(rollback_view(stopped))
+    assert "Its card offers to roll back anyway, for a second reason" in said
+    assert f"`keyturn rollback {stopped.items[0].request_id} --reason WHY --force`" in said
+    assert "Then start this again." in said
 
 
 def test_a_partial_rollback_is_called_partial_on_the_card():
