@@ -46,7 +46,9 @@ async def test_a_card_of_before_sigkill_decides_and_the_agents_retry_gets_the_an
         await bot.start()
         await sandbox.until_connected(timeout=30)
         await approve(sandbox, "U0SRE0001")
-        retried = await ask(bot, token, wait=30)
+        while (retried := await ask(bot, token, wait=10))["status"] == "pending":
+            # Whom a busy machine's Slack does not vouch for in time is told to try again.
+            await approve(sandbox, "U0SRE0001")
         assert retried["id"] == asked["id"]
         assert retried["status"] == "approved"
         assert [by["id"] for by in retried["decision"]["by"]] == ["U0SRE0001"]
