@@ -14,6 +14,9 @@ from bot.slack import audit_desk, clicks, client, directory, listeners, sender, 
 LONG = 60.0
 """Seconds."""
 
+SOON = 25.0
+"""Seconds: shorter than the scheduler's sweep, which finds at last what was to happen at once."""
+
 
 @pytest.fixture(scope="package", autouse=True)
 def patience() -> Iterator[None]:
@@ -26,7 +29,7 @@ def patience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(running_sandbox.__wrapped__.__kwdefaults__, "ack_seconds", 2 * LONG)  # type: ignore[attr-defined]  # of `wraps`
         for method in (Sandbox.until, Sandbox.until_connected):
-            patch.setattr(method, "__defaults__", (LONG,))
+            patch.setattr(method, "__defaults__", (SOON,))
         patch.setattr(tickets, "TRIGGER_SECONDS", 2 * LONG)
         patch.setattr(client, "CALL_TIMEOUT", LONG)
         patch.setattr(listeners, "ACK_AFTER", LONG)

@@ -14,6 +14,7 @@ from bot.core.models import Action, Agent, ApprovalRequest, RequestId, SlackId, 
 from bot.sandbox import Sandbox, Workspace, load_workspace, running_sandbox
 from bot.sandbox.model import Message, Modal, User
 from bot.wiring import Bot, running
+from tests.patience import SOON
 
 Json = dict[str, Any]
 
@@ -170,7 +171,7 @@ class Desk:
         """The same, as soon as there is one."""
         committed = asyncio.Event()
         self.bot.store.on_commit(lambda _changes: committed.set())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SOON):
             while True:
                 committed.clear()
                 if found := await self.audited(request, event):

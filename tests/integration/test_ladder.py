@@ -76,7 +76,7 @@ async def later(desk: Desk, **by: int) -> None:
     """
     clock = desk.bot.clock
     assert isinstance(clock, ShiftedClock)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while desk.bot.outbox.under_way:  # noqa: ASYNC110  # every turn of the loop may end it
             await asyncio.sleep(0)
     clock.shift(timedelta(**by))
@@ -374,7 +374,7 @@ async def arrived(desk: Desk, request: ApprovalRequest, to: str) -> None:
     """A message to somebody is on record as sent."""
     committed = asyncio.Event()
     desk.bot.store.on_commit(lambda _changes: committed.set())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while all(sent["to"] != to for sent in await desk.audited(request, "notification_sent")):
             await committed.wait()
             committed.clear()
@@ -384,7 +384,7 @@ async def copies_settled(desk: Desk, request: ApprovalRequest) -> list[Card]:
     """The cards of level 1, once none of them is still wanted."""
     committed = asyncio.Event()
     desk.bot.store.on_commit(lambda _changes: committed.set())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             committed.clear()
             copies = [card for card in await desk.bot.store.reads.cards(request.id) if card.level == 1]
