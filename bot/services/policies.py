@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from bot.core.policy import WORKSPACE, Fault, PolicyError, PolicySet, Problem, build, dotted
 from bot.core.policy.problems import Location
 from bot.services import plugins
 from bot.services.yaml_nodes import Node, compose
+from bot.services.yaml_slips import Slip, place, slip, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -174,45 +176,33 @@ def parse(name: str, content: bytes, *, top: tuple[type, ...] = (dict,)) -> Docu
     Raises:
         PolicyError: not YAML, or YAML that readers disagree about.
     """
+    text, reader = "", _Reader()
     try:
         if len(content) > LARGEST:
             raise _Refused(1, 1, "is larger than 1 MiB", "split it into several policies")
-        node = compose(content.decode("utf-8-sig"))
-        reader = _Reader()
+        text = content.decode("utf-8-sig")
+        node = compose(text)
         value = {} if node is None else reader.value(node, (), 0)
         if not isinstance(value, top):
             raise _Refused(1, 1, "is not a mapping of keys", "start it with name: …")
-    except UnicodeDecodeError:
-        raise PolicyError([Problem(name, 1, 1, "", "is not UTF-8 text", "save it as UTF-8")]) from None
+    except UnicodeDecodeError as error:
+        read = content[: error.start].decode("utf-8-sig")
+        raise _slipped(name, Slip(*place(read, len(read)), "is not UTF-8 text", "save it as UTF-8")) from None
     except _Refused as error:
         raise PolicyError(
             [Problem(name, error.line, error.column, error.key, error.wrong, error.instead)]
         ) from None
+    except ReaderError as error:
+        raise _slipped(name, unreadable(text, error)) from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        wrong = str(error.problem)
-        raise PolicyError(
-            [Problem(name, line, column, "", f"is not YAML: {wrong}", _mended(wrong))]
-        ) from None
+        raise _slipped(name, slip(text, error)) from None
     except (YAMLError, ValueError, RecursionError) as error:
-        raise PolicyError([Problem(name, 1, 1, "", f"is not YAML: {error}", "correct it")]) from None
+        raise _slipped(name, Slip(1, 1, f"is not YAML: {error}")) from None
     return Document(name, value, reader.marks)
 
 
-_SLIPS = {
-    "\\t": "indent with spaces instead of tabs",
-    "alias": "put text that starts with * in quotes",
-    "alphabetic or numeric": "put text that starts with * or & in quotes",
-    "escape": "put text with backslashes in single quotes",
-    "expected ','": "close the bracket before it, or put a comma between",
-    "mapping values": "put text with a colon in quotes, or start a new line",
-}
-"""What the parser says of the slips that are made most, and how they are mended."""
-
-
-def _mended(said: str) -> str:
-    return next((instead for part, instead in _SLIPS.items() if part in said), "correct it")
+def _slipped(name: str, made: Slip) -> PolicyError:
+    return PolicyError([Problem(name, made.line, made.column, "", made.wrong, made.instead)])
 
 
 class _Refused(Exception):

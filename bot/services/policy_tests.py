@@ -200,11 +200,12 @@ def _run_file(path: Path, sets: _Sets) -> Iterator[Outcome]:
     prefix: Location = ("tests",) if isinstance(document.value, dict) else ()
     for at, case in enumerate(file.tests):
         line, _ = document.marks.get((*prefix, at), (1, 1))
-        yield _outcome(case, path.name, line, at, sets.judge(file.against, case.given))
+        yield _outcome(case, document.name, line, at, sets.judge(file.against, case.given))
 
 
 def _file(path: Path) -> tuple[Document, CaseFile]:
-    document = parse(path.name, path.read_bytes(), top=(dict, list))
+    # With its directory: a policy and its tests often have the same name.
+    document = parse(f"{path.parent.name}/{path.name}", path.read_bytes(), top=(dict, list))
     if isinstance(document.value, dict):
         return document, _checked(document, document.value, wrapped=False)
     return document, _checked(document, {"tests": document.value}, wrapped=True)

@@ -98,7 +98,7 @@ def test_test_says_what_failed_and_what_no_test_reaches(policies: Path) -> None:
     keyturn("test", str(policies), "--strict", code=1)
     (policies / "tests" / "small.yaml").write_text(TESTS.replace("effect: reject", "effect: approve"))
     said, _ = keyturn("test", str(policies), code=1)
-    assert "FAIL small.yaml:2 nobody touches the boot files" in said
+    assert "FAIL tests/small.yaml:2 nobody touches the boot files" in said
     assert "effect: expected approve, came reject" in said
     found = json.loads(keyturn("test", str(policies), "--json", code=1)[0])
     assert (found["passed"], len(found["failed"]), found["untested"][0]["rule"]) == (0, 1, "daily")

@@ -283,7 +283,10 @@ def test_yaml_that_readers_disagree_about_is_refused(tmp_path: Path, text: str, 
     [
         ("a:\n\tb: c\n", "spaces instead of tabs"), ("a: *.txt\n", "in quotes"), ("a: *\n", "in quotes"),
         ('a: "\\s"\n', "single quotes"), ("a: {b: c\nd: e\n", "close the bracket"),
-        ("a: b: c\n", "a colon in quotes"),
+        ("a: b: c\n", "a colon in quotes"), ("a:b\nc: d\n", "a space after its colon"),
+        ("a:\n  b: 1\n c: 2\n", "in line with the other keys"), ("a: @x\n", "starts with it in quotes"),
+        ("a: 1\n---\nb: 2\n", "one document"), ('a: "b" c\n', "the whole text in quotes"),
+        ("a: 1\nb\nc: 2\n", "a colon and a space after the key"),
     ],
 )  # fmt: skip
 def test_slips_of_yaml_are_told_with_how_to_mend_them(tmp_path: Path, text: str, instead: str) -> None:
@@ -291,6 +294,25 @@ def test_slips_of_yaml_are_told_with_how_to_mend_them(tmp_path: Path, text: str,
     with pytest.raises(PolicyError) as caught:
         load(tmp_path)
     assert any(p.file == "a.yaml" and instead in p.instead for p in caught.value.problems), caught.value
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'a: 1\nb: "c\nd: e\n', "a.yaml:2:4: is not YAML: the quote is never closed; close it"),
+        (b"a: 1\nb: \0\n", "a.yaml:2:4: is not YAML: holds the character U+0000; remove it"),
+        (
+            "a:\n  - b: 1\n\u00a0   c: 2\n    d: 3\n".encode(),
+            "a.yaml:3:1: is not YAML: the line is indented with U+00A0, which is no plain space; "
+            "type the spaces anew",
+        ),
+        (b"a: 1\n# caf\xe9\n", "a.yaml:2:6: is not UTF-8 text; save it as UTF-8"),
+    ],
+)
+def test_what_is_hard_to_see_is_told_with_its_place(content: bytes, said: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse("a.yaml", content)
+    assert [str(problem) for problem in caught.value.problems] == [said]
 
 
 def test_a_character_that_json_escapes_in_two_halves_is_one() -> None:

@@ -45,7 +45,7 @@ def test_a_case_that_fails_says_what_came_instead_and_why(tmp_path: Path) -> Non
   expect: {approvers: {quorum: 1}}
 """
     first, second = run(_directory(tmp_path, case)).outcomes
-    assert (first.file, first.line, first.name) == ("cases.yaml", 2, "case 1")
+    assert (first.file, first.line, first.name) == ("tests/cases.yaml", 2, "case 1")
     assert first.differences == (
         "effect: expected approve, came review",
         "level: expected low, came medium",

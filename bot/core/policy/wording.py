@@ -68,7 +68,7 @@ _EXAMPLES = {
 }  # fmt: skip
 
 _ITEMS = {
-    "groups": "the name of a group, or of people: {users: [U0123456]}",
+    "groups": "the name of a group",
     "users": "a Slack id (U…) or an e-mail address",
     "agent_may_escalate_to": "the name of a group",
     "block": "a rule: {name: system, path_pattern: /etc/**}",
@@ -80,7 +80,13 @@ _ITEMS = {
     "notify": "a target: {slack_dm: manager}",
     "tests": "a test: {name: …, given: {type: deployment}, expect: {effect: review}}",
 }
-"""How one item of a list, or one value of a mapping that people name, is written."""
+"""How one item of a list is written."""
+
+_VALUES = {
+    "groups": "people: {users: [U0123456]}",
+    "schedules": 'a schedule: {layers: [{rotation: weekly, handover: "Mon 09:00", …}]}',
+}
+"""How one value of a mapping whose keys people name is written."""
 
 _FORMS = {
     "model_type": "is not a mapping of keys", "dict_type": "is not a mapping of keys",
@@ -99,7 +105,8 @@ def example(location: Location) -> str:
     if last in _EXAMPLES:
         return _EXAMPLES[str(last)]
     parent = next((str(step) for step in reversed(before) if isinstance(step, str)), "")
-    return _ITEMS.get(parent) or _EXAMPLES.get(parent) or "a value as the documentation of this key shows it"
+    forms = _ITEMS if isinstance(last, int) else _VALUES
+    return forms.get(parent) or _EXAMPLES.get(parent) or "a value as the documentation of this key shows it"
 
 
 def suggestion(key: str, known: Sequence[str]) -> str:
