@@ -86,6 +86,20 @@ async def test_a_retry_under_its_key_is_not_counted_twice(world: World) -> None:
     assert ruled(await ask(world, "transfer", amount="400")) == ("approve", "auto_approve_threshold")
 
 
+async def test_only_what_ran_by_itself_is_counted_and_stays_so_however_the_rest_ends(world: World) -> None:
+    assert ruled(await ask(world, "transfer", amount="700"))[0] == "approve"
+    approved, rejected, cancelled, _ = [
+        (await ask(world, "transfer", amount="400", n=n))["id"] for n in range(4)
+    ]
+    await world.approve(approved)
+    await world.reject(rejected)
+    await world.client.post(f"/v1/requests/{cancelled}/cancel", json={"reason": "No longer needed."})
+
+    assert ruled(await ask(world, "transfer", amount="300"))[0] == "approve"
+    world.clock.shift += timedelta(hours=1)  # neither approval was claimed in time; the fourth has no answer
+    assert ruled(await ask(world, "transfer", amount="1")) == ("review", "budget:daily")
+
+
 async def test_an_agent_whose_requests_were_rejected_again_and_again_gets_a_further_level(
     world: World,
 ) -> None:
