@@ -187,7 +187,7 @@ def _section(ours: Sequence[float], whole: Sequence[float], theirs: Sequence[flo
         title="Policy",
         about=f"{RULES} rules (action type, environment, risk, path, amount, tag), first match, {REQUESTS}"
         " requests of which half match nothing. Cedar is cedarpy with the policies given as text; it"
-        " evaluates every rule. Ours includes the explanation.",
+        " evaluates every rule. Ours includes the explanation; all types were asked for before.",
         head=("what", "us a request"),
         rows=[
             ["ruling and explanation", f"{middle:.1f} ({min(ours):.1f} to {max(ours):.1f})"],
