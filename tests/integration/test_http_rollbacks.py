@@ -212,3 +212,23 @@ async def test_what_nobody_takes_expires_by_itself(world: World) -> None:
     assert await service.run_once() == 1
     assert (await world.client.get(f"/v1/rollbacks/{id}")).json()["state"] == "expired"
     assert (await started(world, request, ops)).status_code == 202
+
+
+async def test_a_late_report_that_an_undo_was_applied_ends_the_one_that_was_started_since(
+    world: World,
+) -> None:
+    request, ops = await has_run(world), await operator(world)
+    lost = (await started(world, request, ops)).json()["id"]
+    await world.client.post(f"/v1/rollbacks/{lost}/outcome", json=SHOWN)
+    await confirmed(world, lost)
+    await world.client.post(f"/v1/rollbacks/{lost}/claim")
+    world.clock.shift = rollback.UNREPORTED
+    service: Rollbacks = world.app.face.services.rollbacks
+    assert await service.run_once() == 1
+    again = (await started(world, request, ops)).json()["id"]
+    assert (await world.client.post(f"/v1/rollbacks/{lost}/outcome", json=DONE)).status_code == 200
+    ended = (await world.client.get(f"/v1/rollbacks/{again}")).json()
+    assert (ended["state"], "turned out to have been applied" in ended["message"]) == ("failed", True)
+    assert await queue(world) == []
+    execution = (await world.client.get(f"/v1/requests/{request}")).json()["execution"]
+    assert (execution["state"], execution["rollback_id"]) == ("rolled_back", lost)

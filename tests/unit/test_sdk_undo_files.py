@@ -175,7 +175,7 @@ def test_nothing_is_left_behind_when_it_cannot_be_written(place, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", full)
-    with pytest.raises(UndoFailed, match="No space left"):
+    with pytest.raises(UndoFailed, match=r"No space left on device\. It is as it was\."):
         FILES.apply(restore(file), force=False)
     assert [entry.name for entry in place.iterdir()] == ["settings"]
     assert file.read_bytes() == b"new\n"
@@ -275,3 +275,21 @@ def test_a_link_that_comes_between_the_look_and_the_reading_is_not_followed(plac
     monkeypatch.setattr(places, "_look", lambda *_given: secret.stat())
     with pytest.raises(UndoFailed, match="cannot be read"):
         FILES.preview(restore(file))
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_change_that_the_disk_does_not_confirm_is_not_told_as_none(place, monkeypatch, existed):
+    file, real = place / "settings", os.fsync
+    file.write_bytes(b"new\n")
+
+    def broken(opened):
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(5, "Input/output error")
+        real(opened)
+
+    monkeypatch.setattr(os, "fsync", broken)
+    step = restore(file) if existed else {**restore(file, None), "existed": False}
+    said = "is put back, but the disk does not" if existed else "is removed, but the disk does not"
+    with pytest.raises(UndoFailed, match=said):
+        FILES.apply(step, force=False)
+    assert file.exists() is existed

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from keyturn.rollback import MISSING, Preview, Resources, UndoConflict, UndoFailed
+from keyturn.rollback import MISSING, Preview, Resources, UndoConflict, UndoFailed, places
 from keyturn.rollback.commands import CommandUndo
 from keyturn.rollback.configs import ConfigRestore, FileStore
 from keyturn.rollback.formats import JsonFormat, format_of
@@ -231,6 +231,9 @@ def test_a_setting_that_was_changed_three_times_is_previewed_through_each_of_the
     resources.store("flags", flags)
     data = [restoring("flags", "level", old, old + 1) for old in (1, 2, 3)]
     assert resources.preview(data).conflict is None
+    flags.values["dark"] = True
+    assert resources.preview([*data, restoring("flags", "dark", False, True)]).conflict is None
+    assert resources.preview([restoring("flags", "dark", False, True), *data]).conflict is None
     flags.values["level"] = 9
     assert "it left 4, there is 9 now" in resources.preview(data).conflict
 
@@ -240,6 +243,15 @@ def test_a_file_of_settings_is_compared_before_it_is_set(tmp_path):
     file.write_text('{"limit": 300}')
     assert not FileStore(str(file)).compare_and_set("limit", 500, 100)
     assert file.read_text() == '{"limit": 300}'
+
+
+def test_a_file_that_has_grown_too_long_for_settings_is_not_cut_off(tmp_path):
+    file = tmp_path.resolve() / ".env"
+    file.write_text("limit=500\n")
+    os.truncate(file, places.LONGEST + 1)
+    with pytest.raises(UndoFailed, match=r"too many for settings\. Nothing was changed"):
+        ConfigRestore().apply(restoring(file, expected="500", old="100"), force=False)
+    assert file.stat().st_size == places.LONGEST + 1
 
 
 def test_a_value_that_would_not_be_read_back_as_it_is_changes_nothing(tmp_path, monkeypatch):

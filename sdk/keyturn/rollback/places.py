@@ -83,9 +83,9 @@ def replace(path: str, content: bytes, mode: int | None, over: Found | None) -> 
             with _written(directory, name, content, chosen, present) as temporary:
                 _refuse_another(directory, name, path, over)
                 os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-            os.fsync(directory)
+            _keep(directory, f"{path} is put back")
     except OSError as error:
-        raise UndoFailed(f"{path} cannot be written: {error.strerror}") from error
+        raise UndoFailed(f"{path} cannot be written: {error.strerror}. It is as it was.") from error
 
 
 def remove(path: str, over: Found) -> None:
@@ -103,11 +103,11 @@ def remove(path: str, over: Found) -> None:
             if _look(directory, name, path) is not None:
                 _refuse_another(directory, name, path, over)
                 os.unlink(name, dir_fd=directory)
-                os.fsync(directory)
+                _keep(directory, f"{path} is removed")
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UndoFailed(f"{path} cannot be removed: {error.strerror}") from error
+        raise UndoFailed(f"{path} cannot be removed: {error.strerror}. It is as it was.") from error
 
 
 def directory_mode(path: str) -> int | None:
@@ -145,9 +145,9 @@ def make_directory(path: str, mode: int | None) -> None:
                 os.fsync(made)
             finally:
                 os.close(made)
-            os.fsync(directory)
+            _keep(directory, f"{path} is put back")
     except OSError as error:
-        raise UndoFailed(f"{path} cannot be made: {error.strerror}") from error
+        raise UndoFailed(f"{path} cannot be made as it was: {error.strerror}.") from error
 
 
 def _read_at(directory: int, name: str, path: str) -> Found | None:
@@ -161,6 +161,20 @@ def _read_at(directory: int, name: str, path: str) -> Found | None:
             digest.update(piece)
             size += len(piece)
         return Found(content, stat.S_IMODE(os.fstat(file.fileno()).st_mode), size, digest.hexdigest())
+
+
+def _keep(directory: int, done: str) -> None:
+    """Have a change of names on disk.
+
+    Raises:
+        UndoFailed: it is done, and may be lost when the machine stops.
+    """
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        raise UndoFailed(
+            f"{done}, but the disk does not confirm it: {error.strerror}. Look whether it stays so."
+        ) from error
 
 
 def _refuse_another(directory: int, name: str, path: str, over: Found | None) -> None:
