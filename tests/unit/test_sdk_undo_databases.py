@@ -234,3 +234,75 @@ def test_a_connection_of_the_agents_own_class_is_known_by_what_it_derives_from(p
     assert "-- 1 row" in resources.preview(captured.data).diff
     resources.kind(captured.data).apply(captured.data, force=False)
     assert rows(place) == before
+
+
+class Plain:
+    """A connection of a driver that nobody knows; each statement tells the next of the given counts."""
+
+    autocommit = False
+
+    def __init__(self, *counts):
+        self.counts = list(counts)
+        self.did = []
+
+    def cursor(self):
+        return self
+
+    def execute(self, sql, params=()):
+        self.did.append(sql)
+        self.rowcount = self.counts.pop(0)
+
+    def commit(self):
+        self.did.append("commit")
+
+    def rollback(self):
+        self.did.append("rollback")
+
+    def close(self):
+        pass
+
+
+def plain(*counts):
+    """Resources whose database is such a connection, and the connection."""
+    made, connection = Resources(), Plain(*counts)
+    made.database("shop", lambda: connection)
+    return made, connection
+
+
+def test_a_database_that_may_not_take_everything_back_is_not_tried_out():
+    resources, connection = plain()
+    step = restoring(("DELETE FROM item",))
+    shown = resources.preview(step)
+    assert "cannot be tried out on this database, so nothing was checked" in shown.summary
+    assert resources.kind(step).refusal(step, (), force=False, shown=shown.state) is None
+    assert connection.did == []
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_was_not_tried_out_is_checked_when_it_is_applied_unless_forced(force):
+    resources, connection = plain(0)
+    step = restoring(("DELETE FROM item",))
+    shown = resources.preview(step)
+    if force:
+        resources.kind(step).apply(step, force=True, shown=shown.state)
+        assert connection.did == ["DELETE FROM item", "commit"]
+        return
+    with pytest.raises(UndoConflict, match="statement 1 would change nothing"):
+        resources.kind(step).apply(step, force=False, shown=shown.state)
+    assert connection.did == ["DELETE FROM item", "rollback"]
+
+
+def test_a_statement_that_changes_no_rows_by_its_nature_is_no_conflict():
+    resources, connection = plain(0, 1)
+    step = restoring(("ALTER TABLE item ADD x",), ("UPDATE item SET x = 1",))
+    resources.kind(step).apply(step, force=False)
+    assert connection.did[-1] == "commit"
+
+
+def test_a_connection_that_commits_each_statement_is_refused():
+    resources, connection = plain(1)
+    connection.autocommit = True
+    step = restoring(("DELETE FROM item",))
+    with pytest.raises(UndoFailed, match=r"autocommit mode.*Nothing was changed"):
+        resources.kind(step).apply(step, force=False)
+    assert connection.did == []
