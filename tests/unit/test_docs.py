@@ -1,13 +1,16 @@
 """The documents say what is true: every dependency is explained, every link leads somewhere."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from bot import cli
 from bot.config import Settings
 
 REPO = Path(__file__).resolve().parent.parent.parent
@@ -67,6 +70,33 @@ def test_the_readme_leads_to_every_page():
     assert [
         page.name for page in PAGES if f"docs/{page.name}" not in readme and page.name != "README.md"
     ] == []
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words after `keyturn` of every command line in the page's blocks of shell."""
+    blocks = re.findall(r"^ *```(\w*)\n(.*?)^ *```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    shell = "".join(text for language, text in blocks if language in ("", "sh", "console", "text"))
+    lines = shell.replace("\\\n", " ").splitlines()
+    found = (re.match(r"\s*(?:\$ |\S.* )?(?:\S*/)?keyturn ([a-z].*)", line) for line in lines)
+    return [shlex.split(match[1], comments=True) for match in found if match]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_shown_is_one_that_there_is(page):
+    for words in commands(page):
+        command, given = typer.main.get_command(cli.app), list(words)
+        while hasattr(command, "commands"):
+            assert set(given[:1]) & command.commands.keys(), f"keyturn {shlex.join(words)}"
+            command = command.commands[given.pop(0)]
+        known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+        assert {word for word in given if word.startswith("--")} <= known, f"keyturn {shlex.join(words)}"
+
+
+def test_the_service_that_is_shown_sets_what_there_is():
+    page = (REPO / "docs" / "operations.md").read_text()
+    set_there = set(re.findall(r"^((?:KEYTURN|SLACK)_[A-Z_]+)=", page, flags=re.MULTILINE))
+    assert set_there
+    assert set_there <= {name.upper() for name in Settings.model_fields}
 
 
 def test_what_is_declared_is_pinned_at_a_version_that_fits():
