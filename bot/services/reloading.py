@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
+from pathlib import Path
 
 from watchfiles import awatch
 
@@ -22,7 +23,7 @@ from bot.store.commands import RecordEvents
 log = logging.getLogger(__name__)
 
 _QUIET = 200  # milliseconds without a further change, after which the files are read
-_LOOK_ANYWAY = 5_000  # milliseconds; a directory that was replaced as a whole is found by looking
+_LOOK_ANYWAY = 5_000  # milliseconds; what the system does not report is found by looking
 _TOLD = 10
 _LONGEST_NOTICE = 2_800  # characters; Slack cuts longer ones into several messages
 
@@ -116,14 +117,15 @@ class Reloads:
                     recursive=False,
                     force_polling=polling,
                 )
-                watched = _identity(self._policies)
+                last = await asyncio.to_thread(_look, directory)
                 async with aclosing(changes):
                     async for changed in changes:
-                        replaced = _identity(self._policies) != watched
-                        if changed or owed or replaced:
+                        look = await asyncio.to_thread(_look, directory)
+                        if changed or owed or look != last:
                             owed = not await self._reloaded(asked=False)
-                        if replaced:
-                            break
+                        if look[:1] != last[:1]:
+                            break  # another directory, which is not the one that is watched
+                        last = look
             except OSError as trouble:
                 log.warning("cannot watch %s: %s", directory, trouble, extra={"event": "policy_watch"})
                 await self._reloaded(asked=False)
@@ -146,13 +148,25 @@ class Reloads:
         return True
 
 
-def _identity(policies: Policies) -> tuple[int, int] | None:
-    """Which directory it is: a deployment may put another in its place, which no watch reports."""
+def _look(directory: Path) -> list[tuple[object, ...]]:
+    """Which directory it is, and how each of its files looks.
+
+    No watch reports that a deployment put another directory in its place, that the file behind a link
+    was edited, or that another machine changed a shared one.
+    """
     try:
-        found = policies.directory.stat()
+        found = directory.stat()
+        return [(found.st_dev, found.st_ino), *sorted(_sight(path) for path in directory.iterdir())]
     except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return []
+
+
+def _sight(path: Path) -> tuple[object, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (path.name,)
+    return path.name, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 async def _either(asked: asyncio.Event, stop: asyncio.Event) -> bool:

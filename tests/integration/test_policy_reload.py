@@ -196,6 +196,28 @@ async def test_a_directory_that_another_takes_the_place_of_is_found(
         assert policies.current.version != before.version
 
 
+async def test_a_file_behind_a_link_that_changes_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "_LOOK_ANYWAY", 100)
+    async with offline(tmp_path, POLICY) as (reloads, policies, store):
+        shared = (policies.directory / "default.yaml").rename(tmp_path / "shared.yaml")
+        (policies.directory / "default.yaml").symlink_to(shared)
+        committed, stop, before = asyncio.Event(), asyncio.Event(), policies.current.version
+        store.on_commit(lambda _changes: committed.set())
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(reloads.run(stop))
+            for body in (STRICTER, POLICY, STRICTER):  # the first is what the watch begins with
+                (tmp_path / "fresh.yaml").write_text(body)
+                (tmp_path / "fresh.yaml").rename(shared)
+                await committed.wait()
+                committed.clear()
+            stop.set()
+            await running
+        assert (await store.reads.audit_page())[0].event == "policy_loaded"
+        assert policies.current.version != before
+
+
 async def test_sighup_reads_the_files_again(tmp_path: Path) -> None:
     async with running_sandbox() as sandbox:
         bot = BotProcess(tmp_path, sandbox.environment())
