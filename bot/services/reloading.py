@@ -117,14 +117,16 @@ class Reloads:
                     recursive=False,
                     force_polling=polling,
                 )
-                last = await asyncio.to_thread(_look, directory)
+                last = read = await asyncio.to_thread(_look, directory)
                 async with aclosing(changes):
                     async for changed in changes:
                         look = await asyncio.to_thread(_look, directory)
-                        if changed or owed or look != last:
-                            owed = not await self._reloaded(asked=False)
-                        if look[:1] != last[:1]:
-                            break  # another directory, which is not the one that is watched
+                        replaced = look[:1] != last[:1]
+                        settled = look == last  # what still changes may be half written
+                        if changed or owed or replaced or (settled and look != read):
+                            owed, read = not await self._reloaded(asked=False), look
+                        if replaced:
+                            break
                         last = look
             except OSError as trouble:
                 log.warning("cannot watch %s: %s", directory, trouble, extra={"event": "policy_watch"})
