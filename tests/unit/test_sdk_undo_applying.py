@@ -1,14 +1,16 @@
 """One undo from its preview to its report: what was shown, done, left and told."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from keyturn import exact
-from keyturn.rollback import Preview, Resources, deleted_path, places
+from keyturn.rollback import Preview, Resources, changed_file, deleted_path, places
 from keyturn.rollback.applying import LARGEST_REPORT, apply, preview_outcome
 from keyturn.rollback.journal import Entry, Journal
 
@@ -120,3 +122,63 @@ def test_what_is_told_of_several_steps_reads_as_sentences(tmp_path, journal):
     row = {"sql": "SELECT ?, ?", "params": [Decimal("2.50"), "x"]}
     shown = resources.preview({"type": "database_restore", "database": "shop", "statements": [row]})
     assert shown.diff == '1. SELECT ?, ?  [2.50,"x"]'
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["type"])
+def test_a_step_that_was_begun_and_that_nobody_can_tell_is_not_done_again(tmp_path, journal, step):
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.executescript("CREATE TABLE item (id)")  # as it is once the statement has run
+    sent, resources = [], Resources()
+    resources.database("shop", lambda: sqlite3.connect(tmp_path / "shop.db"))
+    resources.handler("mail", sent.append)
+    ended = apply(resources, journal, Entry(id="rbk_1", key="k", work=work(step), begun=True)).outcome
+    assert ended["state"] == "failed"
+    assert "nobody can tell whether it was done. Look at what it changes" in ended["summary"]
+    assert sent == []
+
+
+def test_a_file_of_two_steps_is_in_place_when_the_process_died_after_the_second(
+    tmp_path, journal, monkeypatch
+):
+    file, calls, real = tmp_path.resolve() / "file", [], places.replace
+    file.write_text("1")
+    with changed_file(file) as first:
+        file.write_text("2")
+    with changed_file(file) as second:
+        file.write_text("3")
+
+    def dying(*given):
+        real(*given)
+        calls.append(given)
+        if len(calls) == 2:
+            raise Died
+
+    monkeypatch.setattr(places, "replace", dying)
+    begun = journal.write(Entry(id="rbk_1", key="k", work=work([*first.steps, *second.steps])))
+    with pytest.raises(Died):
+        apply(Resources(), journal, begun)
+    (found,) = journal.entries()
+    assert apply(Resources(), journal, found).outcome["state"] == "succeeded"
+    assert file.read_text() == "1"
+    assert len(calls) == 2
+
+
+def test_what_was_done_of_another_undo_of_the_same_request_counts_for_nothing(tmp_path, journal):
+    done = Entry(id="rbk_1", key="k", work=work(STEPS), done=1, outcome={"state": "failed"})
+    journal.forget(done)
+    assert journal.done_before(work(STEPS))[0] == 1
+    assert journal.done_before(work(STEPS, digest="sha256:2")) == (0, ())
+
+
+def test_what_is_begun_is_on_disk_before_it_is_done(journal, monkeypatch):
+    seen = []
+    for owner, name in ((os, "fsync"), (Path, "replace")):
+        real = getattr(owner, name)
+
+        def noted(*given, _name=name, _real=real):
+            seen.append(_name)
+            return _real(*given)
+
+        monkeypatch.setattr(owner, name, noted)
+    journal.write(Entry(id="rbk_1", key="k"))
+    assert seen == ["fsync", "replace", "fsync"], "the content, the name, the directory"

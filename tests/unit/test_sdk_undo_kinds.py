@@ -302,3 +302,8 @@ def test_no_sentence_says_the_value_of_a_secret_setting(key):
     said = resources.kind(step).apply(step, force=False)
     assert "hunter2" not in f"{shown}{stopped.value}{stopped.value.diff}{said}"
     assert store.values[key] == "hunter2-old"
+
+
+def test_a_command_that_is_killed_has_failed():
+    with pytest.raises(UndoFailed, match="exit code -9"):
+        CommandUndo().apply(run("import os; os.kill(os.getpid(), 9)"), force=False)
