@@ -59,7 +59,10 @@ async def test_a_full_disk_is_a_503_until_there_is_room_again(tmp_path: Path) ->
             assert (await agent.post("/v1/requests", json=BIG)).status_code == 201
             message = sandbox.messages("C0APPROVE")[0]
             await sandbox.people.click("U0SRE0001", "C0APPROVE", message.ts, "request.approve")
-            decided = await agent.get(f"/v1/requests/{first['id']}?wait=30")
-            assert decided.json()["status"] == "approved"
+            one = f"/v1/requests/{first['id']}?wait=10"
+            while (decided := (await agent.get(one)).json())["status"] == "pending":
+                # Whom a busy machine's Slack does not vouch for in time is told to try again.
+                await sandbox.people.click("U0SRE0001", "C0APPROVE", message.ts, "request.approve")
+            assert decided["status"] == "approved"
         assert (await bot.command("audit", "verify")).startswith("whole")
         assert await bot.stop() == 0
