@@ -85,3 +85,23 @@ def test_more_arguments_than_are_read_are_no_reason_to_trust_the_rest(args: list
     assert "opaque_command" in {factor.name for factor in risk.factors}
     risk = assess(Action("command_execute", {"command": "rm", "args": ["-rf", "/", *args]}))
     assert risk.level is RiskLevel.CRITICAL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ls " + ">a " * 300,
+        "ls " + "a " * 3_000,
+        "cat <<E\nx\nE\n" * 100,
+        "nice nice nice nice ls " + "a " * 1_800,
+    ],
+    ids=lambda text: text[:7],
+)
+def test_more_text_than_is_read_is_no_reason_to_trust_the_rest(text: str) -> None:
+    risk = assess(Action("command_execute", {"command": text}))
+    assert "opaque_command" in {factor.name for factor in risk.factors}
+
+
+def test_what_stands_deeper_than_is_followed_is_guessed() -> None:
+    risk = assess(Action("command_execute", {"command": "$(" * 100 + "rm -rf /" + ")" * 100}))
+    assert risk.level is RiskLevel.CRITICAL

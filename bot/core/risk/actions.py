@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from bot.core.models import MONEY_TYPES, Action
 from bot.core.risk import paths, shell, sql
+from bot.core.risk.expansions import MOST_WORDS
 from bot.core.risk.facts import Access, Facts, Signal, Touched
 from bot.core.risk.names import host_of, is_internal, texts_in
 from bot.core.risk.programs import FILE_TOOLS, HANDLERS, is_dangerous
@@ -23,8 +24,9 @@ def analyse(action: Action) -> Facts:
     """Read an action; never raises on parsed JSON."""
     facts = Facts(action.type, action.params)
     for key in _PLACES:
-        for name in texts_in(action.params.get(key)):
-            facts.name(name)
+        if key in action.params:
+            for name in texts_in(action.params[key]):
+                facts.name(name)
     _READERS.get(action.type, _unknown)(facts)
     return facts
 
@@ -73,7 +75,7 @@ def _command(facts: Facts) -> None:
         facts.signal(Signal.OPAQUE, "the arguments are not a list of texts")
         facts.unreadable_paths = True
         args = [arg for arg in args if isinstance(arg, str)] if isinstance(args, list) else []
-    if len(args) > shell.MOST_WORDS or sum(len(str(arg)) for arg in args) > shell.LONGEST:
+    if len(args) > MOST_WORDS or sum(len(str(arg)) for arg in args) > shell.LONGEST:
         facts.signal(Signal.OPAQUE, "there are more arguments than are read")
         facts.unreadable_paths = True
         args = args[: shell.MOST_COMMANDS]  # enough to see the worst of what is not hidden

@@ -65,6 +65,10 @@ _VARIABLE = re.compile(r"\$[\w{(@*#?!-]|`|%\w+%")
 _NESTED_PERCENT = re.compile(r"%(?:25)+")
 _PROCESS_ROOT = re.compile(r"/proc/[^/]+/(?:root|cwd)(?=/|$)")
 _MAGIC = re.compile(r"[*?\[]")
+_RELATIVE = re.compile(r"[A-Za-z0-9_-][\w.-]*(?:/[A-Za-z0-9_-][\w.-]*)*/?", re.ASCII)
+_ABSOLUTE = re.compile(r"(?!/(?:private|mnt|cygdrive|proc|[A-Za-z])/)(?:/[A-Za-z0-9_-][\w.-]*)+/?", re.ASCII)
+"""Paths that are in normal form but for a slash at their end, and that nothing reads as others."""
+
 LONGEST = 4096
 """PATH_MAX of Linux: what is longer is no path, and only its start is looked at."""
 
@@ -93,6 +97,8 @@ def normalise(text: str) -> str:
 
 def resolve(text: str, cwd: str | None = None) -> Place:
     """Read a path relative to `cwd` (None: nobody told)."""
+    if len(text) <= LONGEST and (_ABSOLUTE if text[:1] == "/" or cwd else _RELATIVE).fullmatch(text):
+        return Place(text.rstrip("/"))
     too_long = len(text) > LONGEST
     text = text[:LONGEST]
     base = normalise(cwd[:LONGEST]) if cwd else None
@@ -145,7 +151,7 @@ def is_secret(path: str) -> bool:
     if _SECRET_PLACES.search(lowered):
         return True
     parts = lowered.split("/")
-    if any(part in _SECRET_DIRS for part in parts):
+    if not _SECRET_DIRS.isdisjoint(parts):
         return not parts[-1].endswith(".pub") and parts[-1] != "known_hosts"
     return _SECRET_NAMES.fullmatch(parts[-1]) is not None and not parts[-1].endswith(".pub")
 

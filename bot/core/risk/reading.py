@@ -7,12 +7,12 @@ unknown way.
 
 import functools
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import dropwhile, islice
 
 from bot.core.risk import paths, shell
+from bot.core.risk.expansions import MOST_WORDS
 from bot.core.risk.facts import Access, Facts, Line, Signal, Touched
 from bot.core.risk.names import address_of, host_of, is_metadata, plain_letters
 from bot.core.risk.options import Options, read
@@ -28,6 +28,9 @@ _DEEPEST = 16
 
 _MOST_CALLS = 500
 """Programs that are read of one action."""
+
+_MOST_WORDS = 3 * MOST_WORDS
+"""Words of programs that are read of one action."""
 
 _NAMING_FLAGS = frozenset(
     names(
@@ -158,11 +161,13 @@ class Reading:
     handlers: Mapping[str, Handler]
     otherwise: Handler
     file_tools: frozenset[str]
-    is_dangerous: Callable[[str, str], bool]
+    is_dangerous: Callable[[str, Sequence[Word]], bool]
     cwd: str | None = None
     nested: int = 0
     """How many programs run through one another at this point."""
     calls: int = 0
+    words: int = 0
+    """How many words all programs so far were given; those of a wrapped program count for each."""
     bulk: int = 0
     """Above 0 while reading a program that is run on whatever turns up."""
     batches: int = 0
@@ -202,7 +207,8 @@ class Reading:
         if not words:
             return
         self.calls += 1
-        if self.calls > _MOST_CALLS or self.nested >= _DEEPEST:
+        self.words += len(words)
+        if self.calls > _MOST_CALLS or self.words > _MOST_WORDS or self.nested >= _DEEPEST:
             self._unreadable("it runs too many programs, or too many through one another")
             return
         self.nested += 1
@@ -220,7 +226,7 @@ class Reading:
         if not name.isascii() and program_name(plain_letters(name)) in self.handlers:
             self._unreadable(f"the program's name only looks like {plain_letters(name)[:40]}")
         self._program_place(words[0], command)
-        if self.is_dangerous(name, " ".join(word.text for word in words[1:])):
+        if self.is_dangerous(name, words[1:]):
             self.facts.signal(Signal.DANGEROUS, f"{name} changes or removes things on the machine")
         if name not in self.file_tools:
             self.facts.file_tools_only = False
@@ -261,26 +267,26 @@ class Reading:
                 command.upstream = Simple(redirects=given)  # what nobody wrote here comes in all the same
 
     def _line(self, words: Sequence[Word], command: Simple) -> None:
-        plain = " ".join(word.text for word in words)
-        text = plain if shell.is_plain(plain) else shlex.join(word.text for word in words)
-        redirects = _spelled(command.redirects)
-        whole = text + _spelled(r for r in command.redirects if not _leads_nowhere(r))
-        readable = all(word.known for word in words)
-        short = plain
-        if words:
-            short = program_name(words[0].text) + plain[len(words[0].text) :]
-            readable = readable and not words[0].glob
+        texts = [word.text for word in words]
+        plain = " ".join(texts)
+        whole = plain if shell.is_plain(plain) else " ".join(map(_quoted, texts))
+        short = program_name(texts[0]) + plain[len(texts[0]) :] if texts else plain
+        readable = all(word.known for word in words) and not (words and words[0].glob)
+        also = [plain, short]
+        if redirects := command.redirects:
+            spelled = _spelled(redirects)
+            whole += _spelled([redirect for redirect in redirects if not _leads_nowhere(redirect)])
+            also += [plain + spelled, short + spelled]
         if words is command.words or not words:
             # What is set before a program can change what its name means.
-            whole = " ".join(
-                [*(f"{name}={value.text}" for name, value in command.assignments), whole]
-            ).strip()
-        forms = dict.fromkeys((whole, plain, short, plain + redirects, short + redirects))
-        writes = any(_writes(r) for r in command.redirects)
+            assigned = [f"{name}={value.text}" for name, value in command.assignments]
+            whole = " ".join([*assigned, whole]).strip()
+        forms = dict.fromkeys([whole, *also])
+        writes = any(map(_writes, redirects))
         self.facts.lines.append(Line(whole, tuple(filter(None, forms)), readable, writes))
 
     def _program_place(self, word: Word, command: Simple) -> None:
-        if "/" in word.text or self.place(word, command).path in self.made:
+        if "/" in word.text or (self.made and self.place(word, command).path in self.made):
             self.run_file(word, command)
 
     def run_file(self, word: Word, command: Simple) -> None:
@@ -299,7 +305,7 @@ class Reading:
         target = redirect.target.text
         if redirect.operator in _COPIES and (target.isdigit() or target in ("", "-")):
             return
-        if re.match(r"/dev/(tcp|udp)/", target):
+        if target.startswith(("/dev/tcp/", "/dev/udp/")):
             self._unreadable(f"it opens a network connection as a file: {target[:80]}")
             self.host(target.split("/")[3] if target.count("/") > 2 else "")
             return
@@ -384,8 +390,16 @@ _NUMBERED = frozenset(
 """Programs whose name ends in a number that is no version."""
 
 
-def _spelled(redirects: Iterable[Redirect]) -> str:
-    return "".join(f" {r.operator} {r.target.text}" for r in redirects)
+def _quoted(text: str) -> str:
+    return text if _SAFE.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+_SAFE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+"""What `shlex.quote`, which takes long over thousands of words, leaves as it is."""
+
+
+def _spelled(redirects: Sequence[Redirect]) -> str:
+    return "".join([f" {r.operator} {r.target.text}" for r in redirects])
 
 
 def _writes(redirect: Redirect) -> bool:
@@ -405,9 +419,12 @@ _COPIES = frozenset({">&", "<&", ">&-", "<&-"})
 
 
 def _is_no_file(text: str, access: Access) -> bool:
-    if re.fullmatch(r"/dev/(stdin|stdout|stderr|tty|fd/[0-9]+)", text):
+    if text.startswith("/dev/") and _STREAM.fullmatch(text):
         return True
     return access is Access.READ and text in paths.NOT_FILES
+
+
+_STREAM = re.compile(r"/dev/(stdin|stdout|stderr|tty|fd/[0-9]+)")
 
 
 def _empties(command: Simple) -> bool:

@@ -18,6 +18,7 @@ _RECOMMENDATIONS = {
     RiskLevel.HIGH: "require_approval",
     RiskLevel.CRITICAL: "block",
 }
+_LEAST, _MOST = Decimal(0), Decimal(100)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Part = tuple[str, Decimal, str]
@@ -25,9 +26,9 @@ Part = tuple[str, Decimal, str]
 
 def score(facts: Facts, weights: Weights) -> RiskAssessment:
     """Weigh the facts of an action."""
-    factors = tuple(RiskFactor(*part) for part in _parts(facts, weights) if part[1])
-    total = sum((factor.points for factor in factors), Decimal(0))
-    clamped = min(max(total, Decimal(0)), Decimal(100))
+    factors = tuple([RiskFactor(*part) for part in _parts(facts, weights) if part[1]])
+    total = sum([factor.points for factor in factors], _LEAST)
+    clamped = min(max(total, _LEAST), _MOST)
     level = level_of(clamped)
     return RiskAssessment(level, clamped, factors, _RECOMMENDATIONS[level])
 
@@ -166,6 +167,8 @@ def _signals(facts: Facts, weights: Weights) -> Iterator[Part]:
 
 
 def _paths(facts: Facts, weights: Weights) -> Iterator[Part]:
+    if not facts.paths:
+        return
     system = next((p for p in facts.paths if p.access is not Access.READ and paths.is_system(p.path)), None)
     if system is not None:
         yield (

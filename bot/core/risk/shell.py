@@ -1,30 +1,20 @@
 """Shell text as simple commands.
 
-tree-sitter's bash grammar does the parsing; this module resolves quoting, escapes, braces,
-home and known variables, and follows functions, loops, subshells, substitutions and
-here-documents, because whatever stands in them runs. What cannot be known is marked so.
+tree-sitter's bash grammar does the parsing; this module follows functions, loops, subshells,
+substitutions and here-documents, because whatever stands in them runs. What cannot be read is
+said so. `expansions` reads the words.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from itertools import islice
 
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
+from bot.core.risk.expansions import DEEPEST, Expansions
 from bot.core.risk.tables import names
-from bot.core.risk.words import (
-    SPLIT,
-    Piece,
-    Redirect,
-    Simple,
-    Word,
-    ansi,
-    braces,
-    double_quoted,
-    is_glob,
-    unescape,
-)
+from bot.core.risk.words import Redirect, Script, Simple, Word, braces, is_glob
 
 LONGEST = 65_536
 """Bytes of shell text that are read; more is unreadable."""
@@ -32,11 +22,8 @@ LONGEST = 65_536
 MOST_COMMANDS = 500
 """Simple commands that are read of one text; more is unreadable."""
 
-MOST_WORDS = 5_000
-"""Words that are read of one text; more is unreadable."""
-
-_DEEPEST = 60
-"""Nested statements and substitutions that are followed."""
+_MOST_REDIRECTS = 200
+"""Redirections that are read of one text; more is unreadable."""
 
 _PARSER = Parser(Language(tree_sitter_bash.language()))
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+(?: +[A-Za-z0-9_./:@%+,=-]+)*")
@@ -50,15 +37,6 @@ _IFS = re.compile(r"\$(?:IFS\b|\{IFS[^}]*\})(?:\$\d)?")
 _DRIVE_PATH = re.compile(r"""(?<![\w\\])[A-Za-z]:\\[^\s"';|&<>]*""")
 
 
-@dataclass(slots=True)
-class Script:
-    """What a shell text runs. `faults` says, for people, why parts of it could not be read."""
-
-    commands: list[Simple] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    fork_bomb: bool = False
-
-
 def is_plain(text: str) -> bool:
     """Whether text has nothing in it that a shell would interpret."""
     return _PLAIN.fullmatch(text) is not None
@@ -70,10 +48,17 @@ def parse(text: str, variables: Mapping[str, str] | None = None) -> Script:
         return Script([Simple([Word(word) for word in words])])
     # The grammar loses its way after `$IFS` inside a word; all it ever means is a space.
     # A Windows path's backslashes would be taken for escapes.
-    plain = _DRIVE_PATH.sub(lambda found: found[0].replace("\\", "/"), _IFS.sub(" ", text))
+    plain = _IFS.sub(" ", text) if "IFS" in text else text
+    if ":\\" in plain:
+        plain = _DRIVE_PATH.sub(lambda found: found[0].replace("\\", "/"), plain)
     source = plain.encode("utf-8", "surrogatepass")
     if len(source) > LONGEST:
         return Script(faults=["it is too long to be read"])
+    if _nests_too_deeply(plain):
+        return Script(
+            list(islice(_guessed(plain), MOST_COMMANDS)),
+            ["it is nested too deeply or has too many here-documents"],
+        )
     reader = _Reader(source, variables or {})
     root = _PARSER.parse(source).root_node
     if root.has_error and (spelled := _COMMAND_IN_BRACES.sub(_spelled_out, plain)) != plain:
@@ -82,9 +67,27 @@ def parse(text: str, variables: Mapping[str, str] | None = None) -> Script:
         reader.script.faults.append("it is not valid shell")
     reader.statement(root, 0)
     if root.has_error:
-        reader.script.commands.extend(_guessed(plain))
+        found = reader.script.commands
+        found.extend(islice(_guessed(plain), max(0, MOST_COMMANDS - len(found))))
     return reader.script
 
+
+def _nests_too_deeply(text: str) -> bool:
+    """Whether brackets, or here-documents, are more than the grammar reads in reasonable time."""
+    if text.count("<<") > DEEPEST and len(_HERE_DOCUMENT.findall(text)) > DEEPEST:
+        return True
+    if text.count("(") + text.count("{") <= DEEPEST:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(text):
+        depth = max(0, depth + (1 if bracket in "({" else -1))
+        if depth > DEEPEST:
+            return True
+    return False
+
+
+_BRACKETS = re.compile(r"[(){}]")
+_HERE_DOCUMENT = re.compile(r"(?<!<)<<(?!<)")
 
 _COMMAND_IN_BRACES = re.compile(r"(^|[;&|(\n])(\s*)(\{[^\s{}\"'`$\\]+,[^\s{}\"'`$\\]*\})")
 """`{rm,-rf,/}` in a command's place, which the grammar takes for a group of commands."""
@@ -97,10 +100,13 @@ def _spelled_out(found: re.Match[str]) -> str:
 _SEPARATORS = re.compile(r"[;&|(){}`\n]|\$\(|\b(?:then|do|else|if|while)\b")
 
 
+_QUOTES = re.compile(r"[\"'\\]")
+
+
 def _guessed(text: str) -> Iterator[Simple]:
     """What text that is no shell might run all the same: whatever stands between operators."""
-    for part in _SEPARATORS.split(text)[:MOST_COMMANDS]:
-        words = re.sub(r"[\"'\\]", "", part).split()
+    for part in _SEPARATORS.split(text):
+        words = _QUOTES.sub("", part).split()
         if words:
             yield Simple([Word(word, glob=is_glob(word)) for word in words])
 
@@ -109,31 +115,18 @@ def _special(words: list[str]) -> bool:
     return words[0] in _RESERVED or words[0] in _MOVING or "=" in words[0]
 
 
-_LITERALS = frozenset(
-    names(
-        "word number regex extglob_pattern brace_expression test_operator string_content "
-        "variable_name special_variable_name heredoc_content file_descriptor"
-    )
-)
-"""Nodes of the grammar that stand for their own text."""
-
-
-class _Reader:
+class _Reader(Expansions):
     def __init__(self, source: bytes, variables: Mapping[str, str]) -> None:
-        self.source = source
-        self.script = Script()
-        self.variables = dict(variables)
+        super().__init__(source, variables)
         self.cwd: str | None = None
         self.cwd_known = True
         self.loops = 0
-        self.count = 0
-
-    # -- statements ---------------------------------------------------------------------
+        self.redirects = 0
 
     def statement(self, node: Node, depth: int, upstream: Simple | None = None) -> Simple | None:
         """Read a statement and return its last simple command."""
-        if depth > _DEEPEST or len(self.script.commands) > MOST_COMMANDS:
-            self._fault("it is nested too deeply or has too many commands")
+        if depth > DEEPEST or len(self.script.commands) > MOST_COMMANDS:
+            self.fault("it is nested too deeply or has too many commands")
             return None
         match node.type:
             case "command" | "declaration_command" | "unset_command":
@@ -153,7 +146,7 @@ class _Reader:
                 self._function(node, depth)
                 return None
             case "subshell" | "command_substitution" | "process_substitution":
-                return self._scoped(node, depth, upstream)
+                return self.scoped(node, depth, upstream)
             case (
                 "word"
                 | "string"
@@ -163,7 +156,7 @@ class _Reader:
                 | "expansion"
                 | "ERROR"
             ):
-                self._substitutions(node, depth)
+                self.substitutions(node, depth)
                 return None
         return self._children(node, depth, upstream)
 
@@ -173,7 +166,7 @@ class _Reader:
             last = self.statement(child, depth + 1, upstream) or last
         return last
 
-    def _scoped(self, node: Node, depth: int, upstream: Simple | None) -> Simple | None:
+    def scoped(self, node: Node, depth: int, upstream: Simple | None) -> Simple | None:
         before = self.cwd, self.cwd_known
         last = self._children(node, depth, upstream)
         self.cwd, self.cwd_known = before
@@ -194,7 +187,7 @@ class _Reader:
             return None
         last = None
         for value in values[:8] or [Word("", known=False)]:
-            self._assign(self._text(variable), value)
+            self._assign(self.text(variable), value)
             last = self.statement(body, depth + 1, upstream)
         return last
 
@@ -203,7 +196,7 @@ class _Reader:
         name = node.child_by_field_name("name")
         if body is None or name is None:
             return
-        called = self._text(name)
+        called = self.text(name)
         before = len(self.script.commands)
         self.statement(body, depth + 1)
         inside = self.script.commands[before:]
@@ -236,8 +229,12 @@ class _Reader:
 
     def _redirect(self, node: Node, carrier: Simple, inside: list[Simple], depth: int) -> Simple | None:
         """Attach a redirection to its command; return the command that a here-document's line pipes into."""
+        self.redirects += 1
+        if self.redirects > _MOST_REDIRECTS:
+            self.fault("it has too many redirections")
+            return None
         if node.type == "file_redirect":
-            operator = next((self._text(c) for c in node.children if not c.is_named), ">")
+            operator = next((self.text(c) for c in node.children if not c.is_named), ">")
             targets = node.children_by_field_name("destination")
             for target in targets[:1]:
                 carrier.redirects.extend(Redirect(operator, word) for word in self.words(target, depth))
@@ -255,8 +252,8 @@ class _Reader:
         last: Simple | None = None
         for child in node.named_children:
             if child.type == "heredoc_body":
-                _feed(inside, self._text(child))
-                self._substitutions(child, depth)
+                _feed(inside, self.text(child))
+                self.substitutions(child, depth)
             elif child.type in ("file_redirect", "herestring_redirect", "heredoc_redirect"):
                 self._redirect(child, carrier, inside, depth)
             elif child.type in ("heredoc_start", "heredoc_end", "file_descriptor"):
@@ -270,7 +267,7 @@ class _Reader:
     def _command(self, node: Node, depth: int, upstream: Simple | None) -> Simple:
         command = self._new(upstream, listed=False)
         if node.type != "command":
-            command.words.append(Word(self._text(node.children[0])))
+            command.words.append(Word(self.text(node.children[0])))
         end = -1
         for child in node.named_children:
             if (
@@ -278,7 +275,7 @@ class _Reader:
                 and child.type != "variable_assignment"
                 and "redirect" not in child.type
             ):
-                self._fault("its words cannot be told apart")
+                self.fault("its words cannot be told apart")
             end = child.end_byte
             self._part(child, command, depth)
         self.script.commands.append(command)
@@ -303,10 +300,10 @@ class _Reader:
         return command
 
     def _assignment(self, node: Node, depth: int) -> tuple[str, Word]:
-        name = self._text(node.children[0])
-        self._substitutions(node.children[0], depth)  # of `a[$(rm x)]=1`
+        name = self.text(node.children[0])
+        self.substitutions(node.children[0], depth)  # of `a[$(rm x)]=1`
         value = node.child_by_field_name("value")
-        words = list(self.words(value, depth)) if value is not None else []
+        words = self.words(value, depth) if value is not None else []
         word = Word(" ".join(w.text for w in words), all(w.known for w in words))
         self._assign(name, word)
         return name, word
@@ -328,126 +325,12 @@ class _Reader:
         self.cwd_known = self.cwd_known or (anchored and target.known and not target.glob)
         self.cwd = target.text if anchored or self.cwd is None else f"{self.cwd}/{target.text}"
 
-    def _fault(self, fault: str) -> None:
-        if fault not in self.script.faults:
-            self.script.faults.append(fault)
-
-    # -- words --------------------------------------------------------------------------
-
-    def words(self, node: Node, depth: int) -> Iterator[Word]:
-        """The words an argument expands to: quoted characters literal, braces expanded, `$IFS` splitting."""
-        self.count += 1
-        if self.count > MOST_WORDS:
-            self._fault("it has too many words")
-            return
-        piece = Piece()
-        self._evaluate(node, piece, depth)
-        for template in braces(piece.template):
-            for part in template.split(SPLIT):
-                if part or SPLIT not in template:
-                    yield Word(unescape(part), piece.known, is_glob(part), piece.substituted)
-
-    def _evaluate(self, node: Node, piece: Piece, depth: int, *, quoted: bool = False) -> None:
-        match node.type:
-            case "raw_string":
-                piece.quoted(self._text(node)[1:-1])
-            case "ansi_c_string":
-                piece.quoted(ansi(self._text(node)[2:-1]))
-            case "string":
-                self._string(node, piece, depth)
-            case "translated_string" | "concatenation" | "array":
-                self._concatenation(node, piece, depth)
-            case "simple_expansion" | "expansion":
-                self._expansion(node, piece, depth, quoted=quoted)
-            case "command_substitution":
-                self._command_output(node, piece, depth, quoted=quoted)
-            case "arithmetic_expansion":
-                self._substitutions(node, depth)
-                piece.unknown(self._text(node))
-            case "process_substitution":
-                # `>(…)` reads what its command writes, and nobody can tell what that will be.
-                fed = self._text(node).startswith(">")
-                self._scoped(node, depth + 1, Simple([Word("", known=False)]) if fed else None)
-                piece.substituted = True
-                piece.quoted("/dev/fd/63")
-            case _:
-                if node.is_named and node.type not in _LITERALS:
-                    self._fault("something stands among its arguments that is no argument")
-                    self.statement(node, depth + 1)
-                piece.plain(self._text(node))
-
-    def _string(self, node: Node, piece: Piece, depth: int) -> None:
-        # The grammar leaves white space at the start of a string out of its children.
-        at = node.start_byte + 1
-        for child in node.named_children:
-            if child.type == "string_content":
-                continue
-            piece.quoted(double_quoted(self._between(at, child.start_byte)))
-            self._evaluate(child, piece, depth, quoted=True)
-            at = child.end_byte
-        piece.quoted(double_quoted(self._between(at, node.end_byte - 1)))
-
-    def _concatenation(self, node: Node, piece: Piece, depth: int) -> None:
-        at = node.start_byte
-        for child in node.children:
-            if child.start_byte > at:
-                piece.plain(self._between(at, child.start_byte))
-            if child.type not in ("$", "(", ")"):
-                self._evaluate(child, piece, depth)
-            at = child.end_byte
-
-    def _expansion(self, node: Node, piece: Piece, depth: int, *, quoted: bool) -> None:
-        names = [self._text(c) for c in node.named_children if "variable_name" in c.type]
-        name = names[0] if names else ""
-        simple = node.type == "simple_expansion" or len(node.named_children) == 1
-        self.count += 1
-        if self.count > MOST_WORDS:
-            self._fault("it has too many words")
-            return
-        if name == "HOME" and simple and not piece.template:
-            piece.plain("~")
-        elif simple and name in self.variables:
-            piece.guess(self.variables[name], quoted=quoted and name != "@")
-        else:
-            self._substitutions(node, depth)
-            piece.unknown(self._text(node))
-
-    def _command_output(self, node: Node, piece: Piece, depth: int, *, quoted: bool) -> None:
-        """What a substitution writes: guessed when it is one echo or printf of plain text."""
-        before = len(self.script.commands)
-        self.statement(node, depth + 1)
-        inside = self.script.commands[before:]
-        written = inside[0].written if len(inside) == 1 else None
-        if written is None:
-            piece.unknown(self._text(node))
-        else:
-            piece.guess(written, quoted=quoted)
-
-    def _substitutions(self, node: Node, depth: int) -> None:
-        """Read every command that stands inside an expansion."""
-        for child in node.named_children:
-            if child.type in ("command_substitution", "process_substitution"):
-                self.statement(child, depth + 1)
-            elif depth < _DEEPEST:
-                if child.type in ("command", "pipeline", "list", "redirected_statement", "subshell"):
-                    self.statement(child, depth + 1)
-                elif node.type == "expansion" and not child.named_children:
-                    self._hidden(self._text(child))
-                else:
-                    self._substitutions(child, depth + 1)
-
-    def _hidden(self, text: str) -> None:
+    def hidden(self, text: str) -> None:
         """Read what the grammar takes for a plain word of an expansion: `${x:=`rm x`}`."""
         if "`" in text or "$(" in text:
             found = parse(text, self.variables)
             self.script.commands.extend(found.commands)
             self.script.faults.extend(found.faults)
-
-    def _text(self, node: Node) -> str:
-        return self._between(node.start_byte, node.end_byte)
-
-    def _between(self, start: int, end: int) -> str:
-        return self.source[start:end].decode("utf-8", "replace")
 
 
 def _feed(commands: Iterable[Simple], text: str) -> None:

@@ -66,11 +66,13 @@ def assess_text(text: str, dialect: str | None = None) -> Statements:
     if len(text) > LONGEST:
         return UNREADABLE
     text = _SAVEPOINT.sub(r"\1 SELECT 1 ", text)
-    end = text.rfind("*/") + 2  # behind it the expression would look for an end again and again
-    plain = _EXECUTABLE_COMMENT.sub(r" ; \1 ; ", text[:end]) + text[end:]
+    plain = text
+    if "/*" in text:
+        end = text.rfind("*/") + 2  # behind it the expression would look for an end again and again
+        plain = _EXECUTABLE_COMMENT.sub(r" ; \1 ; ", text[:end]) + text[end:]
     if not plain.strip(" \t\r\n;"):
         return UNREADABLE if text.strip() or not text else NOTHING
-    if _OUTFILE.search(without_strings(plain)):
+    if _OUTFILE.search(plain) and _OUTFILE.search(without_strings(plain)):
         return Statements(
             SqlWorst.DESTRUCTIVE, None, "it writes a file on the database server", privilege=False
         )
@@ -89,7 +91,7 @@ def _read(text: str, dialect: str | None) -> Statements:
 
 def _texts_run(text: str, dialect: str | None) -> list[Statements]:
     """Judge the texts that a batch runs as SQL; one that is only put together then cannot be read."""
-    if not _RUNS_TEXT.search(text) or not _RUNS_TEXT.search(without_strings(text)):
+    if "exec" not in text.lower() or not _RUNS_TEXT.search(without_strings(text)):
         return []
     texts = [found[1] for found in _RUNS_TEXT.finditer(text)]
     if None in texts or len(texts) > _MOST_TEXTS:
@@ -125,8 +127,7 @@ def _worst_reading(text: str) -> Statements:
 
 def note(facts: Facts, found: Statements) -> None:
     """Add what was found to the facts; the worst batch of an action counts."""
-    order = list(SqlWorst)
-    if facts.sql is None or order.index(found.worst) > order.index(facts.sql):
+    if facts.sql is None or _RANK[found.worst] > _RANK[facts.sql]:
         facts.sql, facts.sql_detail = found.worst, found.detail
     facts.unbounded = facts.unbounded or found.unbounded
     if found.privilege:
@@ -146,11 +147,15 @@ def _parsed(text: str, dialect: str | None) -> list[exp.Expr | None] | None:
     return fallback
 
 
+_RANK = {worst: rank for rank, worst in enumerate(SqlWorst)}
+
+
 def _worst(found: list[Statements]) -> Statements:
     if not found:
         return NOTHING
-    order = list(SqlWorst)
-    worst = max(found, key=lambda s: order.index(s.worst))
+    if len(found) == 1:
+        return found[0]
+    worst = max(found, key=lambda one: _RANK[one.worst])
     unbounded = next((s.unbounded for s in found if s.unbounded), None)
     rights = next((s for s in found if s.privilege), None)
     detail = rights.detail if rights is not None and worst.worst is SqlWorst.DESTRUCTIVE else worst.detail
@@ -162,7 +167,7 @@ def _statement(tree: exp.Expr) -> Statements:
     found = [judge(node) for node in tree.walk() if (judge := _JUDGES[type(node)]) is not None]
     if _JUDGES[type(tree)] is None and not isinstance(tree, _HARMLESS):
         found.append(destructive(f"{type(tree).__name__.upper()}, whose effect cannot be read"))
-    return _worst([NOTHING, *found])
+    return _worst(found)
 
 
 Judge = Callable[[exp.Expr], Statements]

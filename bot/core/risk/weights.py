@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 
 POINTS: Mapping[str, Decimal] = MappingProxyType(
@@ -61,8 +62,13 @@ class Weights:
 
     def share(self, factor: str, part: int, whole: int) -> Decimal:
         """`part` of `whole` of a factor's full points, to two places."""
-        share = self.points[factor] * part / whole
-        return share if share == share.to_integral_value() else share.quantize(Decimal("0.01")).normalize()
+        return _share(self.points[factor], part, whole)
+
+
+@lru_cache(256)
+def _share(points: Decimal, part: int, whole: int) -> Decimal:
+    share = points * part / whole
+    return share if share == share.to_integral_value() else share.quantize(Decimal("0.01")).normalize()
 
 
 DEFAULT_WEIGHTS = Weights()

@@ -22,6 +22,12 @@ _ANSI_LETTERS = {
 _MOST_BRACES = 16
 """Braces in one word that are expanded; the library recurses into them."""
 
+_MEANING = re.compile(r"([\\*?\[\]{},.~$!(|)])")
+"""What means something to a shell outside of quotes."""
+
+_PROTECTED = re.compile(r"\\(.)", re.DOTALL)
+_GLOB = re.compile(r"[*?\[]|[@!+]\(")
+
 SPLIT = "\ue000"
 """Stands for a space of a variable's value until words are split; shells give it no meaning."""
 
@@ -80,6 +86,15 @@ class Simple:
 
 
 @dataclass(slots=True)
+class Script:
+    """What a shell text runs. `faults` says, for people, why parts of it could not be read."""
+
+    commands: list[Simple] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    fork_bomb: bool = False
+
+
+@dataclass(slots=True)
 class Piece:
     """A word being put together. In the template a backslash protects a character from meaning anything."""
 
@@ -93,7 +108,7 @@ class Piece:
 
     def quoted(self, text: str) -> None:
         """Text that means nothing but itself."""
-        self.template += re.sub(r"([\\*?\[\]{},.~$!(|)])", r"\\\1", text)
+        self.template += _MEANING.sub(r"\\\1", text)
 
     def guess(self, text: str, *, quoted: bool) -> None:
         """A value as far as it is known; outside of quotes it splits into words."""
@@ -123,12 +138,14 @@ def braces(template: str) -> list[str]:
 
 def unescape(template: str) -> str:
     """A template's text: the backslashes that protect are gone."""
-    return re.sub(r"\\(.)", r"\1", template, flags=re.DOTALL) if "\\" in template else template
+    return _PROTECTED.sub(r"\1", template) if "\\" in template else template
 
 
 def is_glob(template: str) -> bool:
     """Whether an unprotected character makes the shell expand a template."""
-    return re.search(r"[*?\[]|[@!+]\(", re.sub(r"\\.", "", template, flags=re.DOTALL)) is not None
+    if not _GLOB.search(template):
+        return False
+    return "\\" not in template or _GLOB.search(_PROTECTED.sub("", template)) is not None
 
 
 def double_quoted(text: str) -> str:

@@ -5,7 +5,7 @@ those that by themselves make a command a dangerous one; `FILE_TOOLS` only work 
 they are given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from bot.core.risk.programs import (
@@ -24,6 +24,7 @@ from bot.core.risk.programs import (
     wrappers,
 )
 from bot.core.risk.reading import Handler
+from bot.core.risk.words import Word
 
 HANDLERS: Mapping[str, Handler] = MappingProxyType(
     {
@@ -48,6 +49,8 @@ FILE_TOOLS: frozenset[str] = files.FILE_TOOLS | searches.READERS | archives.FILE
 _DANGEROUS = files.DANGEROUS | system.DANGEROUS
 
 
-def is_dangerous(name: str, arguments: str) -> bool:
+def is_dangerous(name: str, arguments: Sequence[Word]) -> bool:
     """Whether a program makes a command a dangerous one, unless it is only asked to show something."""
-    return name in _DANGEROUS and not system.is_harmless(name, arguments)
+    if name not in _DANGEROUS:
+        return False
+    return not system.is_harmless(name, " ".join(word.text for word in arguments))

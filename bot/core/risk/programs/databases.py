@@ -166,7 +166,7 @@ def administer(call: Call) -> None:
     _places(call, options)
 
 
-_MOST_BATCHES = 10
+_MOST_BATCHES = 6
 """Batches of SQL that are read of one action; garbage costs about 2 ms each, in every dialect."""
 
 
