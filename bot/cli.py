@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from bot.commands import audit, oncall, pause, policy, rollback
-from bot.commands.saying import clear_errors, refuse, say
+from bot.commands.saying import Commands, clear_errors, refuse, say
 from bot.config import Settings, StoreSettings
 from bot.http.admin import RemoteAgents, as_row, socket_path
 from bot.services.agents import Agents
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="keyturn",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,6 +34,7 @@ app = typer.Typer(
     epilog="Try it on this machine, without a Slack account: keyturn demo",
 )
 agents_app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     help="Credentials of agents, auditors and operators.",
     epilog="Example: keyturn agents add builder --owner U0123ABCD --callback-host hooks.example.com",

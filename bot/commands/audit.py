@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from bot.commands.operating import ask
-from bot.commands.saying import clear_errors, refuse, say
+from bot.commands.saying import Commands, clear_errors, refuse, say
 from bot.config import StoreSettings
 from bot.core.checkpoint import NoteKey
 from bot.core.times import rfc3339
@@ -36,6 +36,7 @@ from bot.store.reads import Reads
 from bot.system import SystemClock
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     help="Read, verify, export and report what is on record.",
     epilog="Example: keyturn audit verify && keyturn audit export --format csv > audit.csv",

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from bot.commands.saying import clear_errors, refuse, say
+from bot.commands.saying import Commands, clear_errors, refuse, say
 from bot.config import StoreSettings
 from bot.core import moments
 from bot.core.oncall import Shift, gaps, overlaps
@@ -29,6 +29,7 @@ from bot.store import Store
 from bot.system import SystemClock
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     help="Who is on call, the timetable with the covers people have agreed on, and where it has gaps.",
     epilog="Example: keyturn oncall check && keyturn oncall show primary --from today --to 2026-12-31",

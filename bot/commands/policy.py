@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bot.commands.saying import clear_errors, refuse, say
+from bot.commands.saying import Commands, clear_errors, refuse, say
 from bot.config import StoreSettings
 from bot.core import jsontext
 from bot.core.describe import action_line
@@ -34,6 +34,7 @@ from bot.store import Store
 from bot.system import SystemClock
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     help="Check, test and explain policies, and try changes on what was asked before.",
     epilog="Before every change: keyturn policy check && keyturn policy test && keyturn policy simulate",

@@ -5,14 +5,29 @@ What a person can fix is one clear message and exit code 2, never a traceback.
 
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from bot.config import ConfigError
 from bot.core.errors import KeyturnError
 from bot.core.policy import PolicyError
 from bot.store import CannotOpen
+
+_SENTENCE = 400
+"""Characters of the first sentence of a command's help, which is all that is listed."""
+
+
+class Commands(TyperGroup):
+    """A group of commands whose help says in a whole sentence what each is for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List every command; the sentences are wrapped, where typer would cut them off."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(_SENTENCE)) for name, command in self.commands.items()]
+            )
 
 
 class clear_errors:  # reads as a statement: `with clear_errors():`

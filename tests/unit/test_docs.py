@@ -9,6 +9,7 @@ import pytest
 import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
 
 from bot import cli
 from bot.config import Settings
@@ -90,6 +91,13 @@ def test_every_command_that_is_shown_is_one_that_there_is(page):
             command = command.commands[given.pop(0)]
         known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
         assert {word for word in given if word.startswith("--")} <= known, f"keyturn {shlex.join(words)}"
+
+
+@pytest.mark.parametrize("group", ["", "agents", "oncall", "policy", "audit"])
+def test_the_help_lists_what_each_command_is_for_in_whole_sentences(group):
+    shown = CliRunner().invoke(cli.app, [*group.split(), "--help"]).output
+    assert re.search(r"^Commands:$", shown, flags=re.MULTILINE)
+    assert "..." not in shown.partition("Commands:")[2]
 
 
 def test_the_service_that_is_shown_sets_what_there_is():
