@@ -123,7 +123,8 @@ async def verify(
     if first <= base.seq:
         verifier.note(Problem(first, "inserted", f"row {first} stands before row {base.seq + 1}, the first"))
     if last > end.seq:
-        verifier.note(Problem(end.seq + 1, "inserted", f"rows {end.seq + 1} to {last} stand behind the end"))
+        behind = f"row {last} stands" if last == end.seq + 1 else f"rows {end.seq + 1} to {last} stand"
+        verifier.note(Problem(end.seq + 1, "inserted", f"{behind} behind the end"))
     found = verifier.finish(Place(end.seq, bytes.fromhex(end.hash)))
     if not (full and found.ok):
         return found
@@ -250,12 +251,12 @@ def filter_of(given: Mapping[str, Any]) -> AuditFilter:
 
 
 async def _fast(reads: Reads, verifier: Verifier, end: int) -> bool:
-    rows = [row for row in await reads.links(verifier.head.seq) if row.seq <= end]
+    rows = await reads.links(verifier.head.seq, through=end)
     return bool(rows) and await asyncio.to_thread(verifier.add, rows)
 
 
 async def _whole(reads: Reads, verifier: Verifier, end: int) -> bool:
-    rows = [row for row in await reads.columns(verifier.head.seq) if row[0].seq <= end]
+    rows = await reads.columns(verifier.head.seq, through=end)
 
     def look() -> bool:
         verifier.add([row for row, _ in rows])

@@ -69,8 +69,10 @@ def _told(changes: Iterable[tuple[str, int, bytes]]) -> Mapping[str, Story]:
     stories: dict[str, Story] = {}
     for id, seq, canonical in changes:
         story = stories.setdefault(id, Story())
-        after = body_of(canonical).get("after") if _AFTER in canonical else None
-        story.tell(seq, after if isinstance(after, dict) else {})
+        story.last = seq
+        if _AFTER in canonical:
+            after = body_of(canonical).get("after")
+            story.tell(seq, after if isinstance(after, dict) else {})
     return stories
 
 

@@ -113,7 +113,7 @@ def _address(svg: bytes) -> str:
 
 
 def _times(summary: Summary) -> str:
-    """The figures behind the pictures, for those who do not see them."""
+    """The figures behind the pictures, for those who do not see them; nothing where there are none."""
     agents = Counter(story.agent for story in summary.asked)
     risks = Counter(story.risk for story in summary.asked)
     reviews = summary.reviews.most_common()
@@ -131,7 +131,8 @@ def _times(summary: Summary) -> str:
             [(f"{summary.name(who)}: {verdict}", f"{count:,}") for (who, verdict), count in reviews],
         ),
     ]
-    return "".join(_table(title, rows) for title, rows in groups if rows)
+    tables = "".join(_table(title, rows) for title, rows in groups if rows)
+    return f'<h2>Figures</h2><div class="figures">{tables}</div>' if tables else ""
 
 
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
@@ -173,6 +174,5 @@ th, td {{ border-top: 1px solid var(--faint); padding: .3rem 0; font-weight: 400
 td {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; padding-left: 1rem; }}
 footer {{ opacity: .7; margin-top: 1.5rem; }}
 </style></head><body><h1>{title}</h1><div class="tiles">{tiles}</div><div class="charts">{figures}</div>
-<h2>Figures</h2><div class="figures">{table}</div>
-<footer>Made {made} from the audit alone.</footer></body></html>
+{table}<footer>Made {made} from the audit alone.</footer></body></html>
 """

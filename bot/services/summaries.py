@@ -43,8 +43,8 @@ class Story:
 
     @property
     def took(self) -> timedelta | None:
-        """From the ask to a person's decision."""
-        if self.asked_at is None or self.decided_at is None or not self.by:
+        """From the ask to a person's decision; unknown if the clock was set back in between."""
+        if self.asked_at is None or self.decided_at is None or not self.by or self.decided_at < self.asked_at:
             return None
         return self.decided_at - self.asked_at
 

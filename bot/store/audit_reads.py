@@ -1,6 +1,6 @@
 """Queries over the audit: pages, a request's story, and the raw rows of verification and export."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
@@ -18,6 +18,9 @@ from bot.store.dialect import Row
 from bot.store.pool import Readers
 from bot.store.standing import Source
 from bot.store.stating import STATED
+
+_FAR = 2**62
+"""Behind every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +144,18 @@ class AuditReads:
         params |= {"after_seq": after_seq, "through_seq": through_seq, "limit": limit}
         return [_link(row) for row in await self._all(auditing.select(_LINK_COLUMNS, terms, "ASC"), params)]
 
-    async def links(self, after_seq: int, *, limit: int = 10_000) -> list[Link]:
-        """The chain's rows after `after_seq`, in order, for `chain.verify`."""
-        found = await self._all(_LINKS, {"after": after_seq, "limit": limit})
-        return [Link._make(cast(Iterable[Any], row)) for row in found]
+    async def links(self, after_seq: int, *, through: int = _FAR, limit: int = 10_000) -> list[Link]:
+        """The chain's rows after one place up to another, in order, for `chain.verify`."""
+        found = await self._all(_LINKS, {"after": after_seq, "through": through, "limit": limit})
+        return list(map(Link._make, cast(Sequence[tuple[Any, ...]], found)))
 
-    async def columns(self, after_seq: int, *, limit: int = 10_000) -> list[tuple[Link, tuple[Any, ...]]]:
+    async def columns(
+        self, after_seq: int, *, through: int = _FAR, limit: int = 10_000
+    ) -> list[tuple[Link, tuple[Any, ...]]]:
         """The same rows, each with the columns that repeat its bytes (`COPIED`)."""
-        found = await self._all(_COLUMNS, {"after": after_seq, "limit": limit})
-        whole = (tuple(cast(Iterable[Any], row)) for row in found)
-        return [(Link._make(row[:_LINK_WIDTH]), row[_LINK_WIDTH:]) for row in whole]
+        found = await self._all(_COLUMNS, {"after": after_seq, "through": through, "limit": limit})
+        rows = cast(Sequence[tuple[Any, ...]], found)
+        return [(Link._make(row[:_LINK_WIDTH]), row[_LINK_WIDTH:]) for row in rows]
 
     async def misfiled(self) -> Problem | None:
         """The first row about a request whose type or risk is not that of the request."""
@@ -279,12 +284,10 @@ _AUDIT_COLUMNS = "canonical, prev_hash, hash"
 _LINK_COLUMNS = "seq, canonical, prev_hash, hash"
 _LINK_WIDTH = len(Link._fields)
 _AUDIT = f"SELECT {_AUDIT_COLUMNS} FROM audit"
-_LINKS = f"SELECT {_LINK_COLUMNS} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit"
+_BETWEEN = "WHERE seq > :after AND seq <= :through ORDER BY seq LIMIT :limit"
+_LINKS = f"SELECT {_LINK_COLUMNS} FROM audit {_BETWEEN}"
 _WRITTEN = "SELECT seq, event, request_id FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit"
-_COLUMNS = f"""
-    SELECT {_LINK_COLUMNS}, {", ".join(COPIED)} FROM audit
-    WHERE seq > :after ORDER BY seq LIMIT :limit
-"""
+_COLUMNS = f"SELECT {_LINK_COLUMNS}, {', '.join(COPIED)} FROM audit {_BETWEEN}"
 _PAUSES_SINCE = f"""
     {_AUDIT} WHERE event IN ('agent_paused', 'agent_resumed') AND seq > :after ORDER BY seq LIMIT :limit
 """

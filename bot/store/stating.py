@@ -5,6 +5,7 @@ histories. A field that a stored text lacks has the default that its model gives
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -184,5 +185,6 @@ def _json(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)
 
 
+@lru_cache(maxsize=256)  # the times of a request are a few, said over and over
 def _time(micros: int | None) -> str | None:
     return None if micros is None else rfc3339(moment(micros))

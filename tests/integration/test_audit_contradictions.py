@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.audited import audited_state
+from bot.core.chain import Link, Problem, link
 from bot.core.models import Actor, Verdict, Via
 from bot.services import comparing
 from bot.services.audit import verify
@@ -102,6 +103,26 @@ async def test_a_request_changed_by_hand_is_found_with_the_row_it_contradicts(
     assert "req_" in problem.detail
     assert problem.seq == seq, problem
     assert (await verify(store.reads, full=False)).ok
+
+
+@pytest.mark.parametrize(("more", "said"), [(1, "row 10 stands"), (2, "rows 10 to 11 stand")])
+async def test_a_well_made_row_behind_the_end_is_found(
+    store: Store, tmp_path: Path, more: int, said: str
+) -> None:
+    [last] = await store.reads.links(8, limit=1)
+    with closing(sqlite3.connect(tmp_path / "k.db", isolation_level=None)) as raw:
+        for seq in range(10, 10 + more):
+            bytes_ = last.canonical.replace(b'"seq":9', b'"seq":%d' % seq)
+            row = (seq, bytes_, last.hash, link(last.hash, bytes_))
+            raw.execute(
+                "INSERT INTO audit SELECT ?, at, event, actor_id, agent, request_id, session_id, action_type,"
+                " risk_level, reversible, ?, ?, ? FROM audit WHERE seq = 9",
+                row,
+            )
+            last = Link(*row)
+    for full in (True, False):
+        problem = (await verify(store.reads, full=full)).problem
+        assert problem == Problem(10, "inserted", f"{said} behind the end")
 
 
 async def test_an_offer_to_roll_back_that_ended_contradicts_nothing(store: Store) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.checkpoint import read
+from bot.core.chain import Place
+from bot.core.checkpoint import read, sign
 from bot.services import checkpoints as signing
 from bot.services import scheduler as scheduling
 from bot.services.audit import Audit
@@ -153,3 +154,29 @@ async def test_a_file_that_cannot_be_written_is_tried_again(
     file.rmdir()
     await signer.run_once()
     assert places(kept.notes()) == [place]
+
+
+async def test_rows_are_counted_anew_once_they_hurried_a_checkpoint(
+    store: Store, kept: NoteFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurried: list[None] = []
+    Checkpoints(store, HandClock(), signing_key(tmp_path), kept, hurry=lambda: hurried.append(None))
+    each = await asked(store, 1)
+    monkeypatch.setattr(signing, "ROWS", 3 * each)
+    seen = []
+    for number in range(2, 8):
+        await asked(store, number)
+        seen.append(len(hurried))
+    assert seen == [0, 1, 1, 1, 2, 2]
+
+
+async def test_notes_of_rows_that_a_backup_does_not_hold_stop_no_later_note(
+    store: Store, signer: Checkpoints, kept: NoteFile, tmp_path: Path
+) -> None:
+    await asked(store, 1)
+    signed = await signer.sign()
+    assert signed is not None
+    ahead = sign(signing_key(tmp_path), log=signed.log, place=Place(9000, signed.place.hash), at=signed.at)
+    kept.append([ahead], signer.public)
+    await signer.keep()
+    assert places(kept.notes()) == [9000, signed.place.seq]

@@ -157,6 +157,17 @@ async def test_an_export_verifies_with_the_checkpoints_beside_it(
     assert "truncated" in cut.stdout
 
 
+async def test_a_table_that_broke_off_goes_on_without_a_second_head(
+    keyturn: Keyturn, database: Path, tmp_path: Path
+) -> None:
+    whole = (await typed(keyturn, "audit", "export", "--format", "csv")).stdout.splitlines()
+    rest = (await typed(keyturn, "audit", "export", "--format", "csv", "--after", "6")).stdout.splitlines()
+    assert rest[: len(whole) - 7] == whole[7:]
+    joined = tmp_path / "joined.csv"
+    joined.write_text("\n".join([*whole[:7], *rest, ""]))
+    assert (await typed(keyturn, "audit", "verify", joined)).exit_code == 0
+
+
 async def test_an_export_that_broke_off_goes_on(keyturn: Keyturn, database: Path) -> None:
     whole = (await typed(keyturn, "audit", "export")).stdout.splitlines()
     rest = (await typed(keyturn, "audit", "export", "--after", "6")).stdout.splitlines()

@@ -74,6 +74,13 @@ def test_less_than_five_seconds_is_quick(took: float, quick: int) -> None:
     assert found.quick == quick
 
 
+def test_a_clock_that_was_set_back_between_ask_and_decision_makes_no_length() -> None:
+    told = said("action_requested", timedelta(hours=1), type="deployment")
+    after = {"cause": "human", "decision": {"by": [ANA], "decided_at": rfc3339(NOON)}}
+    found = summarise([told, said("action_approved", timedelta(hours=1), after=after)])
+    assert (found.deciding, found.quick, found.outcomes) == (None, 0, {"approved": 1})
+
+
 def test_the_first_who_is_on_it_acknowledged() -> None:
     times = [said("action_acknowledged", timedelta(seconds=seconds)) for seconds in (50, 20, 90)]
     found = summarise([*times, said("action_requested", timedelta(0), type="deployment")])
@@ -130,6 +137,10 @@ async def test_the_page_needs_nothing_from_elsewhere(store: Store) -> None:
     assert "http://" not in page
     assert "https://" not in page
     assert "<script" not in page
+
+
+def test_a_report_of_nothing_has_no_empty_part() -> None:
+    assert "Figures" not in reporting.page(Summary(), "Nothing", NOON)
 
 
 async def test_the_picture_is_a_png_with_words(store: Store) -> None:
