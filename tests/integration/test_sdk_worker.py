@@ -7,7 +7,7 @@ import pytest
 
 import keyturn
 from keyturn import exact
-from keyturn.errors import ConfigurationError
+from keyturn.errors import ConfigurationError, Unavailable
 from keyturn.exchange import Answer, Call
 from keyturn.rollback import AsyncWorker, Resources, Worker
 from keyturn.rollback.journal import Journal
@@ -130,3 +130,30 @@ async def test_a_preview_that_the_server_refuses_is_not_made_over_and_over_witho
         journal.close()
     assert not journal.shown("rbk_1"), "nobody was shown it"
     assert steps == ["Call", "Local", "Call", "Sleep"]
+
+
+async def test_a_claim_that_the_server_was_too_busy_to_answer_is_asked_again_with_the_same_key(
+    tmp_path: Path,
+) -> None:
+    work = {"id": "rbk_1", "request_id": "req_1", "kind": "apply", "rollback": UNDO, "force": False,
+            "digest": "sha256:1"}  # fmt: skip
+    queue = Answer(200, {"content-type": "application/json"}, exact.dumps({"items": [work]}).encode())
+    busy = Answer(503, {"content-type": "application/problem+json"}, b'{"code": "unavailable"}')
+    journal = Journal(tmp_path / "journal")
+    settings = Settings(url="http://127.0.0.1:1", token="kt_x", retry_for=0)
+    keys = []
+
+    def one_try() -> None:
+        passing, told = one_pass(settings, Resources(), journal, 0), None
+        while True:
+            step = passing.send(told)
+            assert isinstance(step, Call)
+            told = queue if step.method == "GET" else busy
+            keys.extend([] if step.method == "GET" else [step.idempotency_key])
+
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            one_try()
+    journal.close()
+    assert len(keys) == 2
+    assert len(set(keys)) == 1

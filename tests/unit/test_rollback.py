@@ -614,3 +614,28 @@ def test_a_session_is_confirmed_for_its_own_actions_alone():
 
     assert of(1, 2) == of(1, 2)
     assert of(1, 2) != of(1, 3)
+
+
+def test_a_policy_that_asks_for_fewer_people_since_takes_none_away():
+    play = Play(ran(), judge=judging(requirement=make_requirement(quorum=2))).preview()
+    play.judge = REVIEW
+    assert play.confirm(ANA).rollback.confirmed_at is None
+    assert play.confirm(BEN).rollback.confirmed_at is not None
+
+
+def test_the_next_step_of_a_session_has_its_own_time_to_be_taken():
+    requests = ran(number=1, session_id="evening"), ran(number=2, session_id="evening")
+    later = RAN + timedelta(minutes=40)
+    play = Play(*requests, session="evening").preview(0).preview(1).confirm().claim(0).report(0, now=later)
+    assert play.rollback.due_at == later + UNCLAIMED
+    assert play.claim(1, now=later).report(1, now=later).rollback.due_at is None
+
+
+def test_an_action_that_was_rolled_back_or_never_ran_is_refused_by_its_own_name_and_no_sessions():
+    undone = Play(ran()).preview().confirm().claim().report()
+    for request, why in [
+        (undone.requests[undone.item().request_id], "It was rolled back before"),
+        (make_request(), "has not run to its end"),
+    ]:
+        with pytest.raises(NotRollbackable, match=why):
+            started(request)

@@ -306,3 +306,13 @@ def test_a_connection_that_commits_each_statement_is_refused():
     with pytest.raises(UndoFailed, match=r"autocommit mode.*Nothing was changed"):
         resources.kind(step).apply(step, force=False)
     assert connection.did == []
+
+
+def test_a_row_that_was_not_deleted_after_all_is_not_put_in_again(place):
+    with (
+        closing(sqlite3.connect(place)) as connection,
+        sql("shop", connection, "DELETE FROM item WHERE id < 3") as captured,
+    ):
+        connection.execute("DELETE FROM item WHERE id = 1")
+        connection.commit()
+    assert [statement["params"][0] for statement in captured.data["statements"]] == [1]

@@ -307,3 +307,9 @@ def test_no_sentence_says_the_value_of_a_secret_setting(key):
 def test_a_command_that_is_killed_has_failed():
     with pytest.raises(UndoFailed, match="exit code -9"):
         CommandUndo().apply(run("import os; os.kill(os.getpid(), 9)"), force=False)
+
+
+def test_of_several_lines_of_one_variable_the_last_is_set():
+    fresh = format_of(".env").changed("LIMIT=1\nLIMIT=2\n", "LIMIT", "3")
+    assert fresh == "LIMIT=1\nLIMIT=3\n"
+    assert format_of(".env").value(fresh, "LIMIT") == "3"
