@@ -171,9 +171,9 @@ def _sentence(error: ErrorDetails) -> str:
         case "list_type" | "tuple_type":
             return "must be a list"
         case "string_too_short" | "too_short":
-            return f"must have at least {context.get('min_length')} {_unit(error)}"
+            return f"must have at least {_counted(error, context.get('min_length'))}"
         case "string_too_long" | "too_long":
-            return f"must have at most {context.get('max_length')} {_unit(error)}"
+            return f"must have at most {_counted(error, context.get('max_length'))}"
         case "string_pattern_mismatch":
             return f"must match {context.get('pattern')}"
         case "literal_error" | "enum":
@@ -185,5 +185,6 @@ def _sentence(error: ErrorDetails) -> str:
     return error["msg"][:1].lower() + error["msg"][1:]
 
 
-def _unit(error: ErrorDetails) -> str:
-    return "characters" if error["type"].startswith("string") else "items"
+def _counted(error: ErrorDetails, count: object) -> str:
+    unit = "character" if error["type"].startswith("string") else "item"
+    return f"{count} {unit}" + ("" if count == 1 else "s")

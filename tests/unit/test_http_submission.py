@@ -108,6 +108,16 @@ def test_a_wrong_field_is_named(changes: dict[str, Any], pointer: str) -> None:
     assert pointer in faults(**changes)
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("", "must have at least 1 character"), ("x" * 3001, "must have at most 3000 characters")],
+)
+def test_a_length_is_told_as_people_count(text: str, fault: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_submission({"type": "transfer", "params": {}, "description": text}, AGENT)
+    assert refusal.value.errors == (("/description", fault),)
+
+
 def test_a_whole_number_may_be_written_with_a_point() -> None:
     assert parse(timeout_seconds=Decimal("300.0")).timeout == timedelta(minutes=5)
 
