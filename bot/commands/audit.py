@@ -96,7 +96,7 @@ def verify(
         bool,
         typer.Option(
             "--full/--fast",
-            help="Compare all that repeats the signed bytes or gives authority, too; or look at the chain alone.",
+            help="Compare all that repeats the signed bytes or gives authority, too; or the chain alone.",
         ),
     ] = True,
     partial: Annotated[
