@@ -92,6 +92,7 @@ def test_more_arguments_than_are_read_are_no_reason_to_trust_the_rest(args: list
     [
         "ls " + ">a " * 300,
         "ls " + "a " * 3_000,
+        "ls | " * 600 + "ls",
         "cat <<E\nx\nE\n" * 100,
         "nice nice nice nice ls " + "a " * 1_800,
     ],

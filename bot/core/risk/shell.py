@@ -54,10 +54,10 @@ def parse(text: str, variables: Mapping[str, str] | None = None) -> Script:
     source = plain.encode("utf-8", "surrogatepass")
     if len(source) > LONGEST:
         return Script(faults=["it is too long to be read"])
-    if _nests_too_deeply(plain):
+    if _takes_too_long(plain):
         return Script(
             list(islice(_guessed(plain), MOST_COMMANDS)),
-            ["it is nested too deeply or has too many here-documents"],
+            ["it is nested too deeply, or has too many here-documents or pipes"],
         )
     reader = _Reader(source, variables or {})
     root = _PARSER.parse(source).root_node
@@ -72,8 +72,10 @@ def parse(text: str, variables: Mapping[str, str] | None = None) -> Script:
     return reader.script
 
 
-def _nests_too_deeply(text: str) -> bool:
-    """Whether brackets, or here-documents, are more than the grammar reads in reasonable time."""
+def _takes_too_long(text: str) -> bool:
+    """Whether brackets, here-documents or pipes are more than the grammar reads in reasonable time."""
+    if text.count("|") > MOST_COMMANDS and any(line.count("|") > MOST_COMMANDS for line in text.split("\n")):
+        return True
     if text.count("<<") > DEEPEST and len(_HERE_DOCUMENT.findall(text)) > DEEPEST:
         return True
     if text.count("(") + text.count("{") <= DEEPEST:
