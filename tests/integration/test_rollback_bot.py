@@ -277,3 +277,21 @@ async def test_a_pause_of_everything_does_not_stop_people_from_undoing_what_was_
         await submit(desk, RAFAEL, await form_of(desk, RAFAEL), reason="Repair it.")
         await desk.painted(request, "Rolled back")
     assert file.read_bytes() == b"old\n"
+
+
+async def test_after_a_failure_the_button_tries_again_without_force(desk: Desk, place: Path) -> None:
+    file = place / "settings"
+    file.write_bytes(b"old\n")
+    async with agent_at(desk, place) as client:
+        request = await change(desk, client, file, "new\n")
+        await desk.painted(request, "Done")
+        aside = file.rename(place / "aside")
+        file.mkdir()
+        await desk.click(RAFAEL, request, "rollback.start")
+        await desk.until_audited(request, "rollback_failed")
+        file.rmdir()
+        aside.rename(file)
+        await desk.click(RAFAEL, await desk.now(request), "rollback.start")
+        await form_of(desk, RAFAEL)
+    asked = await desk.audited(request, "rollback_requested")
+    assert [entry["force"] for entry in asked] == [False, False]
