@@ -12,6 +12,7 @@ from bot.core.redaction import MARK, Redactor, hidden, may_hold_secrets
 from bot.core.secret_patterns import secrets_in
 from tests.factories import make_request
 from tests.secrets_corpus import anywhere, inside, under_keys
+from tests.undo import ran
 
 ANYWHERE, INSIDE, UNDER = anywhere(), inside(), under_keys()
 ONE = Redactor(b"one")
@@ -103,6 +104,19 @@ def test_what_runs_cannot_be_dressed_up_as_a_secret(text: str) -> None:
 )
 def test_a_name_that_says_which_secret_is_meant_or_where_it_is_hides_nothing(name: str) -> None:
     assert ONE.value({name: "shop-stripe-live"}) == {name: "shop-stripe-live"}
+
+
+@pytest.mark.parametrize("name", ["old_value", "new_value", "expected"])
+def test_the_values_of_a_setting_are_as_secret_as_the_setting(name: str) -> None:
+    assert ONE.value({"key": "db.password", name: "hunter22"})[name].startswith(MARK)
+    assert ONE.value({"key": "db.host", name: "hunter22"}) == {"key": "db.host", name: "hunter22"}
+
+
+def test_what_an_action_reported_is_masked_too() -> None:
+    secret = ANYWHERE["slack bot token"]
+    request = ran({"type": "custom", "handler": "undo", "data": {"note": secret}})
+    assert secret in repr(request.execution)
+    assert secret not in repr(ONE.request(request).execution)
 
 
 def test_a_mask_says_kind_length_and_which() -> None:
