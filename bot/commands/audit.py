@@ -118,11 +118,12 @@ def verify(
     with clear_errors():
         source = _source(file)
         notes = kept_notes(checkpoints) if checkpoints else note_file(source.path).notes()
-        found = asyncio.run(_verify(source, notes, _key(key), full=full, partial=partial))
+        known = _key(key)
+        found = asyncio.run(_verify(source, notes, known, full=full, partial=partial))
     say(
         json.dumps(found.as_json())
         if as_json
-        else _verdict(found, compared=bool(notes) or source.is_database)
+        else _verdict(found, compared=bool(notes) or source.is_database, keyed=known is not None)
     )
     if found.problem is not None and found.problem.kind == "missing" and not source.is_database:
         typer.echo("If filters left rows out of this export, --partial checks each row alone.", err=True)
@@ -356,13 +357,14 @@ def _line(event: dict[str, Any]) -> str:
     return what.rstrip()
 
 
-def _verdict(found: Verification, *, compared: bool) -> str:
+def _verdict(found: Verification, *, compared: bool, keyed: bool) -> str:
     if found.problem is not None:
         problem = found.problem
         return f"NOT WHOLE at row {problem.seq} ({problem.kind}): {problem.detail}"
     signed = found.checkpoint
     if signed is not None:
         until = f"signed up to row {signed.place.seq}"
+        until += "" if keyed else ", though by whom was not checked: no key"
     else:
         until = "no checkpoint signs it yet" if compared else "compared with no checkpoint (--checkpoints)"
     return f"whole: {found.checked:,} rows, {until}; head {found.head.hash.hex()}"

@@ -157,6 +157,16 @@ async def test_an_export_verifies_with_the_checkpoints_beside_it(
     assert "truncated" in cut.stdout
 
 
+async def test_without_a_key_it_says_that_no_signature_was_checked(
+    keyturn: Keyturn, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "not checked" not in (await typed(keyturn, "audit", "verify")).stdout
+    monkeypatch.setenv("KEYTURN_KEY_DIR", str(tmp_path / "elsewhere"))
+    done = await typed(keyturn, "audit", "verify")
+    assert done.exit_code == 0
+    assert "though by whom was not checked: no key" in done.stdout
+
+
 async def test_a_table_that_broke_off_goes_on_without_a_second_head(
     keyturn: Keyturn, database: Path, tmp_path: Path
 ) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 import keyturn
+from bot.core.errors import StaleReview
 from bot.core.models import Actor, ApprovalRequest, RequestId, SlackId, Via
 from bot.core.rollback import Asked
 from bot.sandbox.model import Modal
+from bot.services.rollbacks import Hand
 from keyturn.rollback import AsyncWorker, Resources, changed_file, config_value
 from tests.integration.slack_desk import (
     DANA,
@@ -262,6 +264,39 @@ async def test_a_session_that_somebody_else_started_is_confirmed_by_command(desk
         await submit(desk, SAM, modal, reason="All of it.")
         await desk.painted(request, "Rolled back")
     assert file.read_bytes() == b"old\n"
+
+
+@pytest.mark.parametrize("whose", [0, 1])
+async def test_a_session_is_not_confirmed_by_the_person_whom_one_of_its_actions_serves(
+    desk: Desk, place: Path, whose: int
+) -> None:
+    file = place / "settings"
+    file.write_bytes(b"one\n")
+    async with agent_at(desk, place) as client:
+        session = (await client.start_session("evening")).id
+        for at, content in enumerate(("two\n", "three\n")):
+            human = {"on_behalf_of": SAM} if at == whose else {}
+            request = await change(desk, client, file, content, session_id=session, **human)
+        await desk.sandbox.people.command(SAM, "C0APPROVE", "/rollback", "session evening It went wrong")
+        await _said(desk, SAM, "somebody who may confirm it must go on")
+    asked = await desk.audited(request, "rollback_requested")
+    assert len(asked) == 1
+    assert await desk.audited(request, "rollback_confirmed") == []
+    assert file.read_bytes() == b"three\n"
+
+
+async def test_a_button_for_an_undo_other_than_the_one_on_record_starts_nothing(
+    desk: Desk, place: Path
+) -> None:
+    file = place / "settings"
+    file.write_bytes(b"old\n")
+    async with agent_at(desk, place) as client:
+        request = await change(desk, client, file, "new\n")
+        hand = Hand(SlackId(RAFAEL), "T0KEYTURN")
+        with pytest.raises(StaleReview):
+            await desk.bot.rollbacks.start_by_hand(hand, request.id, digest="0" * 64, reason="Undo it.")
+    assert await desk.audited(request, "rollback_requested") == []
+    assert [body["code"] for body in await desk.audited(request, "review_refused")] == ["stale"]
 
 
 async def test_a_pause_of_everything_does_not_stop_people_from_undoing_what_was_done(

@@ -106,3 +106,20 @@ def test_more_text_than_is_read_is_no_reason_to_trust_the_rest(text: str) -> Non
 def test_what_stands_deeper_than_is_followed_is_guessed() -> None:
     risk = assess(Action("command_execute", {"command": "$(" * 100 + "rm -rf /" + ")" * 100}))
     assert risk.level is RiskLevel.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (
+            Action("transfer", {"amount": 5, "currency": "eur"}),
+            "moves money: there is no rate from EUR to USD",
+        ),
+        (Action("transfer", {"amount": "much"}), "moves money: how much is not told as a number"),
+        (Action("transfer", {"amount": 5, "currency": 978}), "moves money: its currency is not told as text"),
+        (Action("deployment", {"environment": "production"}), "it works in production"),
+        (Action("deployment", {"environment": "live-eu"}), "it works in live-eu, which counts as production"),
+    ],
+)
+def test_a_factor_says_what_it_saw(action: Action, said: str) -> None:
+    assert said in [factor.detail for factor in assess(action).factors]

@@ -55,7 +55,10 @@ def test_bytes_that_are_no_text_come_back(place):
     file, original = place / "picture", bytes(range(256))
     file.write_bytes(b"x")
     step = restore(file, None, b"x", original_base64=base64.b64encode(original).decode())
-    assert "binary" in FILES.preview(step).diff
+    assert "binary, 1 bytes now, 256 bytes restored" in FILES.preview(step).diff
+    file.unlink()
+    assert "binary, no file now, 256 bytes restored" in FILES.preview(step).diff
+    file.write_bytes(b"x")
     FILES.apply(step, force=False)
     assert file.read_bytes() == original
 

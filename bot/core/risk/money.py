@@ -42,6 +42,16 @@ def worth(value: object, currency: object, money: Money) -> Decimal | None:
     return None if rate is None else abs(amount) * rate
 
 
+def why_unknown(params: Mapping[str, Any], money: Money) -> str:
+    """What is missing for `in_base`, in words."""
+    if amount_of(params.get("amount")) is None:
+        return "how much is not told as a number"
+    currency = params.get("currency")
+    if not isinstance(currency, str):
+        return "its currency is not told as text"
+    return f"there is no rate from {currency.strip().upper()[:20]} to {money.base}"
+
+
 def tier(amount: Decimal | None, money: Money) -> tuple[Decimal, Decimal | None]:
     """Points that an amount adds, and the least amount of its tier; the top tier for what cannot be told."""
     if amount is None:

@@ -137,7 +137,7 @@ def _money(facts: Facts, weights: Weights) -> Part:
     extra, least = money.tier(amount, weights.money)
     points = weights.points["money_movement"] + extra
     if amount is None:
-        return "money_movement", points, "moves money, and how much in the base currency cannot be told"
+        return "money_movement", points, f"moves money: {money.why_unknown(facts.params, weights.money)}"
     reach = f", at least {least} {weights.money.base}" if least is not None else ""
     return "money_movement", points, f"moves money{reach}"
 
@@ -221,5 +221,6 @@ def _production(facts: Facts, weights: Weights) -> Iterator[Part]:
         return
     name = next((name for name in facts.environments if is_production(name)), None)
     if name is not None:
-        detail = f"it works in {name[:60]}, which is production by its name"
+        meant = "" if name.lower() == "production" else ", which counts as production"
+        detail = f"it works in {name[:60]}{meant}"
         yield "production", weights.points["production"], detail

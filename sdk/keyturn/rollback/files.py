@@ -124,7 +124,8 @@ def _diff(step: Step, present: Found | None) -> str:
     if now == then:
         return "\n".join(modes)
     size = 0 if present is None else present.size
-    sizes = f"{size:,} bytes now, {len(then):,} bytes restored"
+    there = f"{_ABSENT} now" if present is None else f"{size:,} bytes now"
+    sizes = f"{there}, {len(then):,} bytes restored"
     if size > _COMPARED:
         return "\n".join([*modes, f"{path}: too large to be compared, {sizes}"])
     try:
