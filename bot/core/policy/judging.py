@@ -33,6 +33,10 @@ from bot.core.policy.rules import Rule, Rules
 from bot.core.policy.subject import Match, Subject
 from bot.core.risk import Weights, analyse, score
 
+# Named here because Python 3.11 takes longer to find a member of an enum than to compare with it.
+_NO, _YES, _UNREADABLE = Match.NO, Match.YES, Match.UNREADABLE
+_APPROVE, _REJECT, _REVIEW = Effect.APPROVE, Effect.REJECT, Effect.REVIEW
+
 NEVER_APPROVE = -1
 """Rank of the threshold `never` for approval: below every level."""
 
@@ -67,7 +71,7 @@ class Escalation:
             count, within = self.rejections
             if history.rejections.get(within, 0) < count:
                 return False
-        return all(condition.test(subject) is not Match.NO for condition in self.conditions)
+        return all(condition.test(subject) is not _NO for condition in self.conditions)
 
 
 @dataclass(slots=True)
@@ -97,13 +101,13 @@ class Walk:
     def _first(self, rules: Rules, *, patient: bool) -> tuple[Rule | None, bool]:
         if not rules.all:
             return None, False
-        maybe = None
-        for rule in rules.of(self.subject.facts.type):
-            outcome = rule.pattern.match(self.subject)
-            if outcome is Match.YES or (outcome is Match.UNREADABLE and not patient):
+        subject, maybe = self.subject, None
+        for rule in rules.of(subject.facts.type):
+            outcome = rule.pattern.match(subject)
+            if outcome is _YES or (outcome is _UNREADABLE and not patient):
                 self.passed += rules.positions[rule.name]
                 return rule, False
-            if outcome is Match.UNREADABLE:
+            if outcome is _UNREADABLE:
                 maybe = maybe or rule
             elif len(self.refusals) < explaining.MOST_RULES:
                 self.refusals.append(str(outcome))
@@ -142,7 +146,7 @@ class Policy:
 
     def applies(self, subject: Subject) -> bool:
         """Whether the policy is for this agent and action type."""
-        return all(condition.test(subject) is Match.YES for condition in (*self.agents, *self.types))
+        return all(condition.test(subject) is _YES for condition in (*self.agents, *self.types))
 
     def decide(self, subject: Subject, version: str, history: History = NO_HISTORY) -> Ruling:
         """Rule on an action."""
@@ -151,7 +155,7 @@ class Policy:
         grant = history.grants.get(asked.policy.rule) if asked.grantable else None
         if grant is not None:
             ruling = self._granted(walk, asked, grant)
-        if self.limits and ruling.policy.effect is Effect.APPROVE:
+        if self.limits and ruling.policy.effect is _APPROVE:
             return self._within_limits(walk, ruling, asked.requirement)
         return ruling
 
@@ -183,7 +187,7 @@ class Policy:
         blocked, unreadable = walk.certain_or_possible(self.block)
         if blocked is not None and not unreadable:
             text = explaining.blocked(self, walk, blocked.name)
-            return self._decided(walk, blocked.name, Effect.REJECT, Cause.POLICY_RULE, text)
+            return self._decided(walk, blocked.name, _REJECT, Cause.POLICY_RULE, text)
         required = walk.possible(self.require)
         own = required.requirement if required is not None else None
         hopeless = subject.rank >= self.reject_from
@@ -194,14 +198,14 @@ class Policy:
             return self._asks(walk, required.name, own, text, certain=True)
         if hopeless:
             text = explaining.rejected(self, walk)
-            return self._decided(walk, "auto_reject_threshold", Effect.REJECT, Cause.RISK_THRESHOLD, text)
+            return self._decided(walk, "auto_reject_threshold", _REJECT, Cause.RISK_THRESHOLD, text)
         allowed = walk.certain(self.allow)
         if allowed is not None:
             text = explaining.allowed(self, walk, allowed.name)
-            return self._decided(walk, allowed.name, Effect.APPROVE, Cause.POLICY_RULE, text)
+            return self._decided(walk, allowed.name, _APPROVE, Cause.POLICY_RULE, text)
         if subject.rank <= self.approve_up_to:
             text = explaining.approved(self, walk)
-            return self._decided(walk, "auto_approve_threshold", Effect.APPROVE, Cause.RISK_THRESHOLD, text)
+            return self._decided(walk, "auto_approve_threshold", _APPROVE, Cause.RISK_THRESHOLD, text)
         return self._asks(walk, "default", None, explaining.undecided(self, walk), certain=True)
 
     def _decided(self, walk: Walk, rule: str, effect: Effect, cause: Cause, text: str) -> Ruling:
@@ -213,7 +217,7 @@ class Policy:
             level_wait=self.level_wait,
             approval_valid_for=self.approval_valid_for,
             agent_may_escalate_to=self.agent_may_escalate_to,
-            never_approve=effect is Effect.REJECT,
+            never_approve=effect is _REJECT,
             grant_max_risk=self.grant_max_risk,
             standing=self.requirement,
         )
@@ -226,7 +230,7 @@ class Policy:
     def _granted(self, walk: Walk, asked: Ruling, grant: str) -> Ruling:
         text = explaining.granted(self, walk, asked.policy.rule, grant)
         return Ruling(
-            policy=replace(asked.policy, rule=f"grant:{grant}", effect=Effect.APPROVE, explanation=text),
+            policy=replace(asked.policy, rule=f"grant:{grant}", effect=_APPROVE, explanation=text),
             cause=Cause.GRANT,
             requirement=None,
             channel=self.channel,
@@ -245,9 +249,7 @@ class Policy:
         grantable = certain and self._may_be_granted(rank, requirement)
         cap = self.grant_max_risk if grantable else None
         return Ruling(
-            policy=PolicyDecision(
-                self.name, walk.version, name, Effect.REVIEW, text, self.rollback_until, cap
-            ),
+            policy=PolicyDecision(self.name, walk.version, name, _REVIEW, text, self.rollback_until, cap),
             cause=None,
             requirement=requirement,
             channel=self.channel,
@@ -317,7 +319,7 @@ class PolicySet:
         text = (
             "No policy is for this agent and action type, and there is no default one: nothing runs unruled."
         )
-        decision = PolicyDecision(None, self.version, "no_policy", Effect.REJECT, text)
+        decision = PolicyDecision(None, self.version, "no_policy", _REJECT, text)
         ruling = Ruling(
             policy=decision,
             cause=Cause.POLICY_RULE,

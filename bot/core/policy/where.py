@@ -18,6 +18,8 @@ OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "glob", "exists")
 ABSENT = object()
 """What `look` gives for a param that is not there."""
 
+_NO, _YES, _UNREADABLE = Match.NO, Match.YES, Match.UNREADABLE
+
 Test = Callable[[Any], Match]
 
 
@@ -30,14 +32,14 @@ def compile_where(key: str, comparisons: Mapping[str, Any]) -> Callable[[Subject
     def test(subject: Subject) -> Match:
         value = find(subject.facts.params)
         if value is ABSENT:
-            return Match.YES if exists is False else Match.NO
+            return _YES if exists is False else _NO
         if exists is False:
-            return Match.NO
-        worst = Match.YES
+            return _NO
+        worst = _YES
         for one in tests:
             outcome = one(value)
-            if outcome is Match.NO:
-                return Match.NO
+            if outcome is _NO:
+                return _NO
             worst = max(worst, outcome)
         return worst
 
@@ -49,7 +51,7 @@ def contradict(comparisons: Mapping[str, Any]) -> bool:
     operands = comparisons.get("in", [comparisons["eq"]] if "eq" in comparisons else None)
     tests = [_TESTS[name](operand) for name, operand in comparisons.items() if name != "exists"]
     if operands is not None:
-        return all(any(test(value) is Match.NO for test in tests) for value in operands)
+        return all(any(test(value) is _NO for test in tests) for value in operands)
     lows = [(amount_of(comparisons[name]), name == "gt") for name in ("gt", "gte") if name in comparisons]
     highs = [(amount_of(comparisons[name]), name == "lt") for name in ("lt", "lte") if name in comparisons]
     return any(
@@ -83,7 +85,7 @@ def look(key: str) -> Callable[[Mapping[str, Any]], Any]:
 
 
 def _said(condition: bool) -> Match:
-    return Match.YES if condition else Match.NO
+    return _YES if condition else _NO
 
 
 def _same(value: Any, operand: Any) -> bool:
@@ -112,7 +114,7 @@ def _in(operands: Sequence[Any]) -> Test:
 def _glob(pattern: str) -> Test:
     def test(value: Any) -> Match:
         if not isinstance(value, str):
-            return Match.UNREADABLE
+            return _UNREADABLE
         return _said(fnmatch.fnmatchcase(value, pattern))
 
     return test
@@ -126,7 +128,7 @@ def _ordered(compare: Callable[[Decimal, Decimal], bool]) -> Callable[[Any], Tes
         def test(value: Any) -> Match:
             number = amount_of(value)
             # An amount that cannot be read is not a small one.
-            return Match.UNREADABLE if number is None else _said(compare(number, limit))
+            return _UNREADABLE if number is None else _said(compare(number, limit))
 
         return test
 
