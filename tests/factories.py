@@ -1,6 +1,6 @@
 """Values for tests: whole and valid, each part open to change by keyword."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +25,7 @@ from bot.core.models import (
     Ruling,
     SlackId,
     Submission,
+    Terms,
 )
 from bot.core.reviewing import Given
 
@@ -59,14 +60,14 @@ def make_requirement(*names: str, quorum: int = 1, each: bool = False) -> Requir
 
 
 def make_ruling(effect: Effect = Effect.REVIEW, **changes: Any) -> Ruling:
+    """A ruling; `changes` are of it or of its terms."""
     asked = effect is Effect.REVIEW
+    terms = {field.name: changes.pop(field.name) for field in fields(Terms) if field.name in changes}
     ruling = Ruling(
         policy=PolicyDecision("default", "sha256:0", "default", effect, "Nothing else matched."),
         cause=None if asked else Cause.POLICY_RULE,
         requirement=make_requirement() if asked else None,
-        channel="C0APPROVE",
-        level_wait=timedelta(minutes=5),
-        approval_valid_for=timedelta(minutes=15),
+        terms=replace(Terms("C0APPROVE", timedelta(minutes=5), timedelta(minutes=15)), **terms),
     )
     return replace(ruling, **changes)
 

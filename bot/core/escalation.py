@@ -28,7 +28,7 @@ def plan(ruling: Ruling, submission: Submission, *, now: datetime) -> tuple[Leve
     `after` counts from `now` and is ignored when the request brought its own timeout. Nothing
     lasts beyond the request's own `until`.
     """
-    levels = [_first(ruling, now, submission.timeout or ruling.level_wait)]
+    levels = [_first(ruling, now, submission.timeout or ruling.terms.level_wait)]
     if submission.escalate_to is not None:
         levels.append(_named_by_request(submission.escalate_to, levels[-1].ends_at, ruling))
     for rule in ruling.ladder:
@@ -107,7 +107,7 @@ def _first(ruling: Ruling, now: datetime, wait: timedelta) -> Level:
         opens_at=now,
         ends_at=now + wait,
         entitles=_entitled(ruling.immediate),
-        remind=ruling.remind,
+        remind=ruling.terms.remind,
         triggers=tuple(rule.name for rule in ruling.immediate),
     )
 
@@ -116,22 +116,22 @@ def _named_by_request(group: str, opens_at: datetime, ruling: Ruling) -> Level:
     """It pings the group; it entitles nobody whom the policy does not already entitle."""
     return Level(
         opens_at=opens_at,
-        ends_at=opens_at + ruling.level_wait,
+        ends_at=opens_at + ruling.terms.level_wait,
         escalate_to=group,
         notify=(Target("slack_dm", group),),
-        remind=ruling.remind,
+        remind=ruling.terms.remind,
     )
 
 
 def _opened_by_rule(rule: LadderRule, opens_at: datetime, ruling: Ruling) -> Level:
     return Level(
         opens_at=opens_at,
-        ends_at=opens_at + (rule.wait or ruling.level_wait),
+        ends_at=opens_at + (rule.wait or ruling.terms.level_wait),
         rule=rule.name,
         escalate_to=rule.escalate_to.group,
         entitles=_entitled((rule,)),
         notify=pinged_by(rule),
-        remind=rule.remind or ruling.remind,
+        remind=rule.remind or ruling.terms.remind,
         during=rule.during,
     )
 

@@ -123,7 +123,7 @@ def give(
         params=request.action.params,
         directory=directory_of(request.action),
         session_id=request.submission.session_id if extent.session_only else None,
-        highest=highest(request, ruling.grant_max_risk),
+        highest=highest(request, ruling.terms.grant_max_risk),
         giver=giver,
         uses=extent.uses,
         created_at=now,

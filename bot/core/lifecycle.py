@@ -129,9 +129,9 @@ def _pending(
         updated_at=now,
         version=1,
         plan=plan,
-        approval_valid_for=ruling.approval_valid_for,
-        channel=ruling.channel,
-        watch=Watch(ruling.ack_for, remind_at=escalation.first_reminder(plan[0], now)),
+        approval_valid_for=ruling.terms.approval_valid_for,
+        channel=ruling.terms.channel,
+        watch=Watch(ruling.terms.ack_for, remind_at=escalation.first_reminder(plan[0], now)),
     )
 
 

@@ -309,6 +309,26 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a policy lays down alike for all actions that it rules on."""
+
+    channel: str | None
+    """Slack channel of the card: an id, or `#name`."""
+    level_wait: timedelta
+    """`default_timeout`: how long a level waits when nothing else says."""
+    approval_valid_for: timedelta
+    agent_may_escalate_to: tuple[ApproverSet, ...] = ()
+    grant_max_risk: RiskLevel | None = None
+    """The highest level that a grant may cover; None: the policy allows no grants."""
+    standing: Requirement | None = None
+    """Whom the policy asks when nothing more special applies; None when no policy ruled."""
+    remind: Remind | None = None
+    """How level 0, and each level whose rule says nothing else, reminds."""
+    ack_for: timedelta = timedelta(minutes=10)
+    """By how much an acknowledgement moves what is still to come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
     """Everything a policy lays down for one action: the verdict and, when people must be asked, how."""
 
@@ -317,19 +337,10 @@ class Ruling:
     """Why the action was decided; None when people must be asked."""
     requirement: Requirement | None
     """None unless the effect is `review`."""
-    channel: str | None
-    """Slack channel of the card: an id, or `#name`."""
-    level_wait: timedelta
-    """`default_timeout`: how long a level waits when nothing else says."""
-    approval_valid_for: timedelta
-    agent_may_escalate_to: tuple[ApproverSet, ...] = ()
+    terms: Terms
     ladder: tuple["LadderRule", ...] = ()
     never_approve: bool = False
     """True at or above `auto_reject_threshold` or in a block rule: an edit to this action is refused."""
-    grant_max_risk: RiskLevel | None = None
-    """The highest level that a grant may cover; None: the policy allows no grants."""
-    standing: Requirement | None = None
-    """Whom the policy asks when nothing more special applies; None when no policy ruled."""
     charges: tuple[Charge, ...] = ()
     """What an automatic approval uses up; checked again in the transaction that stores it."""
     grantable: bool = False
@@ -338,10 +349,6 @@ class Ruling:
     """The grant that approved it."""
     immediate: tuple["LadderRule", ...] = ()
     """Matching rules without `after`: they widen level 0."""
-    remind: Remind | None = None
-    """How level 0, and each level whose rule says nothing else, reminds."""
-    ack_for: timedelta = timedelta(minutes=10)
-    """By how much an acknowledgement moves what is still to come."""
 
     @property
     def effect_is_review(self) -> bool:

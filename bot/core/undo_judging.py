@@ -66,7 +66,7 @@ def _own(request: ApprovalRequest, beyond: str | None, judge: Judge) -> Requirem
     for found in judgements:
         wanted = found.ruling.requirement if found.ruling.effect_is_review else None
         if wanted is None and beyond is not None:
-            wanted = found.ruling.standing
+            wanted = found.ruling.terms.standing
         if wanted is not None:
             needed = wanted if needed is None else stricter(needed, wanted)
     if needed is None:  # nobody would be asked for such an action
@@ -77,5 +77,7 @@ def _own(request: ApprovalRequest, beyond: str | None, judge: Judge) -> Requirem
 
 
 def _one_of_those_trusted(judgements: Sequence[Judged]) -> Requirement | None:
-    standing = next((found.ruling.standing for found in judgements if found.ruling.standing), None)
+    standing = next(
+        (found.ruling.terms.standing for found in judgements if found.ruling.terms.standing), None
+    )
     return None if standing is None else replace(standing, quorum=1)

@@ -412,7 +412,7 @@ class Approvals:
 
 def _check_escalation(submission: Submission, ruling: Ruling) -> None:
     wanted = submission.escalate_to
-    allowed = [entry.group for entry in ruling.agent_may_escalate_to]
+    allowed = [entry.group for entry in ruling.terms.agent_may_escalate_to]
     if wanted is not None and wanted not in allowed:
         names = ", ".join(name for name in allowed if name) or "none"
         raise UnknownEscalationTarget(

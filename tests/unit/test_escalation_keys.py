@@ -100,9 +100,12 @@ def test_the_spans_of_business_hours_share_their_zone_and_each_counts() -> None:
 
 def test_the_policy_says_how_it_reminds_and_what_an_acknowledgement_moves() -> None:
     ruling = ruled(RULE, "remind: {every: 3m, times: 2}\nack_for: 25m")
-    assert (ruling.remind, ruling.ack_for) == (Remind(timedelta(minutes=3), 2), timedelta(minutes=25))
-    assert ruled(RULE).remind is None
-    assert ruled(RULE).ack_for == timedelta(minutes=10)
+    assert (ruling.terms.remind, ruling.terms.ack_for) == (
+        Remind(timedelta(minutes=3), 2),
+        timedelta(minutes=25),
+    )
+    assert ruled(RULE).terms.remind is None
+    assert ruled(RULE).terms.ack_for == timedelta(minutes=10)
 
 
 def test_default_timeout_is_what_a_level_waits_when_nothing_else_says() -> None:

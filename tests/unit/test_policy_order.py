@@ -190,14 +190,17 @@ def test_the_ladder_has_the_matching_rules_by_priority_and_file_order() -> None:
     assert (late.after, late.wait, late.may_approve) == (timedelta(seconds=90), timedelta(minutes=10), False)
     assert late.escalate_to == ApproverSet("manager", "users", ("dana@example.com",), seat=False)
     assert late.notify == (Target("slack_dm", "manager"), Target("slack", "C0SECALRT"))
-    assert (ruling.level_wait, ruling.approval_valid_for) == (timedelta(minutes=2), timedelta(hours=1))
-    assert ruling.channel == "C0APPROVE"
-    assert ruling.grant_max_risk is RiskLevel.MEDIUM
-    assert [entry.group for entry in ruling.agent_may_escalate_to] == ["manager"]
+    assert (ruling.terms.level_wait, ruling.terms.approval_valid_for) == (
+        timedelta(minutes=2),
+        timedelta(hours=1),
+    )
+    assert ruling.terms.channel == "C0APPROVE"
+    assert ruling.terms.grant_max_risk is RiskLevel.MEDIUM
+    assert [entry.group for entry in ruling.terms.agent_may_escalate_to] == ["manager"]
 
 
 def test_the_channel_is_the_admin_channel_when_a_policy_names_none() -> None:
-    assert judge("", "x").ruling.channel == "C0ADMIN01"
+    assert judge("", "x").ruling.terms.channel == "C0ADMIN01"
 
 
 def test_an_explanation_names_the_rule_what_failed_and_what_would_change_it() -> None:

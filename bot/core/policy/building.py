@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bot.core.digest import canonical, sha256
-from bot.core.models import ApproverSet, Requirement, RiskLevel
+from bot.core.models import ApproverSet, Requirement, RiskLevel, Terms
 from bot.core.policy import checks, escalating, patterns, scheduling
 from bot.core.policy.format import (
     Approvers,
@@ -123,6 +123,7 @@ def _policy(file: str, model: PolicyFile, workspace: Workspace, shared: Workspac
     applies = model.applies_to
     groups = workspace.groups
     name = model.name or file.rsplit(".", 1)[0]
+    requirement = _requirement(model.approvers, groups)
     return Policy(
         name=name,
         file=file,
@@ -136,16 +137,19 @@ def _policy(file: str, model: PolicyFile, workspace: Workspace, shared: Workspac
         block=Rules([_rule(rule, groups) for rule in model.block]),
         require=Rules([_rule(rule, groups) for rule in model.require]),
         allow=Rules([_rule(rule, groups, allow=True) for rule in model.allow]),
-        requirement=_requirement(model.approvers, groups),
-        channel=model.channel or workspace.admin_channel,
-        level_wait=model.default_timeout,
-        approval_valid_for=model.approval_valid_for,
+        requirement=requirement,
+        terms=Terms(
+            channel=model.channel or workspace.admin_channel,
+            level_wait=model.default_timeout,
+            approval_valid_for=model.approval_valid_for,
+            agent_may_escalate_to=tuple(groups[name] for name in model.agent_may_escalate_to),
+            grant_max_risk=model.grant_max_risk,
+            standing=requirement,
+            remind=escalating.remind(model.remind),
+            ack_for=model.ack_for,
+        ),
         rollback_until=model.rollback_until,
-        agent_may_escalate_to=tuple(groups[name] for name in model.agent_may_escalate_to),
-        grant_max_risk=model.grant_max_risk,
         escalations=_escalations(model.escalation_rules, groups, shared),
-        remind=escalating.remind(model.remind),
-        ack_for=model.ack_for,
         limits=tuple(_limit(name, limit, groups) for limit in model.limits),
     )
 

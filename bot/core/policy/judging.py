@@ -18,11 +18,10 @@ from bot.core.models import (
     Effect,
     LadderRule,
     PolicyDecision,
-    Remind,
     Requirement,
     RiskAssessment,
-    RiskLevel,
     Ruling,
+    Terms,
     Used,
 )
 from bot.core.oncall import Schedule
@@ -133,15 +132,10 @@ class Policy:
     require: Rules
     allow: Rules
     requirement: Requirement
-    channel: str | None
-    level_wait: timedelta
-    approval_valid_for: timedelta
+    """Whom it asks when nothing more special applies."""
+    terms: Terms
     rollback_until: timedelta
-    agent_may_escalate_to: tuple[ApproverSet, ...]
-    grant_max_risk: RiskLevel | None
     escalations: tuple[Escalation, ...]
-    remind: Remind | None = None
-    ack_for: timedelta = timedelta(minutes=10)
     limits: tuple[Limit, ...] = ()
 
     def applies(self, subject: Subject) -> bool:
@@ -213,18 +207,13 @@ class Policy:
             policy=PolicyDecision(self.name, walk.version, rule, effect, text, self.rollback_until),
             cause=cause,
             requirement=None,
-            channel=self.channel,
-            level_wait=self.level_wait,
-            approval_valid_for=self.approval_valid_for,
-            agent_may_escalate_to=self.agent_may_escalate_to,
+            terms=self.terms,
             never_approve=effect is _REJECT,
-            grant_max_risk=self.grant_max_risk,
-            standing=self.requirement,
         )
 
     def _may_be_granted(self, rank: int, requirement: Requirement) -> bool:
         """One person decides, the risk is within `grant_max_risk`, and it is not to be rejected."""
-        cap = self.grant_max_risk
+        cap = self.terms.grant_max_risk
         return cap is not None and rank <= cap.rank and rank < self.reject_from and requirement.needed == 1
 
     def _granted(self, walk: Walk, asked: Ruling, grant: str) -> Ruling:
@@ -233,12 +222,7 @@ class Policy:
             policy=replace(asked.policy, rule=f"grant:{grant}", effect=_APPROVE, explanation=text),
             cause=Cause.GRANT,
             requirement=None,
-            channel=self.channel,
-            level_wait=self.level_wait,
-            approval_valid_for=self.approval_valid_for,
-            agent_may_escalate_to=self.agent_may_escalate_to,
-            grant_max_risk=self.grant_max_risk,
-            standing=self.requirement,
+            terms=self.terms,
             grant=grant,
         )
 
@@ -247,22 +231,15 @@ class Policy:
     ) -> Ruling:
         rungs, requirement, rank = self._rungs(walk), own or self.requirement, walk.subject.rank
         grantable = certain and self._may_be_granted(rank, requirement)
-        cap = self.grant_max_risk if grantable else None
+        cap = self.terms.grant_max_risk if grantable else None
         return Ruling(
             policy=PolicyDecision(self.name, walk.version, name, _REVIEW, text, self.rollback_until, cap),
             cause=None,
             requirement=requirement,
-            channel=self.channel,
-            level_wait=self.level_wait,
-            approval_valid_for=self.approval_valid_for,
-            agent_may_escalate_to=self.agent_may_escalate_to,
+            terms=self.terms,
             ladder=tuple(rung for rung in rungs if rung.after is not None),
             immediate=tuple(rung for rung in rungs if rung.after is None),
-            remind=self.remind,
-            ack_for=self.ack_for,
             never_approve=rank >= self.reject_from,
-            grant_max_risk=self.grant_max_risk,
-            standing=self.requirement,
             grantable=grantable,
         )
 
@@ -324,9 +301,7 @@ class PolicySet:
             policy=decision,
             cause=Cause.POLICY_RULE,
             requirement=None,
-            channel=self.workspace.admin_channel,
-            level_wait=timedelta(minutes=5),
-            approval_valid_for=timedelta(minutes=15),
+            terms=Terms(self.workspace.admin_channel, timedelta(minutes=5), timedelta(minutes=15)),
             never_approve=True,
         )
         return Judgement(risk, ruling)
