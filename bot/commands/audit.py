@@ -24,6 +24,7 @@ from bot.config import StoreSettings
 from bot.core.checkpoint import NoteKey
 from bot.core.times import rfc3339
 from bot.core.verifying import Verification
+from bot.core.visible import visible
 from bot.services import audit as auditing
 from bot.services.audit_filters import moment, read_filter
 from bot.services.checkpoints import kept_notes, known_key, note_file
@@ -360,7 +361,7 @@ def _line(event: dict[str, Any]) -> str:
 def _verdict(found: Verification, *, compared: bool, keyed: bool) -> str:
     if found.problem is not None:
         problem = found.problem
-        return f"NOT WHOLE at row {problem.seq} ({problem.kind}): {problem.detail}"
+        return f"NOT WHOLE at row {problem.seq} ({problem.kind}): {visible(problem.detail)}"
     signed = found.checkpoint
     if signed is not None:
         until = f"signed up to row {signed.place.seq}"

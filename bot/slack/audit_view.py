@@ -10,7 +10,7 @@ from bot.core.times import read_rfc3339, rfc3339
 from bot.core.verifying import Verification
 from bot.services.summaries import Spread, Summary
 from bot.slack import ids
-from bot.slack.text import Block, context, date_leaf, labelled, leaf, line, plain, rich, shortened
+from bot.slack.text import Block, context, date_leaf, labelled, leaf, line, literal, plain, rich, shortened
 from bot.store.audit_reads import AuditEvent
 from bot.store.auditing import AuditFilter
 
@@ -111,9 +111,9 @@ def verdict(found: Verification) -> str:
     """Whether the audit is whole, as a sentence of ours."""
     if found.problem is not None:
         problem = found.problem
-        return (
-            f":rotating_light: The audit is *not whole*. Row {problem.seq} ({problem.kind}): {problem.detail}"
-        )
+        # The detail quotes what stands in the database, which whoever changed it wrote.
+        said = f"Row {problem.seq} ({problem.kind}): {literal(problem.detail)}"
+        return f":rotating_light: The audit is *not whole*. {said}"
     signed = "no checkpoint signs it yet"
     if found.checkpoint is not None:
         signed = f"signed up to row {found.checkpoint.place.seq:,}"
