@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from bot.core import lifecycle
+from bot.core.grants import Grant
 from bot.core.lifecycle import Judged
 from bot.core.models import (
     Action,
@@ -74,6 +75,27 @@ def make_ruling(effect: Effect = Effect.REVIEW, **changes: Any) -> Ruling:
 
 def make_judged(action: Action | None = None, level: str = "medium", **ruling: Any) -> Judged:
     return Judged(action or make_action(), make_risk(level), make_ruling(**ruling))
+
+
+def make_grant(**changes: Any) -> Grant:
+    grant = Grant(
+        id="grant_1",
+        request_id=RequestId("req_" + "0" * 31 + "1"),
+        agent="builder",
+        type="database_modify",
+        rule="default",
+        policy="default",
+        policy_version="sha256:0",
+        params=make_action().params,
+        directory=None,
+        session_id=None,
+        highest=RiskLevel.MEDIUM,
+        giver=Reviewer(ANA, "ana"),
+        uses=3,
+        created_at=NOON,
+        expires_at=NOON + timedelta(hours=1),
+    )
+    return replace(grant, **changes)
 
 
 def make_submission(action: Action | None = None, **changes: Any) -> Submission:

@@ -15,7 +15,7 @@ from bot.store.commands import CreateRequest, SaveTransition
 from bot.store.grants import CreateGrant
 from bot.store.reads import REQUEST
 from dataclasses import replace
-from tests.store.test_grants import made
+from tests.factories import make_grant
 from tests.store.histories import approved, said, submitted
 
 DATABASE = dialect.of(sys.argv[1])
@@ -70,7 +70,7 @@ def state(request):
 DATABASE.prepare()
 first = submitted(1, session_id="run")
 told = said(first.request)
-similar = CreateGrant(made(request_id=first.request.id), (Outgoing("slack.grant", {}, "thread"),))
+similar = CreateGrant(make_grant(request_id=first.request.id), (Outgoing("slack.grant", {}, "thread"),))
 steps = [
     CreateRequest(first), SaveTransition(told), SaveTransition(approved(told.request), grant=similar)]
 for step in steps:

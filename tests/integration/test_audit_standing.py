@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.core import executing, rollback
-from bot.core.grants import Grant
-from bot.core.models import Actor, ApprovalRequest, Reviewer, RiskLevel, RollbackState, Transition, Via
+from bot.core.models import Actor, ApprovalRequest, Reviewer, RollbackState, Transition, Via
 from bot.core.pausing import Pause
 from bot.core.rollback import Report
 from bot.services import standing
@@ -24,7 +23,7 @@ from bot.store.oncall import AcceptCover, OfferCover, WithdrawCover
 from bot.store.pauses import LiftPause, SetPause
 from bot.store.revoking import RevokeGrant
 from bot.store.rollbacks import SaveRollback, StartRollback
-from tests.factories import ANA, BEN, NOON, make_action, make_agent, make_requirement
+from tests.factories import BEN, NOON, make_agent, make_grant, make_requirement
 from tests.secrets_corpus import anywhere
 from tests.store.conftest import HandClock
 from tests.store.histories import approved, claimed, granted_at_once, submitted
@@ -172,26 +171,6 @@ TAMPERED = {
 """What somebody does with sqlite3, the event that says otherwise, and what is said of it."""
 
 
-def made(request: ApprovalRequest, id: str) -> Grant:
-    return Grant(
-        id=id,
-        request_id=request.id,
-        agent="builder",
-        type="database_modify",
-        rule="default",
-        policy="default",
-        policy_version="sha256:0",
-        params=make_action().params,
-        directory=None,
-        session_id=None,
-        highest=RiskLevel.MEDIUM,
-        giver=Reviewer(ANA, "ana"),
-        uses=3,
-        created_at=NOON,
-        expires_at=NOON + timedelta(hours=1),
-    )
-
-
 async def follow(store: Store, step: Transition, *then: object) -> ApprovalRequest:
     assert await store.write(CreateRequest(step))
     request = step.request
@@ -234,7 +213,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         await store.write(RevokeAgent("gone", Via.CLI, NOON))
         request = await follow(store, submitted(1), approved, claimed, reported)
         for number in (1, 2):
-            await store.write(CreateGrant(made(request, f"grant_{number}")))
+            await store.write(CreateGrant(make_grant(request_id=request.id, id=f"grant_{number}")))
         assert (await store.write(CreateRequest(granted_at_once(2), grant="grant_1"))).created
         assert await store.write(RevokeGrant("grant_2", OPERATOR, Via.CLI, NOON)) == []
         for what in ("all", "agent:builder"):

@@ -1,50 +1,27 @@
 """Grants on disk: used no more often than they allow, and revoked with all that nobody has claimed."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bot.core.audited import audited_state
 from bot.core.chain import verify
-from bot.core.grants import Grant
-from bot.core.models import Actor, Reviewer, RiskLevel, Via
+from bot.core.models import Actor, Via
 from bot.core.replay import replay
 from bot.store.commands import CreateRequest, SaveTransition
 from bot.store.grants import CreateGrant
 from bot.store.revoking import RevokeGrant
-from tests.factories import ANA, NOON, make_action
+from tests.factories import NOON, make_grant
 from tests.store.histories import claimed, granted_at_once, submitted
 
 OPERATOR = Actor.system("cli")
 
 
-def made(**changes):
-    grant = Grant(
-        id="grant_1",
-        request_id="req_" + "0" * 31 + "1",
-        agent="builder",
-        type="database_modify",
-        rule="default",
-        policy="default",
-        policy_version="sha256:0",
-        params=make_action().params,
-        directory=None,
-        session_id=None,
-        highest=RiskLevel.MEDIUM,
-        giver=Reviewer(ANA, "ana"),
-        uses=3,
-        created_at=NOON,
-        expires_at=NOON + timedelta(hours=1),
-    )
-    return replace(grant, **changes)
-
-
 @pytest.fixture
 async def given(store):
     await store.write(CreateRequest(submitted(1)))
-    await store.write(CreateGrant(made()))
+    await store.write(CreateGrant(make_grant()))
     return store
 
 
@@ -53,8 +30,8 @@ async def names(store):
 
 
 async def test_a_grant_is_read_as_it_was_written(given):
-    assert await given.reads.grant("grant_1") == made()
-    assert await given.reads.live_grants("builder", "database_modify", "default", NOON) == [made()]
+    assert await given.reads.grant("grant_1") == make_grant()
+    assert await given.reads.live_grants("builder", "database_modify", "default", NOON) == [make_grant()]
     for agent, kind, rule, at in (
         ("other", "database_modify", "default", NOON),
         ("builder", "file_write", "default", NOON),
